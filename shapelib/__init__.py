@@ -1,0 +1,65 @@
+"""The geometry of language models: anisotropy and dimension of hidden states, layer by layer.
+
+Names load when first used (PEP 562), so that ``import shapelib`` costs nothing.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from shapelib.anisotropy import anisotropy as anisotropy
+    from shapelib.anisotropy import average_cosine as average_cosine
+    from shapelib.claims import judge as judge
+    from shapelib.corpus import load_corpus as load_corpus
+    from shapelib.corpus import windows as windows
+    from shapelib.dimension import two_nn as two_nn
+    from shapelib.errors import ShapelibError as ShapelibError
+    from shapelib.hidden import pool as pool
+    from shapelib.models import load as load
+    from shapelib.neighbors import nearest_neighbors as nearest_neighbors
+    from shapelib.profile import profile as profile
+    from shapelib.store import read_table as read_table
+    from shapelib.store import write_table as write_table
+
+_HOME = {
+    "ShapelibError": "errors",
+    "anisotropy": "anisotropy",
+    "average_cosine": "anisotropy",
+    "judge": "claims",
+    "load": "models",
+    "load_corpus": "corpus",
+    "nearest_neighbors": "neighbors",
+    "pool": "hidden",
+    "profile": "profile",
+    "read_table": "store",
+    "two_nn": "dimension",
+    "windows": "corpus",
+    "write_table": "store",
+}
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shapelib' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"shapelib.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing shapelib.anisotropy would bind that module over the function of its name.
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
