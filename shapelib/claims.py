@@ -1,0 +1,260 @@
+"""Judge the papers' claims: from tables to a verdict, by the rules that ``claims.yml`` fixed.
+
+A verdict is a record of plain values (JSON) with its numbers; pages print records, nobody types
+a verdict.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from shapelib.errors import ShapelibError, nearest
+
+HOLDS = "holds"
+IN_PART = "holds in part"
+FAILS = "does not hold here"
+UNTESTABLE = "not testable here"
+VERDICTS = (HOLDS, IN_PART, FAILS, UNTESTABLE)
+MIME = "application/vnd.shapelib.claims+json"
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry of ``claims.yml``."""
+
+    id: str
+    number: int
+    title: str
+    paper: str
+    claim: str
+    role: str
+    select: dict[str, Any]
+    rule: str
+    states: str
+    margin: float
+    confidence: float
+
+
+class Statistic(NamedTuple):
+    """One model's statistic with its interval, and whether the whole interval meets the rule."""
+
+    value: float
+    low: float
+    high: float
+    met: bool
+    details: dict[str, float]
+
+    @property
+    def testable(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+@functools.cache
+def claims() -> dict[str, Claim]:
+    """All claims, by id."""
+    import yaml
+
+    text = Path(__file__).with_name("claims.yml").read_text(encoding="utf-8")
+    return {name: Claim(id=name, **entry) for name, entry in yaml.safe_load(text).items()}
+
+
+def judge(claim: str, table: pd.DataFrame) -> Record:
+    """The verdict on one claim from a shape table, as a record of plain values.
+
+    `claim`: an id of ``claims.yml``; `table`: as `shapelib.profile` makes it, of any number of
+    models. The record holds the verdict, the rule, and each model's statistic with its interval,
+    plus the same statistic on other layers and token sets (its sensitivity).
+    Raises `ShapelibError` for an unknown claim.
+    """
+    if claim not in claims():
+        raise ShapelibError(f"no such claim: {claim!r}; {nearest(claim, list(claims()))}")
+    fixed = claims()[claim]
+    judged = {
+        name: _statistic(fixed, rows)
+        for name, rows in _by_model(fixed, table, fixed.select, inner=True)
+    }
+    return {
+        "id": fixed.id,
+        "number": fixed.number,
+        "title": fixed.title,
+        "paper": fixed.paper,
+        "claim": fixed.claim,
+        "role": fixed.role,
+        "verdict": _verdict(list(judged.values())),
+        "states": fixed.states,
+        "margin": fixed.margin,
+        "confidence": fixed.confidence,
+        "models": [_as_record(name, each) for name, each in judged.items()],
+        "sensitivity": _sensitivity(fixed, table),
+    }
+
+
+def words(records: Iterable[Record]) -> None:
+    """Print the verdicts alone, in words: what nbval compares, on any machine."""
+    for record in records:
+        print(f"{record['title']}: {record['verdict']}")
+
+
+class Shown:
+    """Records as a notebook shows them: a table for the reader, JSON for the pages built on it."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.records = list(records)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return {"text/html": self._html(), "text/plain": self._text(), MIME: self.records}
+
+    def _html(self) -> str:
+        head = "<tr><th>claim</th><th>verdict</th><th>model</th><th>statistic</th></tr>"
+        rows = [
+            f"<tr><td>{r['number']}. {escape(r['claim'])}</td><td><b>{r['verdict']}</b></td>"
+            f"<td>{'<br>'.join(escape(m['model']) for m in r['models']) or 'none'}</td>"
+            f"<td>{'<br>'.join(sentence(m) for m in r['models'])}<br><i>{escape(r['states'])} "
+            f"{r['margin']}</i>{_sensitivity_html(r)}</td></tr>"
+            for r in self.records
+        ]
+        return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+
+    def _text(self) -> str:
+        return "\n".join(
+            f"{r['number']}. {r['claim']} {r['verdict']}: "
+            + "; ".join(f"{m['model']} {sentence(m)}" for m in r["models"])
+            for r in self.records
+        )
+
+
+def sentence(model: Record) -> str:
+    """One model's statistic and interval, as ``0.02 [−0.01, 0.05]``."""
+    if model["low"] is None:
+        return f"{_number(model['statistic'])} (no interval: too few windows)"
+    return f"{_number(model['statistic'])} [{_number(model['low'])}, {_number(model['high'])}]"
+
+
+def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """Mean of the middle third minus the mean of the higher outer third of the layers.
+
+    Layers of one run share their windows, so their standard errors are added up, not averaged
+    away: the interval is wider than it would be for independent layers.
+    """
+    first, middle, last = np.array_split(layers.sort_values("layer"), 3)
+    outer = max((first, last), key=lambda third: float(third["value"].mean()))
+    value = float(middle["value"].mean() - outer["value"].mean())
+    low, high = _interval(value, middle["stderr"].mean() + outer["stderr"].mean(), claim, layers)
+    top = layers.loc[layers["value"].idxmax()]
+    details = {
+        "first_third": float(first["value"].mean()),
+        "middle_third": float(middle["value"].mean()),
+        "last_third": float(last["value"].mean()),
+        "highest_layer": int(top["layer"]),
+        "highest_depth": float(top["depth"]),
+    }
+    return Statistic(value, low, high, low > claim.margin, details)
+
+
+def uniform(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """Highest minus lowest value over the layers; their two standard errors are added."""
+    top, bottom = layers.loc[layers["value"].idxmax()], layers.loc[layers["value"].idxmin()]
+    value = float(top["value"] - bottom["value"])
+    low, high = _interval(value, top["stderr"] + bottom["stderr"], claim, layers)
+    details = {
+        "highest": float(top["value"]),
+        "highest_layer": int(top["layer"]),
+        "lowest": float(bottom["value"]),
+        "lowest_layer": int(bottom["layer"]),
+    }
+    return Statistic(value, low, high, high <= claim.margin, details)
+
+
+RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {"bell": bell, "uniform": uniform}
+
+
+def _by_model(
+    claim: Claim, table: pd.DataFrame, select: dict[str, Any], inner: bool
+) -> list[tuple[str, pd.DataFrame]]:
+    rows = table[table["role"] == claim.role]
+    for column, wanted in select.items():
+        rows = rows[rows[column] == wanted]
+    if inner:
+        rows = rows[(rows["layer"] > 0) & ~rows["after_norm"]]
+    return [(str(name), group) for name, group in rows.groupby("model", sort=False)]
+
+
+def _statistic(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    if len(layers) < 3:
+        return Statistic(math.nan, math.nan, math.nan, False, {})
+    return RULES[claim.rule](claim, layers)
+
+
+def _interval(
+    value: float, error: float, claim: Claim, layers: pd.DataFrame
+) -> tuple[float, float]:
+    """Student's interval with the degrees of freedom of the groups of windows."""
+    from scipy import stats
+
+    freedom = int(layers["groups"].min()) - 1
+    half = float(stats.t.ppf((1 + claim.confidence) / 2, freedom) * error) if freedom > 0 else (
+        math.nan
+    )
+    return value - half, value + half
+
+
+def _verdict(judged: list[Statistic]) -> str:
+    tested = [each for each in judged if each.testable]
+    if not tested:
+        return UNTESTABLE
+    if not any(each.met for each in tested):
+        return FAILS
+    alone = len(tested) == 1
+    return HOLDS if all(each.met for each in tested) and not alone else IN_PART
+
+
+def _sensitivity(claim: Claim, table: pd.DataFrame) -> list[Record]:
+    """The same rule where the layers or the vectors that count are chosen otherwise."""
+    others = [
+        ("every layer, the embedding and one after the final norm too", claim.select, False),
+        ("content tokens only", {**claim.select, "tokens": "content"}, True),
+    ]
+    return [
+        {"what": what, **_as_record(name, _statistic(claim, rows))}
+        for what, select, inner in others
+        for name, rows in _by_model(claim, table, select, inner)
+    ]
+
+
+def _as_record(name: str, each: Statistic) -> Record:
+    return {
+        "model": name,
+        "statistic": _plain(each.value),
+        "low": _plain(each.low),
+        "high": _plain(each.high),
+        "met": each.met,
+        "details": {key: _plain(value) for key, value in each.details.items()},
+    }
+
+
+def _plain(value: float) -> float | int | None:
+    """JSON has no NaN: a missing number is null."""
+    if isinstance(value, int):
+        return value
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+
+
+def _sensitivity_html(record: Record) -> str:
+    rows = "".join(
+        f"<li>{escape(s['model'])}, {escape(s['what'])}: {sentence(s)}</li>"
+        for s in record["sensitivity"]
+    )
+    return f"<details><summary>sensitivity</summary><ul>{rows}</ul></details>" if rows else ""

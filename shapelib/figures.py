@@ -1,0 +1,92 @@
+"""The figures, each a function of a table and of nothing else."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart with any colour vision.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LABELS = {
+    "anisotropy": "anisotropy",
+    "average_cosine": "average cosine",
+    "two_nn": "TwoNN dimension",
+    "two_nn_lowest20": "TwoNN dimension",
+}
+_TOKENS = {"all": "all tokens", "content": "without special tokens"}
+
+
+def anisotropy_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
+    """Figure 1 of the paper: centered anisotropy over relative depth, encoders and decoders.
+
+    Lines are means over batches and bands one standard deviation; open markers are the embedding
+    and layers after the final norm.
+    """
+    return _panels(
+        table, [("anisotropy", True, "")], tokens, "anisotropy (centered)", limits=(0, 1.02)
+    )
+
+
+def cosine_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
+    """Average cosine over relative depth, as it stands and after centering."""
+    curves = [("average_cosine", False, "uncentered"), ("average_cosine", True, "centered")]
+    return _panels(table, curves, tokens, "average cosine", limits=None)
+
+
+def dimension_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
+    """Representation dimension over relative depth, by both TwoNN fits."""
+    curves = [
+        ("two_nn", None, "fit to the lowest 90 %"),
+        ("two_nn_lowest20", None, "fit to the lowest 20 %"),
+    ]
+    return _panels(table, curves, tokens, "TwoNN dimension", limits=None)
+
+
+def _panels(
+    table: pd.DataFrame,
+    curves: list[tuple[str, bool | None, str]],
+    tokens: str,
+    label: str,
+    limits: tuple[float, float] | None,
+) -> "Figure":
+    """A panel for encoders and one for decoders, on one scale."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
+    colours = dict(zip(table["model"].unique(), PALETTE * 10, strict=False))
+    rows = table[table["tokens"] == tokens]
+    for axes, role in zip(panels, ("encoder", "decoder"), strict=True):
+        axes.set_title(f"{role}s")
+        axes.set_xlabel("relative depth (layer ÷ last layer)")
+        axes.set_xlim(-0.03, 1.03)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        of_role = rows[rows["role"] == role]
+        if of_role.empty:
+            axes.text(0.5, 0.5, f"no {role} measured", ha="center", transform=axes.transAxes)
+        for model, of_model in of_role.groupby("model", sort=False):
+            for (metric, centered, note), style in zip(curves, ("-", "--"), strict=False):
+                chosen = of_model[of_model["metric"] == metric]
+                if centered is not None:
+                    chosen = chosen[chosen["centered"] == centered]
+                name = f"{model}, {note}" if note else str(model)
+                _curve(axes, chosen.sort_values("layer"), colours[model], style, name)
+        if not of_role.empty:
+            axes.legend(fontsize=8, frameon=False)
+    panels[0].set_ylabel(label)
+    if limits:
+        panels[0].set_ylim(*limits)
+    return figure
+
+
+def _curve(axes: "Axes", rows: pd.DataFrame, colour: str, style: str, name: str) -> None:
+    x, y, spread = rows["depth"], rows["value"], rows["std"].fillna(0)
+    axes.plot(x, y, style, color=colour, label=name, linewidth=1.5)
+    axes.fill_between(x, y - spread, y + spread, color=colour, alpha=0.2, linewidth=0)
+    apart = (rows["layer"] == 0) | rows["after_norm"]
+    axes.plot(x[~apart], y[~apart], "o", color=colour, markersize=3)
+    axes.plot(x[apart], y[apart], "o", color=colour, markersize=5, markerfacecolor="white")

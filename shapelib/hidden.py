@@ -1,0 +1,281 @@
+"""Run a model over windows of text and pool the hidden states of every layer, padding excluded."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from shapelib import cache
+from shapelib.corpus import Window
+from shapelib.errors import ShapelibError
+from shapelib.models import Model
+
+TOKEN_SETS = ("all", "content")
+GIB = 1 << 30
+# Padded tokens in one forward pass: large enough to keep two cores busy, and every layer of a
+# pass together stays near 150 MB.
+_PASS = 2048
+
+
+class Encoded(NamedTuple):
+    """One window as a model reads it."""
+
+    ids: list[int]
+    special: list[bool]
+    """Which ids the tokenizer added (a beginning-of-sequence token, [CLS], [SEP])."""
+
+
+@dataclass
+class Pool:
+    """Every pooled vector of a run: where it came from, and its hidden state in each layer."""
+
+    states: list[Float[np.ndarray, "n width"]]
+    """One matrix a layer, embedding first, in the order the text was read."""
+    window: Int[np.ndarray, " n"]
+    """The number of the window, in the order windows were drawn."""
+    position: Int[np.ndarray, " n"]
+    """Position in the window, special tokens counted."""
+    token: Int[np.ndarray, " n"]
+    special: Bool[np.ndarray, " n"]
+    order: Int[np.ndarray, " n"]
+    """All rows, shuffled by the run's seed across all windows."""
+    bos: bool
+    """Whether the tokenizer puts a special token before the text (it is usually the sink)."""
+    after_norm: bool
+    """Whether the last layer's states have passed the model's final norm."""
+    _spill: "tempfile.TemporaryDirectory[str] | None" = field(default=None, repr=False)
+
+    @property
+    def layers(self) -> int:
+        """Blocks of the model: `states` has one entry more, the embedding."""
+        return len(self.states) - 1
+
+    @property
+    def spilled(self) -> bool:
+        """Whether the states lie on disk because they passed the memory budget."""
+        return self._spill is not None
+
+    def rows(self, tokens: str = "all") -> Int[np.ndarray, " rows"]:
+        """The shuffled rows of a token set: ``all``, or ``content`` (no special tokens)."""
+        if tokens not in TOKEN_SETS:
+            raise ShapelibError(f"no such token set: {tokens!r}; known: {', '.join(TOKEN_SETS)}")
+        return self.order if tokens == "all" else self.order[~self.special[self.order]]
+
+    def batches(
+        self, layer: int, tokens: str, size: int, count: int
+    ) -> Iterator[Float[np.ndarray, "size width"]]:
+        """The first `count` batches of `size` shuffled vectors of one layer."""
+        rows = self.rows(tokens)
+        for start in range(0, count * size, size):
+            yield self.states[layer][rows[start : start + size]]
+
+    def groups(
+        self, layer: int, tokens: str, count: int
+    ) -> Iterator[Float[np.ndarray, "size width"]]:
+        """One layer's vectors in `count` disjoint groups of whole windows, cut to equal size.
+
+        Tokens of one window depend on each other; the spread between groups that share no window
+        does not suffer from that.
+        """
+        rows = self.rows(tokens)
+        member = [rows[self.window[rows] % count == group] for group in range(count)]
+        size = min(len(each) for each in member)
+        for each in member:
+            yield self.states[layer][each[:size]]
+
+    def close(self) -> None:
+        """Give the memory (and the disk) back."""
+        self.states.clear()
+        if self._spill is not None:
+            self._spill.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def pool(
+    model: Model,
+    windows: Iterable[Window],
+    tokens: int,
+    *,
+    seed: int = 0,
+    memory: float = 4.0,
+    progress: bool = True,
+) -> Pool:
+    """Read windows until every token set holds at least `tokens` vectors; pool all their states.
+
+    `windows` are taken in the order given (`shapelib.windows` draws them at random). `memory`:
+    GiB that the pooled states may take; past that they lie in memory-mapped files in the cache
+    folder until `close`. Every layer from the embedding to the last is kept, in float32.
+
+    Raises `ShapelibError` where the text is too short (both counts are named), where a window is
+    longer than the model reads, and where a layer holds NaN or infinity (the layer is named).
+    """
+    encoded = _draw(model, windows, tokens)
+    n = sum(len(each.ids) for each in encoded)
+    number = np.repeat(np.arange(len(encoded)), [len(each.ids) for each in encoded])
+    position = np.concatenate([np.arange(len(each.ids)) for each in encoded])
+    states, spill = _allocate(model, n, memory)
+    try:
+        _read(model, encoded, states, progress)
+    except BaseException:
+        states.clear()
+        if spill is not None:
+            spill.cleanup()
+        raise
+    return Pool(
+        states=states,
+        window=number,
+        position=position,
+        token=np.array([token for each in encoded for token in each.ids]),
+        special=np.array([flag for each in encoded for flag in each.special], dtype=bool),
+        order=np.random.default_rng(seed).permutation(n),
+        bos=encoded[0].special[0],
+        after_norm=model.after_norm,
+        _spill=spill,
+    )
+
+
+def encode(model: Model, window: Window) -> Encoded:
+    """A window's token ids with the special tokens that the model's tokenizer adds."""
+    if window.ids is None:
+        read = model.tokenizer(window.text, return_special_tokens_mask=True, verbose=False)
+        return Encoded(list(read["input_ids"]), [bool(s) for s in read["special_tokens_mask"]])
+    frame = model.tokenizer("a", return_special_tokens_mask=True)
+    marked = [(token, bool(s)) for token, s in zip(*_columns(frame), strict=True)]
+    before = [token for token, _ in itertools.takewhile(lambda pair: pair[1], marked)]
+    after = [token for token, _ in itertools.takewhile(lambda pair: pair[1], marked[::-1])][::-1]
+    ids = [*before, *window.ids, *after]
+    return Encoded(ids, [True] * len(before) + [False] * len(window.ids) + [True] * len(after))
+
+
+def _columns(read: Any) -> tuple[list[int], list[int]]:
+    return read["input_ids"], read["special_tokens_mask"]
+
+
+def _draw(model: Model, windows: Iterable[Window], tokens: int) -> list[Encoded]:
+    """Windows, until there are `tokens` content tokens (and so at least as many of all)."""
+    if tokens < 1:
+        raise ShapelibError(f"tokens must be at least 1, got {tokens}")
+    longest = _longest(model)
+    drawn: list[Encoded] = []
+    content = 0
+    for window in windows:
+        each = encode(model, window)
+        if len(each.ids) > longest:
+            raise ShapelibError(
+                f"a window has {len(each.ids)} tokens, but {model.name} reads at most {longest}; "
+                "use a shorter window"
+            )
+        content += len(each.ids) - sum(each.special)
+        drawn.append(each)
+        if content >= tokens:
+            return drawn
+    raise ShapelibError(
+        f"the text is too short: its {len(drawn)} whole windows hold {content} tokens of "
+        f"{model.name}, and {tokens} are needed; ask for fewer tokens, shorter windows, or give "
+        "a longer text"
+    )
+
+
+def _longest(model: Model) -> int:
+    """Tokens a model reads at once; a tokenizer that states none says about 1e30."""
+    config = model.network.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None) or model.tokenizer.model_max_length
+    return int(min(positions, model.tokenizer.model_max_length))
+
+
+def _allocate(
+    model: Model, n: int, memory: float
+) -> "tuple[list[Float[np.ndarray, 'n width']], tempfile.TemporaryDirectory[str] | None]":
+    shape, count = (n, model.width), model.layers + 1
+    need = count * n * model.width * 4
+    if need <= memory * GIB:
+        return [np.empty(shape, np.float32) for _ in range(count)], None
+    parent = cache.folder("spill")
+    free = shutil.disk_usage(parent).free
+    if need > free:
+        raise ShapelibError(
+            f"{n} tokens of {model.name} need {need / GIB:.2f} GiB, more than the memory budget of "
+            f"{memory:g} GiB and than the {free / GIB:.2f} GiB free on the cache's disk; ask for "
+            "fewer tokens or set SHAPELIB_CACHE to a larger disk"
+        )
+    spill = tempfile.TemporaryDirectory(dir=parent, prefix="states-")
+    files = (Path(spill.name) / f"{layer}.f32" for layer in range(count))
+    return [np.memmap(file, np.float32, "w+", shape=shape) for file in files], spill
+
+
+def _read(
+    model: Model,
+    encoded: list[Encoded],
+    states: list[Float[np.ndarray, "n width"]],
+    progress: bool,
+) -> None:
+    """Forward passes over windows of like length; each vector lands at its window's place."""
+    from tqdm import tqdm
+
+    lengths = np.array([len(each.ids) for each in encoded])
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    by_length = np.argsort(-lengths, kind="stable")
+    bar = tqdm(
+        total=int(starts[-1]),
+        unit="tok",
+        desc=f"{model.name}: reading",
+        disable=None if progress else True,
+    )
+    with bar, torch.inference_mode():
+        at = 0
+        while at < len(by_length):
+            some = by_length[at : at + max(1, _PASS // int(lengths[by_length[at]]))]
+            at += len(some)
+            ids, mask = _padded([encoded[i].ids for i in some], model)
+            output = model.network(
+                input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
+            )
+            rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in some])
+            keep = mask.bool()
+            if len(output.hidden_states) != len(states):
+                raise ShapelibError(
+                    f"{model.name} gave {len(output.hidden_states)} hidden states, "
+                    f"expected its embedding and {model.layers} layers"
+                )
+            for layer, hidden in enumerate(output.hidden_states):
+                vectors = hidden[keep].float()
+                if not bool(torch.isfinite(vectors).all()):
+                    raise ShapelibError(_not_finite(model, layer))
+                states[layer][rows] = vectors.cpu().numpy()
+            bar.update(len(rows))
+
+
+def _padded(ids: list[list[int]], model: Model) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids and their mask; what fills the padding is never seen."""
+    longest = max(len(each) for each in ids)
+    fill = model.tokenizer.pad_token_id or 0
+    padded = torch.tensor([each + [fill] * (longest - len(each)) for each in ids])
+    mask = torch.tensor([[1] * len(each) + [0] * (longest - len(each)) for each in ids])
+    return padded.to(model.device), mask.to(model.device)
+
+
+def _not_finite(model: Model, layer: int) -> str:
+    advice = (
+        "the weights themselves may be damaged"
+        if model.dtype == "float32"
+        else f"{model.dtype} overflows or rounds too much here: use dtype float32"
+    )
+    return f"{model.name}: hidden states of layer {layer} hold NaN or infinity; {advice}"

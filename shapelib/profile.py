@@ -1,0 +1,235 @@
+"""Model × corpus → one tidy table: a row per layer, token set and metric."""
+
+import statistics
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from shapelib import cache, corpus, hidden, models, store
+from shapelib.anisotropy import anisotropy, average_cosine
+from shapelib.dimension import AUTHORS_DISCARD, FACCO_DISCARD, two_nn_from_distances
+from shapelib.errors import ShapelibError
+from shapelib.neighbors import nearest_neighbors
+
+BATCH = 4096
+GROUPS = 8
+# What a kept measurement depends on besides its inputs: change one and it is measured again.
+_CODE = (
+    *("anisotropy", "corpus", "dimension", "hidden", "matrix", "models", "neighbors", "profile"),
+    *("wikitext", "wikitext_templates"),
+)
+
+
+class Metric(NamedTuple):
+    """A column pair that names one measurement; `centered` is None where it has no meaning."""
+
+    name: str
+    centered: bool | None
+
+
+METRICS = (
+    Metric("anisotropy", True),
+    Metric("anisotropy", False),
+    Metric("average_cosine", True),
+    Metric("average_cosine", False),
+    Metric("two_nn", None),
+    Metric("two_nn_lowest20", None),
+)
+
+
+def profile(
+    model: str | Path | models.Source | models.Model,
+    text: str | Path | corpus.Corpus = "enwiki-sample",
+    *,
+    tokens: int = 8192,
+    window: int = 512,
+    unit: str = "characters",
+    batch: int = BATCH,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float32",
+    memory: float = 4.0,
+    progress: bool = True,
+    reuse: bool = True,
+) -> pd.DataFrame:
+    """The shape of a model's hidden states over a text, layer by layer.
+
+    `tokens` pooled vectors of each token set (``all``, and ``content``: without special tokens)
+    are shuffled across windows and measured in ``tokens // batch`` batches of `batch` vectors; a
+    last, short batch is dropped and counted in the provenance. `value` and `std` are mean and
+    standard deviation over batches, as in the paper. `stderr` is the standard error of the mean
+    of disjoint groups of whole windows (`groups` of them), because tokens of one window depend
+    on each other; it is missing where fewer than 6 windows were read. `duplicates` counts exact
+    copies removed before neighbour searches, `n` the vectors that took part.
+
+    `memory`: GiB of hidden states held before they spill to disk. With `reuse`, a measurement
+    with the same model files, text, parameters and code is taken from the user's cache.
+
+    Raises `ShapelibError` for anything `models.load`, `corpus.load_corpus` or `hidden.pool`
+    refuses, for fewer tokens than one batch, and for a layer that cannot be measured.
+    """
+    if batch < 4:
+        raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
+    if tokens < batch:
+        raise ShapelibError(
+            f"one batch needs {batch} tokens, got tokens={tokens}: ask for more, or for a "
+            "smaller batch"
+        )
+    text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
+    if isinstance(model, models.Model):
+        source, dtype = model.source, model.dtype
+    else:
+        source = model if isinstance(model, models.Source) else models.find(model)
+    asked = {
+        "tokens": tokens, "window": window, "unit": unit, "batch": batch, "seed": seed,
+        "dtype": dtype,
+    }  # fmt: skip
+
+    def measure() -> pd.DataFrame:
+        started = time.perf_counter()
+        loaded = model if isinstance(model, models.Model) else None
+        loaded = loaded or models.load(source, device=device, dtype=dtype)
+        cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
+        with hidden.pool(
+            loaded, cut, tokens, seed=seed, memory=memory, progress=progress
+        ) as pooled:
+            rows, counts = _measure(pooled, loaded.name, tokens, batch, progress)
+        table = _table(rows, loaded, pooled, text, asked)
+        table.attrs["provenance"] = [
+            store.provenance(
+                **asked,
+                model=loaded.name,
+                fingerprint=source.fingerprint,
+                revision=source.revision,
+                caveat=source.known.caveat if source.known else None,
+                licence=source.known.licence if source.known else None,
+                corpus=text.name,
+                corpus_sha256=text.sha256,
+                device=str(loaded.device),
+                pooled=counts,
+                seconds=round(time.perf_counter() - started, 1),
+            )
+        ]
+        return table
+
+    if not reuse:
+        return measure()
+    where = str(model.device if isinstance(model, models.Model) else models.pick_device(device))
+    key = cache.key_of(
+        source.name, source.fingerprint, text.name, text.sha256, asked, where,
+        cache.code_hash(*_CODE),
+    )  # fmt: skip
+    return store.cached(f"{source.name}-{key}", measure)
+
+
+def measure_points(
+    x: Float[np.ndarray, "n width"],
+) -> tuple[dict[Metric, float], int]:
+    """Every metric of one set of vectors, and how many exact copies the search left out.
+
+    Raises ValueError where a metric is not defined: equal points, a zero vector.
+    """
+    found = nearest_neighbors(x, 2)
+    values = {
+        Metric("anisotropy", True): anisotropy(x, centered=True),
+        Metric("anisotropy", False): anisotropy(x, centered=False),
+        Metric("average_cosine", True): average_cosine(x, centered=True),
+        Metric("average_cosine", False): average_cosine(x, centered=False),
+        Metric("two_nn", None): two_nn_from_distances(found.distances, FACCO_DISCARD),
+        Metric("two_nn_lowest20", None): two_nn_from_distances(found.distances, AUTHORS_DISCARD),
+    }
+    return values, found.duplicates
+
+
+def _measure(
+    pooled: hidden.Pool, name: str, tokens: int, batch: int, progress: bool
+) -> tuple[list[dict[str, object]], dict[str, int]]:
+    """Rows of layer, token set and metric with their values; and the counts behind them."""
+    from tqdm import tqdm
+
+    batches = tokens // batch
+    counts = {"windows": int(pooled.window.max()) + 1, "all": len(pooled.rows("all"))}
+    counts["content"] = len(pooled.rows("content"))
+    counts |= {f"dropped_{each}": counts[each] - batches * batch for each in hidden.TOKEN_SETS}
+    groups = min(GROUPS, counts["windows"] // 2)
+    # Without special tokens both sets are the same vectors, measured once.
+    same = counts["content"] == counts["all"]
+    measured = ("all",) if same else hidden.TOKEN_SETS
+    rows: list[dict[str, object]] = []
+    layers = tqdm(
+        range(pooled.layers + 1),
+        unit="layer",
+        desc=f"{name}: measuring",
+        disable=None if progress else True,
+    )
+    for layer in layers:
+        for each in measured:
+            try:
+                over_batches = [
+                    measure_points(x) for x in pooled.batches(layer, each, batch, batches)
+                ]
+                over_groups = (
+                    [measure_points(x)[0] for x in pooled.groups(layer, each, groups)]
+                    if groups >= 3
+                    else []
+                )
+            except ValueError as error:
+                raise ShapelibError(
+                    f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
+                ) from error
+            duplicates = sum(copies for _, copies in over_batches)
+            for metric in METRICS:
+                values = [found[metric] for found, _ in over_batches]
+                row = {
+                    "layer": layer, "metric": metric.name, "centered": metric.centered,
+                    "value": statistics.fmean(values), "std": _std(values),
+                    "stderr": _std([found[metric] for found in over_groups])
+                    / max(groups, 1) ** 0.5,
+                    "batches": batches, "batch_size": batch, "groups": groups,
+                    "n": batches * batch, "duplicates": duplicates,
+                }  # fmt: skip
+                rows += [{**row, "tokens": one} for one in (hidden.TOKEN_SETS if same else (each,))]
+    return rows, counts
+
+
+def _std(values: list[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else float("nan")
+
+
+COLUMNS = {
+    "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64", "role": "str",
+    "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
+    "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str", "metric": "str",
+    "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
+    "batches": "int64", "batch_size": "int64", "groups": "int64", "n": "int64",
+    "duplicates": "int64",
+}  # fmt: skip
+"""The columns of a shape table, in order, with their pandas types."""
+
+
+def _table(
+    rows: Iterable[dict[str, object]],
+    model: models.Model,
+    pooled: hidden.Pool,
+    text: corpus.Corpus,
+    asked: dict[str, object],
+) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows))
+    table["model"] = model.name
+    table["checkpoint"] = model.source.revision or "final"
+    table["step"] = table["tokens_seen"] = pd.NA
+    table["role"] = model.role
+    table["corpus"] = text.name
+    table["window"] = f"{asked['window']} {asked['unit']}"
+    table["seed"] = asked["seed"]
+    table["dtype"] = asked["dtype"]
+    table["bos"] = pooled.bos
+    table["depth"] = table["layer"] / model.layers
+    table["after_norm"] = (table["layer"] == model.layers) & model.after_norm
+    table = table.sort_values(["tokens", "layer"], kind="stable", ignore_index=True)
+    return table[list(COLUMNS)].astype(COLUMNS)

@@ -1,0 +1,168 @@
+"""Tables on disk: tidy Parquet (or CSV) that carries its provenance, written whole or not at all."""
+
+import functools
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from shapelib import cache
+from shapelib.errors import ShapelibError
+
+SUFFIXES = (".parquet", ".csv")
+_KEY = b"shapelib"
+_VERSIONS = ("shapelib", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas")
+
+Provenance = dict[str, Any]
+
+
+def provenance(**facts: object) -> Provenance:
+    """What a run must say about itself: `facts`, versions, commit, machine and time."""
+    return {
+        **facts,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "commit": _commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def combine(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table of several, with the provenance of each run kept in order."""
+    runs = [run for table in tables for run in table.attrs.get("provenance", [])]
+    # pandas compares attrs on concat, and drops those that differ.
+    bare = [table.copy() for table in tables]
+    for each in bare:
+        each.attrs = {}
+    joined = pd.concat(bare, ignore_index=True)
+    joined.attrs["provenance"] = runs
+    return joined
+
+
+def check_output(path: str | Path) -> Path:
+    """`path` if a table can be written there; asked before a long run, not after it.
+
+    Raises `ShapelibError` for another suffix than .parquet or .csv and for a folder that is
+    missing or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ShapelibError(f"{str(path)!r} must end in one of: {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise ShapelibError(f"{str(path)!r} is a folder; give a file's name")
+    if not path.parent.is_dir():
+        raise ShapelibError(f"the folder {str(path.parent)!r} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ShapelibError(f"the folder {str(path.parent)!r} cannot be written")
+    return path
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> Path:
+    """Write `table` as Parquet, or as CSV with its provenance in ``NAME.provenance.json`` beside.
+
+    The file is written beside its place and renamed: an interrupted run leaves the old one whole.
+    """
+    path = check_output(path)
+    runs = table.attrs.get("provenance", [])
+    if path.suffix == ".csv":
+        write_atomically(path, lambda file: table.to_csv(file, index=False))
+        beside = path.with_suffix(".provenance.json")
+        write_atomically(beside, lambda file: file.write_text(json.dumps(runs, indent=1)))
+    else:
+        write_atomically(path, lambda file: _write_parquet(table, runs, file))
+    return path
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; its runs are in ``table.attrs["provenance"]``."""
+    path = Path(path)
+    if not path.is_file():
+        raise ShapelibError(f"no such table: {str(path)!r}")
+    if path.suffix == ".csv":
+        table = pd.read_csv(path)
+        beside = path.with_suffix(".provenance.json")
+        table.attrs["provenance"] = json.loads(beside.read_text()) if beside.is_file() else []
+        return table
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        arrow = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
+    kept = (arrow.schema.metadata or {}).get(_KEY)
+    table = cast(pd.DataFrame, arrow.to_pandas())
+    table.attrs["provenance"] = json.loads(kept) if kept else []
+    return table
+
+
+def cached(key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table of this key from the user's cache, or computed and kept there."""
+    folder = cache.entry("tables", key, lambda tmp: _keep(compute(), tmp))
+    return read_table(folder / "table.parquet")
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it over `path`."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        # mkstemp makes the file private; a table is as readable as any new file.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _keep(table: pd.DataFrame, folder: Path) -> None:
+    write_table(table, folder / "table.parquet")
+
+
+def _write_parquet(table: pd.DataFrame, runs: list[Provenance], file: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    bare = table.copy()
+    bare.attrs = {}
+    arrow = pyarrow.Table.from_pandas(bare, preserve_index=False)
+    kept = {**(arrow.schema.metadata or {}), _KEY: json.dumps(runs).encode()}
+    pyarrow.parquet.write_table(arrow.replace_schema_metadata(kept), file)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from, or None for an installed package."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None
+    asked = subprocess.run(
+        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or None
