@@ -183,7 +183,7 @@ def _failure(name: str, asset: Asset, log: Path, stalled: float | None) -> str:
 
 
 def _pip(name: str) -> Sequence[str]:
-    """The command that runs the user's pip; environments made by other tools may lack the module."""
+    """The command that runs the user's pip, which some tools leave out of an environment."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     found = shutil.which("pip3") or shutil.which("pip")

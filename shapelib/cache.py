@@ -80,7 +80,7 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
             build(building)
             files = {name: _fingerprint(building / name) for name in _files(building)}
             (building / MANIFEST).write_text(json.dumps({"files": files}, indent=1))
-            os.replace(building, path)
+            building.replace(path)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         _verified.add(path)

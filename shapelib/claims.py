@@ -122,7 +122,7 @@ class Shown:
             f"{r['margin']}</i>{_sensitivity_html(r)}</td></tr>"
             for r in self.records
         ]
-        return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+        return f"<table class='dataframe'><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
     def _text(self) -> str:
         return "\n".join(
@@ -201,8 +201,10 @@ def _interval(
     from scipy import stats
 
     freedom = int(layers["groups"].min()) - 1
-    half = float(stats.t.ppf((1 + claim.confidence) / 2, freedom) * error) if freedom > 0 else (
-        math.nan
+    half = (
+        float(stats.t.ppf((1 + claim.confidence) / 2, freedom) * error)
+        if freedom > 0
+        else (math.nan)
     )
     return value - half, value + half
 

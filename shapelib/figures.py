@@ -1,5 +1,6 @@
 """The figures, each a function of a table and of nothing else."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -47,7 +48,7 @@ def dimension_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
 
 def _panels(
     table: pd.DataFrame,
-    curves: list[tuple[str, bool | None, str]],
+    curves: Sequence[tuple[str, bool | None, str]],
     tokens: str,
     label: str,
     limits: tuple[float, float] | None,

@@ -60,7 +60,8 @@ class Model:
     """A base network (no head) in eval mode, with what a table must say about it."""
 
     source: Source
-    network: "torch.nn.Module"
+    network: Any
+    """A torch module whose forward pass gives ``hidden_states``."""
     tokenizer: Any
     role: str
     """``decoder`` where later tokens cannot change earlier ones, ``encoder`` where they do."""
@@ -78,7 +79,8 @@ class Model:
 
     @property
     def device(self) -> "torch.device":
-        return next(self.network.parameters()).device
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
 
 @functools.cache
@@ -90,9 +92,7 @@ def catalogue() -> dict[str, Known]:
     return {name: Known(name=name, **entry) for name, entry in yaml.safe_load(text).items()}
 
 
-def find(
-    name: str | Path, revision: str | None = None, trust_remote_code: bool = False
-) -> Source:
+def find(name: str | Path, revision: str | None = None, trust_remote_code: bool = False) -> Source:
     """Locate a model without loading it (downloading what is not yet in a cache).
 
     `name`: a short name, a folder, a .gguf file, or a hub name (with an optional `revision`: a
@@ -145,9 +145,7 @@ def load(
     if dtype not in DTYPES:
         raise ShapelibError(f"no such dtype: {dtype!r}; {nearest(dtype, list(DTYPES))}")
     where = pick_device(device)
-    source = (
-        name if isinstance(name, Source) else find(name, revision, trust_remote_code)
-    )
+    source = name if isinstance(name, Source) else find(name, revision, trust_remote_code)
     folder = source.folder if source.folder.is_dir() else _dequantized(source)
     network = _network(folder, source.name, dtype, trust_remote_code).to(where).eval()
     tokenizer = _tokenizer(folder, source.name, trust_remote_code)
@@ -214,9 +212,7 @@ def _check_folder(path: Path, shown: str) -> None:
 
 
 def _folder_hash(path: Path) -> str:
-    files = sorted(
-        file for pattern in (*_WEIGHTS, *_TOKENIZER) for file in path.glob(pattern)
-    )
+    files = sorted(file for pattern in (*_WEIGHTS, *_TOKENIZER) for file in path.glob(pattern))
     return cache.key_of({file.name: cache.sha256(file) for file in files})
 
 
@@ -250,8 +246,7 @@ def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Sourc
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
         raise ShapelibError(
             f"{name!r}{at} is neither a short name nor a folder here, and the hub could not be "
-            "reached for it. smollm2-135m and minilm-l6 work without the hub; "
-            f"{_accepted()}"
+            f"reached for it. Without the hub: {nearest(name, list(catalogue()))}; {_accepted()}"
         ) from error
     _check_folder(folder, name)
     return Source(name, folder, folder.name, revision=folder.name)

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ GROUPS = 8
 # What a kept measurement depends on besides its inputs: change one and it is measured again.
 _CODE = (
     *("anisotropy", "corpus", "dimension", "hidden", "matrix", "models", "neighbors", "profile"),
-    *("wikitext", "wikitext_templates"),
+    *("wikitext",),
 )
 
 
@@ -48,7 +48,7 @@ def profile(
     *,
     tokens: int = 8192,
     window: int = 512,
-    unit: str = "characters",
+    unit: Literal["characters", "tokens"] = "characters",
     batch: int = BATCH,
     seed: int = 0,
     device: str = "auto",

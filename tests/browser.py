@@ -1,0 +1,162 @@
+"""Open rendered pages in headless Chromium and say what is wrong with them, in words."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag
+
+NARROW = {"width": 390, "height": 844}
+WIDE = {"width": 1400, "height": 900}
+ARGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+# Waits for mathematics and images, then lists what a reader would miss on the page.
+_LOOK = r"""async () => {
+  if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
+  const problems = [];
+  for (const image of document.images) {
+    image.loading = "eager";
+    await image.decode().catch(() => {});
+    const name = image.getAttribute("src");
+    if (!image.naturalWidth) problems.push(`image missing: ${name}`);
+    // Sphinx writes the file's name where a figure has no text of its own.
+    const alt = (image.alt || "").trim();
+    if (!alt || /\.(svg|png|jpe?g)$/.test(alt)) problems.push(`image without alt text: ${name}`);
+  }
+  for (const svg of document.querySelectorAll("article svg"))
+    if (!svg.closest("mjx-container, [aria-hidden=true], a, button") && !svg.ariaLabel
+        && !svg.querySelector("title"))
+      problems.push("inline SVG without a label");
+  for (const math of document.querySelectorAll("article .math"))
+    if (!math.querySelector("mjx-container"))
+      problems.push(`mathematics not rendered: ${math.textContent.trim()}`);
+  for (const error of document.querySelectorAll("mjx-merror, [data-mjx-error]"))
+    problems.push(`mathematics wrong: ${error.textContent}`);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode()); )
+    if (!node.parentElement.closest("pre, code, script, style, .math")
+        && /\\\(|\\\[|\$\$|\$\\/.test(node.data))
+      problems.push(`raw mathematics: ${node.data.trim()}`);
+  return problems;
+}"""
+_WIDTHS = "() => [document.documentElement.scrollWidth, window.innerWidth]"
+_LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.href)"
+_NAMES = "() => [...document.querySelectorAll('[id]')].map(element => element.id)"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: pytest's output is for failures."""
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on localhost, on a free port; gives its address."""
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Reader:
+    """One browser window on one served book, in one colour scheme ("light" or "dark")."""
+
+    def __init__(self, browser: Any, address: str, scheme: str = "light") -> None:
+        self.address, self.scheme = address, scheme
+        self.context = browser.new_context(viewport=WIDE, color_scheme=scheme)
+        self.context.route("**/*", self._keep_inside)
+        self.page = self.context.new_page()
+        self.page.on("request", self._on_request)
+        self.page.on("requestfailed", lambda request: self._note("request failed", request.url))
+        self.page.on("response", self._on_response)
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self._note("page error", error))
+        self.problems: list[str] = []
+
+    def look(self, path: str) -> list[str]:
+        """Open one page, wide and then narrow; gives its problems, none if all is well."""
+        self.problems = []
+        self.page.set_viewport_size(WIDE)
+        self.page.goto(f"{self.address}/{path}")
+        self.problems += self.page.evaluate(_LOOK)
+        shown = self.page.evaluate("() => document.documentElement.dataset.theme")
+        if shown != self.scheme:
+            self._note(f"colour scheme is {shown}, not", self.scheme)
+        for size in (WIDE, NARROW):
+            self.page.set_viewport_size(size)
+            needed, available = self.page.evaluate(_WIDTHS)
+            if needed > available:
+                self._note(f"{needed} px of content on a screen of", f"{available} px")
+        return self.problems
+
+    def links(self) -> list[str]:
+        """Every address the open page links to."""
+        return self.page.evaluate(_LINKS)
+
+    def names(self) -> set[str]:
+        """Every place on the open page that a link can name after ``#``."""
+        return set(self.page.evaluate(_NAMES))
+
+    def search(self, word: str) -> list[str]:
+        """The pages that the book's search finds for a word."""
+        self.problems = []
+        self.page.goto(f"{self.address}/search.html?q={word}")
+        self.page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
+        self.page.wait_for_function(
+            "() => !document.querySelector('#search-progress')?.textContent.includes('...')"
+        )
+        found = self.page.locator("#search-results ul.search li a")
+        return [found.nth(i).inner_text() for i in range(found.count())]
+
+    def close(self) -> None:
+        self.context.close()
+
+    def _inside(self, url: str) -> bool:
+        return url.startswith((f"{self.address}/", "data:", "blob:", "about:"))
+
+    def _keep_inside(self, route: Any) -> None:
+        if self._inside(route.request.url):
+            route.continue_()
+        else:
+            route.abort()
+
+    def _note(self, what: str, value: object) -> None:
+        self.problems.append(f"{what}: {value}")
+
+    def _on_request(self, request: Any) -> None:
+        if not self._inside(request.url):
+            self._note("outside request", request.url)
+
+    def _on_response(self, response: Any) -> None:
+        if response.status >= 400:
+            self._note(f"answer {response.status}", response.url)
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "error":
+            self._note("console error", message.text)
+
+
+def broken_links(
+    address: str, folder: Path, links: set[str], names: dict[str, set[str]]
+) -> list[str]:
+    """The links within a book that lead nowhere.
+
+    `links`: whole addresses. `names`: for each page opened, the places on it that can be linked to.
+    """
+    broken = []
+    for link in sorted(links):
+        target, place = urldefrag(link)
+        if not target.startswith(f"{address}/"):
+            continue
+        path = unquote(target.removeprefix(f"{address}/").split("?")[0])
+        missing_place = place and path in names and unquote(place) not in names[path]
+        if not (folder / path).is_file() or missing_place:
+            broken.append(link.removeprefix(address))
+    return broken

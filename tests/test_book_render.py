@@ -1,0 +1,168 @@
+"""The recorded pages render without a warning, and a reader's browser finds nothing amiss.
+
+SHAPELIB_BOOK_SOURCE names another source to open instead, such as `_build/source` after
+`make book`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from browser import ARGS, Reader, broken_links, serve
+
+ROOT = Path(__file__).parent.parent
+SOURCE = Path(os.environ.get("SHAPELIB_BOOK_SOURCE", ROOT / "book")).resolve()
+CONFIG = ROOT / "_config.yml"
+TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+PAGES = [f"{each}.html" for each in (TOC["root"], *(part["file"] for part in TOC["chapters"]))]
+
+
+def render(source: Path, output: Path, config: Path = CONFIG) -> Path:
+    """Render a book as `make html` does, warnings as errors; gives the folder of its pages."""
+    script = Path(sys.executable).with_name("jupyter-book")
+    command = [str(script), "build", str(source), "--config", str(config)]
+    command += ["--path-output", str(output), "-W", "--keep-going", "-n"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 0, f"{' '.join(command)}\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
+    return output / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recorded = SOURCE / "executed" / "profiles.ipynb"
+    assert recorded.is_file(), f"{recorded} is missing: run `make book` and `make record`"
+    return render(SOURCE, tmp_path_factory.mktemp("book"))
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    with serve(site) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=ARGS)
+        yield browser
+        browser.close()
+
+
+def test_every_page_of_the_contents_is_rendered(site: Path):
+    assert [page for page in PAGES if not (site / page).is_file()] == []
+
+
+def test_every_reference_is_cited(site: Path):
+    entries = re.findall(r"^@\w+\{([^,]+),", (ROOT / "book/references.bib").read_text(), re.M)
+    listed = re.findall(r'<div class="citation"', (site / "references.html").read_text())
+    assert len(listed) == len(entries)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_whole_in_a_browser(browser: Any, address: str, site: Path, scheme: str):
+    reader = Reader(browser, address, scheme)
+    problems, links, names = {}, set(), {}
+    for page in PAGES:
+        if found := reader.look(page):
+            problems[page] = found
+        links.update(reader.links())
+        names[page] = reader.names()
+    reader.close()
+    assert problems == {}
+    assert broken_links(address, site, links, names) == []
+
+
+def test_search_finds_anisotropy(browser: Any, address: str):
+    reader = Reader(browser, address)
+    found = reader.search("anisotropy")
+    assert "Method" in found
+    assert "Anisotropy, layer by layer" in found
+    assert reader.problems == []
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("flaw", "report"),
+    [
+        ('<img src="nowhere.svg" alt="a curve">', "image missing: nowhere.svg"),
+        ('<img src="_static/favicon.svg">', "image without alt text: _static/favicon.svg"),
+        ('<img src="_static/favicon.svg" alt="_static/favicon.svg">', "image without alt text"),
+        ('<img src="https://outside.invalid/a.png" alt="a">', "outside request: https://outside"),
+        ('<script>console.error("amiss")</script>', "console error: amiss"),
+        ('<script>throw new Error("amiss")</script>', "page error: amiss"),
+        ('<script src="nowhere.js"></script>', "answer 404"),
+        (r'<span class="math">\(x\)</span>', r"mathematics not rendered: \(x\)"),
+        (r"<p>\(x\)</p>", r"raw mathematics: \(x\)"),
+        ('<div style="width: 700px">wide</div>', "px of content on a screen of: 390 px"),
+    ],
+)
+def test_a_flaw_is_reported(browser: Any, site: Path, tmp_path: Path, flaw: str, report: str):
+    # A page without mathematics of its own, so that nothing but the flaw can be wrong with it.
+    page = (site / "references.html").read_text()
+    (tmp_path / "_static").symlink_to(site / "_static")
+    (tmp_path / "page.html").write_text(page.replace("</article>", f"{flaw}</article>"))
+    with serve(tmp_path) as address:
+        reader = Reader(browser, address)
+        problems = reader.look("page.html")
+        reader.close()
+    assert any(report in problem for problem in problems), problems
+
+
+def test_a_broken_link_is_reported(site: Path):
+    host = "http://127.0.0.1:1"
+    links = {f"{host}/intro.html", f"{host}/gone.html", f"{host}/intro.html#gone", "https://a.b/c"}
+    found = broken_links(host, site, links, {"intro.html": {"here"}})
+    assert found == ["/gone.html", "/intro.html#gone"]
+
+
+def test_a_warning_fails_the_render(tmp_path: Path):
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    (tmp_path / "references.bib").touch()
+    (tmp_path / "_static").mkdir()
+    shutil.copy(ROOT / "book/_static/favicon.svg", tmp_path / "_static")
+    (tmp_path / "page.md").write_text("# A page\n\n{ref}`nowhere`\n")
+    with pytest.raises(AssertionError, match="nowhere"):
+        render(tmp_path, tmp_path / "output")
+
+
+BUTTONS = ("source-repository", "source-edit", "source-issues", "launch-buttons")
+
+
+def test_no_repository_buttons_without_an_address(site: Path):
+    if yaml.safe_load(CONFIG.read_text())["repository"]["url"]:
+        pytest.skip("repository.url is set in _config.yml")
+    for page in PAGES:
+        html = (site / page).read_text()
+        assert [each for each in BUTTONS if each in html] == []
+        assert "mybinder" not in html
+
+
+def test_an_address_brings_the_repository_buttons(site: Path, tmp_path: Path):
+    config = yaml.safe_load(CONFIG.read_text())
+    config["repository"]["url"] = "https://github.com/someone/something"
+    extensions = config["sphinx"]["local_extensions"]
+    config["sphinx"]["local_extensions"] = {
+        name: str(ROOT / folder) for name, folder in extensions.items()
+    }
+    changed = tmp_path / "_config.yml"
+    changed.write_text(yaml.safe_dump(config))
+    page = (render(SOURCE, tmp_path, changed) / "executed/profiles.html").read_text()
+    assert [each for each in BUTTONS if each not in page] == []
+    repository = "https://github.com/someone/something"
+    assert f'href="{repository}"' in page
+    assert f'href="{repository}/edit/main/book/executed/profiles.ipynb"' in page
+    assert f'href="{repository}/issues/new' in page
+    assert "mybinder.org/v2/gh/someone/something/main" in page
+    assert "lab/tree/book/executed/profiles.ipynb" in page
+    assert "download-source-button" in page
