@@ -122,7 +122,9 @@ class Shown:
             f"{r['margin']}</i>{_sensitivity_html(r)}</td></tr>"
             for r in self.records
         ]
-        return f"<table class='dataframe'><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+        return (
+            f"<table class='dataframe'><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+        )
 
     def _text(self) -> str:
         return "\n".join(
@@ -145,7 +147,8 @@ def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
     Layers of one run share their windows, so their standard errors are added up, not averaged
     away: the interval is wider than it would be for independent layers.
     """
-    first, middle, last = np.array_split(layers.sort_values("layer"), 3)
+    ordered = layers.sort_values("layer")
+    first, middle, last = (ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3))
     outer = max((first, last), key=lambda third: float(third["value"].mean()))
     value = float(middle["value"].mean() - outer["value"].mean())
     low, high = _interval(value, middle["stderr"].mean() + outer["stderr"].mean(), claim, layers)

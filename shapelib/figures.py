@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
+    from IPython.display import SVG
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -44,6 +45,19 @@ def dimension_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
         ("two_nn_lowest20", None, "fit to the lowest 20 %"),
     ]
     return _panels(table, curves, tokens, "TwoNN dimension", limits=None)
+
+
+def show(figure: "Figure") -> "SVG":
+    """The figure as SVG for a notebook: the same table gives the same bytes."""
+    import io
+
+    import matplotlib
+    from IPython.display import SVG
+
+    drawn = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "shapelib"}):
+        figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return SVG(drawn.getvalue())
 
 
 def _panels(

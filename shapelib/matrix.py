@@ -26,8 +26,11 @@ def as_points(x: Points, least: int = 2) -> Float[Tensor, "points features"]:
     if x.shape[0] < least:
         raise ValueError(f"at least {least} points are needed, got {x.shape[0]}")
     x = x.detach().to(torch.float64)
-    finite = torch.isfinite(x).all(dim=1)
-    if not finite.all():
-        bad = torch.nonzero(~finite)
-        raise ValueError(f"{len(bad)} points hold NaN or infinity, the first is row {int(bad[0])}")
+    # One sum tells whether to look closer; the look itself costs five times as much.
+    if not bool(torch.isfinite(x.sum())):
+        bad = torch.nonzero(~torch.isfinite(x).all(dim=1))
+        if len(bad):
+            raise ValueError(
+                f"{len(bad)} points hold NaN or infinity, the first is row {int(bad[0])}"
+            )
     return x

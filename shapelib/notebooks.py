@@ -147,7 +147,10 @@ class Facts:
             for name, value in self.facts.items()
         )
         plain = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
-        return {"text/html": f"<table class='dataframe'><tbody>{rows}</tbody></table>", "text/plain": plain}
+        return {
+            "text/html": f"<table class='dataframe'><tbody>{rows}</tbody></table>",
+            "text/plain": plain,
+        }
 
 
 def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:

@@ -2,18 +2,17 @@
 
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from shapelib import cache, corpus, hidden, models, store
 from shapelib.anisotropy import anisotropy, average_cosine
 from shapelib.dimension import AUTHORS_DISCARD, FACCO_DISCARD, two_nn_from_distances
 from shapelib.errors import ShapelibError
+from shapelib.matrix import Points, as_points
 from shapelib.neighbors import nearest_neighbors
 
 BATCH = 4096
@@ -128,12 +127,13 @@ def profile(
 
 
 def measure_points(
-    x: Float[np.ndarray, "n width"],
+    x: Points,
 ) -> tuple[dict[Metric, float], int]:
     """Every metric of one set of vectors, and how many exact copies the search left out.
 
     Raises ValueError where a metric is not defined: equal points, a zero vector.
     """
+    x = as_points(x)
     found = nearest_neighbors(x, 2)
     values = {
         Metric("anisotropy", True): anisotropy(x, centered=True),
@@ -217,7 +217,7 @@ def _table(
     model: models.Model,
     pooled: hidden.Pool,
     text: corpus.Corpus,
-    asked: dict[str, object],
+    asked: Mapping[str, object],
 ) -> pd.DataFrame:
     table = pd.DataFrame(list(rows))
     table["model"] = model.name

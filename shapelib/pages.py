@@ -1,0 +1,213 @@
+"""The book's pages: run what is stale, gather figures and verdicts, assemble, record and render.
+
+``python -m shapelib.pages execute|record|book|html`` in a checkout, which is what ``make`` calls.
+A page is a file ``params/PAGE.yml``: the notebook it is made from and the parameters it is run
+with. What is stale is decided by a hash of notebook, parameters and library, never by file times.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shapelib import cache, notebooks
+from shapelib.errors import ShapelibError, nearest
+
+
+@dataclass(frozen=True)
+class Page:
+    """One executed page: its name, its notebook, and the parameters the book runs it with."""
+
+    name: str
+    notebook: Path
+    parameters: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Changes when anything does that the executed page depends on."""
+        package = Path(__file__).parent
+        library = sorted(file for suffix in ("py", "yml") for file in package.glob(f"*.{suffix}"))
+        return cache.key_of(
+            source(notebooks.read(self.notebook)),
+            self.parameters,
+            {file.name: cache.sha256(file) for file in library},
+        )
+
+
+def pages(root: Path) -> list[Page]:
+    """The pages of a checkout, from ``params/*.yml``; parameters are checked."""
+    import yaml
+
+    found = []
+    for file in sorted((root / "params").glob("*.yml")):
+        entry = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if unknown := set(entry) - {"notebook", "parameters"}:
+            wrong = sorted(unknown)[0]
+            raise ShapelibError(
+                f"params/{file.name}: {nearest(wrong, ['notebook', 'parameters'])}; got {wrong!r}"
+            )
+        notebook = root / "notebooks" / entry["notebook"]
+        notebooks.check(notebook, entry["parameters"])
+        found.append(Page(file.stem, notebook, entry["parameters"]))
+    if not found:
+        raise ShapelibError(f"no pages: {root / 'params'} holds no .yml file")
+    return found
+
+
+def source(notebook: notebooks.Notebook) -> list[list[str]]:
+    """What a notebook says, without outputs, counts and metadata of runs."""
+    return [[cell.cell_type, cell.source] for cell in notebook.cells]
+
+
+def execute(root: Path) -> Path:
+    """Run every stale page into ``_build/executed``, with its figures and verdicts beside it."""
+    executed = root / "_build" / "executed"
+    executed.mkdir(parents=True, exist_ok=True)
+    wanted = pages(root)
+    for page in wanted:
+        target = executed / f"{page.name}.ipynb"
+        if target.is_file() and _kept(target).get("key") == page.key:
+            print(f"{page.name}: up to date", flush=True)
+            continue
+        print(f"{page.name}: running {page.notebook.name}", flush=True)
+        started = time.perf_counter()
+        notebooks.run(page.notebook, target, page.parameters, progress=sys.stderr.isatty())
+        done = notebooks.read(target)
+        seconds = round(time.perf_counter() - started, 1)
+        done.metadata["shapelib"] = {
+            "key": page.key, "parameters": page.parameters, "seconds": seconds,
+        }  # fmt: skip
+        notebooks.write(done, target)
+        print(f"{page.name}: {seconds} s", flush=True)
+    for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
+        stray.unlink()
+    gather(executed)
+    return executed
+
+
+def gather(executed: Path) -> None:
+    """Write the figures, the claim records and the table of verdicts of executed pages.
+
+    A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
+    ``figures/PAGE-NAME.svg``.
+    """
+    figures = executed / "figures"
+    shutil.rmtree(figures, ignore_errors=True)
+    figures.mkdir()
+    records: list[dict[str, Any]] = []
+    for file in sorted(executed.glob("*.ipynb")):
+        notebook = notebooks.read(file)
+        records += [{**each, "page": file.stem} for each in notebooks.records(notebook)]
+        for cell in notebook.cells:
+            name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+            for output in cell.get("outputs", []) if name else []:
+                if svg := output.get("data", {}).get("image/svg+xml"):
+                    (figures / f"{name.removeprefix('fig-')}.svg").write_text(svg, encoding="utf-8")
+    records.sort(key=lambda each: each["number"])
+    text = json.dumps(records, indent=1, ensure_ascii=False)
+    (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
+    (executed / "verdicts.md").write_text(_verdicts(records), encoding="utf-8")
+
+
+def assemble(root: Path, executed: Path) -> Path:
+    """The book's source with these executed pages in it, under ``_build/source``."""
+    target = root / "_build" / "source"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(root / "book", target, ignore=shutil.ignore_patterns("executed"))
+    shutil.copytree(executed, target / "executed")
+    return target
+
+
+def render(root: Path, book: Path) -> None:
+    """Render a source into ``_build/html``; warnings are errors.
+
+    Raises `ShapelibError` where Jupyter Book is not installed or finds something wrong.
+    """
+    program = Path(sys.executable).with_name("jupyter-book")
+    if not program.exists():
+        raise ShapelibError('rendering needs Jupyter Book; run: pip install "shapelib[book]"')
+    # Pages of an earlier book that this one no longer has must not stay.
+    shutil.rmtree(root / "_build" / "html", ignore_errors=True)
+    command = [
+        str(program), "build", str(book), "--config", "_config.yml", "--path-output", ".",
+        "--all", "-W", "--keep-going", "-n",
+    ]  # fmt: skip
+    if subprocess.run(command, cwd=root, check=False).returncode != 0:
+        raise ShapelibError("the book was not rendered: see Jupyter Book's messages above")
+    print("rendered: _build/html/intro.html")
+
+
+def record(root: Path) -> None:
+    """Keep a finished run: executed pages to ``book/executed``, verdict outputs to notebooks."""
+    executed = execute(root)
+    kept = root / "book" / "executed"
+    fresh = kept.with_name(".executed")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(executed, fresh)
+    shutil.rmtree(kept, ignore_errors=True)
+    fresh.replace(kept)
+    for notebook in sorted({page.notebook for page in pages(root)}):
+        record_verdicts(notebook, root / "_build" / "defaults" / notebook.name)
+    print("recorded: book/executed and the verdict cells of notebooks/")
+
+
+def record_verdicts(notebook: Path, scratch: Path) -> None:
+    """Run a notebook at its defaults and keep the outputs of its verdict cells, and no others."""
+    notebooks.run(notebook, scratch, progress=False)
+    # papermill adds a cell of parameters only where some are given: cells correspond one to one.
+    template, done = notebooks.read(notebook), notebooks.read(scratch)
+    for cell, ran in zip(template.cells, done.cells, strict=True):
+        if cell.cell_type != "code":
+            continue
+        verdict = "nbval-check-output" in cell.metadata.get("tags", [])
+        cell.outputs = ran.outputs if verdict else []
+        cell.execution_count = ran.execution_count if verdict else None
+    notebooks.write(template, notebook)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    kept: dict[str, Any] = notebooks.read(path).metadata.get("shapelib", {})
+    return kept
+
+
+def _verdicts(records: list[dict[str, Any]]) -> str:
+    """The claims and their verdicts as a Markdown table."""
+    from shapelib.claims import sentence
+
+    lines = ["| claim | verdict | measured |", "|---|---|---|"]
+    for each in records:
+        measured = "; ".join(f"{m['model']}: {sentence(m)}" for m in each["models"]) or "no model"
+        lines.append(
+            f"| {each['number']}. {each['claim']} "
+            f"| **[{each['verdict']}](executed/{each['page']}.ipynb)** "
+            f"| {each['states']} {each['margin']}. {measured} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m shapelib.pages STEP``."""
+    parser = argparse.ArgumentParser(prog="python -m shapelib.pages", description=__doc__)
+    parser.add_argument("step", choices=["execute", "record", "book", "html"])
+    step = parser.parse_args(arguments).step
+    root = Path.cwd()
+    try:
+        if step == "execute":
+            execute(root)
+        elif step == "record":
+            record(root)
+        elif step == "book":
+            render(root, assemble(root, execute(root)))
+        else:
+            render(root, root / "book")
+    except ShapelibError as error:
+        sys.exit(f"shapelib: {error}")
+
+
+if __name__ == "__main__":
+    main()
