@@ -9,12 +9,12 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from shapelib import assets, corpus
+from shapelib import assets, cleaning, dump
 
 
 def repeated_dump(target: Path, megabytes: float) -> int:
     """Write a dump of about `megabytes` MB made of the sample's pages. Returns its bytes."""
-    with corpus._decompressed(assets.fetch("enwiki-sample")) as chunks:
+    with dump.decompressed(assets.fetch("enwiki-sample")) as chunks:
         whole = b"".join(chunks)
     first, last = whole.index(b"<page>"), whole.rindex(b"</page>") + len(b"</page>\n")
     size = 0
@@ -44,7 +44,7 @@ def main() -> None:
         megabytes = repeated_dump(source, arguments.megabytes) / 1e6
         baseline = parsed(source)
         start = time.perf_counter()
-        corpus._clean_into(Path(folder), source)
+        cleaning.clean_into(Path(folder), source)
         seconds = time.perf_counter() - start
     print(f"dump               {megabytes:8.1f} MB")
     print(f"XML parse alone    {baseline:8.1f} s  {megabytes / baseline:8.1f} MB/s")

@@ -22,7 +22,7 @@ IN_PART = "holds in part"
 FAILS = "does not hold here"
 UNTESTABLE = "not testable here"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNTESTABLE)
-MIME = "application/vnd.shapelib.claims+json"
+METADATA = "shapelib_claims"
 
 Record = dict[str, Any]
 
@@ -105,13 +105,14 @@ def words(records: Iterable[Record]) -> None:
 
 
 class Shown:
-    """Records as a notebook shows them: a table for the reader, JSON for the pages built on it."""
+    """Records as a notebook shows them: a table, and for the pages built on it, metadata."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.records = list(records)
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return {"text/html": self._html(), "text/plain": self._text(), MIME: self.records}
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
+        shown = {"text/html": self._html(), "text/plain": self._text()}
+        return shown, {METADATA: self.records}
 
     def _html(self) -> str:
         head = "<tr><th>claim</th><th>verdict</th><th>model</th><th>statistic</th></tr>"

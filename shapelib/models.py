@@ -266,7 +266,7 @@ def _dequantized(source: Source) -> Path:
                     folder, gguf_file=file, dtype=torch.float32
                 )
                 tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
-        except (ValueError, OSError, KeyError, ImportError) as error:
+        except Exception as error:  # its parser answers a damaged file in many ways
             raise ShapelibError(f"{source.folder.name} cannot be read as GGUF: {error}") from error
         # transformers refuses to save while it believes the weights are still quantised.
         del network.config.quantization_config
@@ -280,6 +280,7 @@ def _dequantized(source: Source) -> Path:
 
 def _network(folder: Path, name: str, dtype: str, trust_remote_code: bool) -> Any:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     try:
@@ -291,7 +292,7 @@ def _network(folder: Path, name: str, dtype: str, trust_remote_code: bool) -> An
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
             )
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError, SafetensorError) as error:
         raise ShapelibError(f"{name} cannot be loaded: {error}") from error
     if network.config.is_encoder_decoder:
         raise ShapelibError(

@@ -125,13 +125,13 @@ def write(notebook: Notebook, path: Path) -> None:
 
 def records(notebook: Notebook) -> list[dict[str, Any]]:
     """The claim records that an executed notebook shows (see `shapelib.claims.Shown`)."""
-    from shapelib.claims import MIME
+    from shapelib.claims import METADATA
 
     return [
         record
         for cell in notebook.cells
         for output in cell.get("outputs", [])
-        for record in output.get("data", {}).get(MIME, [])
+        for record in output.get("metadata", {}).get(METADATA, [])
     ]
 
 

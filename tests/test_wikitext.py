@@ -61,6 +61,7 @@ CASES = {
     "pre": ("A\n<pre>\n== x ==\n{{\n</pre>\nB", "A\n\nB"),
     "syntaxhighlight": ("A\n<syntaxhighlight lang='py'>a</syntaxhighlight>\nB", "A\n\nB"),
     "nowiki": ("type <nowiki>'quoted' & #1 | *</nowiki> here", "type 'quoted' & #1 | * here"),
+    "nowiki at the end of a line": ("a <nowiki>&</nowiki>\nb <nowiki>-</nowiki>", "a &\nb -"),
     "nowiki hides a template": ("<nowiki>{{x}}</nowiki> is a template", "x is a template"),
     "gallery": ("A\n<gallery>\nFile:a.jpg|[[b]]\nImage:c.png\n</gallery>\nB", "A\n\nB"),
     "timeline": ("A\n<timeline>\nImageSize = width:1\n</timeline>\nB", "A\n\nB"),

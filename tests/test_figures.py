@@ -1,0 +1,74 @@
+"""Figures are functions of tables: right curves, right labels, same bytes twice."""
+
+import warnings
+
+import pandas as pd
+import pytest
+
+from shapelib import figures
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    metrics = [
+        ("anisotropy", True), ("anisotropy", False), ("average_cosine", True),
+        ("average_cosine", False), ("two_nn", None), ("two_nn_lowest20", None),
+    ]  # fmt: skip
+    made = pd.DataFrame(
+        [
+            {
+                "model": model, "role": role, "layer": layer, "depth": layer / 4, "tokens": tokens,
+                "after_norm": role == "decoder" and layer == 4, "metric": metric,
+                "centered": centered, "value": layer / 10 + 0.1, "std": 0.01,
+            }
+            for model, role in (("enc", "encoder"), ("dec", "decoder"), ("dec2", "decoder"))
+            for layer in range(5) for tokens in ("all", "content") for metric, centered in metrics
+        ]
+    )  # fmt: skip
+    return made.astype({"centered": "boolean"})
+
+
+@pytest.mark.parametrize(
+    ("draw", "curves"),
+    [
+        (figures.anisotropy_profile, ["dec", "dec2"]),
+        (figures.cosine_profile, ["dec, uncentered", "dec, centered"]),
+        (
+            figures.dimension_profile,
+            ["dec, fit to the lowest 90 %", "dec, fit to the lowest 20 %"],
+        ),
+    ],
+)
+def test_panels_curves_and_markers(table: pd.DataFrame, draw, curves: list[str]):
+    encoders, decoders = draw(table).axes
+    assert (encoders.get_title(), decoders.get_title()) == ("encoders", "decoders")
+    labels = [text.get_text() for text in decoders.get_legend().get_texts()]
+    assert set(curves) <= set(labels)
+    assert len(labels) == len(set(labels))
+    line = decoders.lines[0]
+    assert line.get_xdata().tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert line.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    counted, apart = decoders.lines[1], decoders.lines[2]
+    assert len(counted.get_xdata()) == 3
+    assert apart.get_xdata().tolist() == [0, 1]
+    assert len(decoders.collections) >= len(labels), "a band for every curve"
+
+
+def test_models_keep_their_colour_and_differ(table: pd.DataFrame):
+    encoders, decoders = figures.anisotropy_profile(table).axes
+    colours = [encoders.lines[0].get_color(), *(decoders.lines[i].get_color() for i in (0, 3))]
+    assert len(set(colours)) == 3
+
+
+def test_a_role_without_a_model(table: pd.DataFrame):
+    encoders, _ = figures.anisotropy_profile(table[table["role"] == "decoder"]).axes
+    assert encoders.texts[0].get_text() == "no encoder measured"
+
+
+def test_the_same_table_gives_the_same_bytes(table: pd.DataFrame):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one = figures.show(figures.anisotropy_profile(table)).data
+        two = figures.show(figures.anisotropy_profile(table)).data
+    assert one == two
+    assert one.lstrip().startswith("<svg")

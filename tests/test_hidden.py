@@ -1,0 +1,183 @@
+"""Pooled vectors against a plain loop over windows, alone and in batches, in memory and on disk."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from shapelib import cache, hidden
+from shapelib.corpus import Corpus, Window, load_corpus, windows
+from shapelib.errors import ShapelibError
+from shapelib.hidden import pool
+from shapelib.models import Model, load
+
+
+@pytest.fixture(params=["decoder", "encoder"])
+def model(request: pytest.FixtureRequest) -> Model:
+    return load(request.getfixturevalue(f"{request.param}_folder"))
+
+
+@pytest.fixture
+def text(text_file: Path) -> Corpus:
+    return load_corpus(text_file)
+
+
+def cut(text: Corpus, length: int = 80) -> list[Window]:
+    return list(windows(text, length, seed=3))
+
+
+def plainly(model: Model, text: str) -> tuple[torch.Tensor, list[int]]:
+    """Every layer's states of one window read alone: layers × tokens × width, and the ids."""
+    ids = model.tokenizer(text)["input_ids"]
+    with torch.inference_mode():
+        out = model.network(torch.tensor([ids]), output_hidden_states=True)
+    return torch.stack([layer[0] for layer in out.hidden_states]), ids
+
+
+def test_pooled_vectors_are_those_of_each_window_alone(model: Model, text: Corpus):
+    drawn = cut(text)
+    pooled = pool(model, drawn, 400, progress=False)
+    assert pooled.layers == model.layers
+    assert len(set(np.bincount(pooled.window))) > 1, "windows of one length would need no padding"
+    for number in range(pooled.window.max() + 1):
+        rows = np.flatnonzero(pooled.window == number)
+        alone, ids = plainly(model, drawn[number].text)
+        assert pooled.token[rows].tolist() == ids
+        assert pooled.position[rows].tolist() == list(range(len(ids)))
+        here = np.stack([layer[rows] for layer in pooled.states])
+        np.testing.assert_allclose(here, alone.numpy(), atol=2e-5)
+
+
+def test_every_token_takes_part_once_and_none_is_padding(model: Model, text: Corpus):
+    drawn = cut(text)
+    pooled = pool(model, drawn, 400, progress=False)
+    read = [model.tokenizer(each.text)["input_ids"] for each in drawn[: pooled.window.max() + 1]]
+    assert len(pooled.token) == sum(map(len, read))
+    assert sorted(pooled.order) == list(range(len(pooled.token)))
+    assert all(len(layer) == len(pooled.token) for layer in pooled.states)
+    assert model.tokenizer.pad_token_id not in pooled.token
+
+
+def test_special_tokens_are_in_all_and_not_in_content(encoder_folder: Path, text: Corpus):
+    pooled = pool(load(encoder_folder), cut(text), 300, progress=False)
+    assert pooled.bos
+    count = pooled.window.max() + 1
+    assert len(pooled.rows("all")) - len(pooled.rows("content")) == 2 * count
+    assert set(pooled.token[pooled.special]) == {1, 2}
+    assert not set(pooled.token[pooled.rows("content")]) & {1, 2}
+    assert len(pooled.rows("content")) >= 300
+
+
+def test_no_special_tokens(decoder_folder: Path, text: Corpus):
+    pooled = pool(load(decoder_folder), cut(text), 300, progress=False)
+    assert not pooled.bos
+    assert not pooled.special.any()
+    np.testing.assert_array_equal(pooled.rows("all"), pooled.rows("content"))
+
+
+def test_windows_of_tokens_get_their_special_tokens(encoder_folder: Path, text: Corpus):
+    model = load(encoder_folder)
+    drawn = windows(text, 20, "tokens", tokenizer=model.tokenizer, seed=1)
+    pooled = pool(model, drawn, 200, progress=False)
+    assert set(np.bincount(pooled.window)) == {22}
+    starts, ends = pooled.position == 0, pooled.position == 21
+    assert set(pooled.token[starts]) == {1}
+    assert set(pooled.token[ends]) == {2}
+    np.testing.assert_array_equal(pooled.special, starts | ends)
+
+
+def test_the_shuffle_crosses_windows_and_follows_the_seed(decoder_folder: Path, text: Corpus):
+    model, drawn = load(decoder_folder), cut(text)
+    one, same, other = (
+        pool(model, drawn, 400, seed=seed, progress=False).order for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    pooled = pool(model, drawn, 400, progress=False)
+    assert len(set(pooled.window[pooled.order[:50]])) > 5
+
+
+def test_batches_and_groups(decoder_folder: Path, text: Corpus):
+    pooled = pool(load(decoder_folder), cut(text), 400, progress=False)
+    batches = list(pooled.batches(2, "all", 128, 3))
+    assert [each.shape for each in batches] == [(128, 24)] * 3
+    np.testing.assert_array_equal(
+        np.concatenate(batches), pooled.states[2][pooled.order[: 3 * 128]]
+    )
+    # Put each row's window into the states: then a group shows which windows it holds.
+    pooled.states[0][:, 0] = pooled.window
+    groups = list(pooled.groups(0, "all", 4))
+    assert len({len(each) for each in groups}) == 1
+    held = [set(each[:, 0].astype(int)) for each in groups]
+    assert all(a.isdisjoint(b) for i, a in enumerate(held) for b in held[:i])
+
+
+def test_spilled_states_are_the_same_and_leave_nothing(model: Model, text: Corpus, own_cache: Path):
+    drawn = cut(text)
+    inside = pool(model, drawn, 400, progress=False)
+    with pool(model, drawn, 400, memory=1e-6, progress=False) as spilled:
+        assert spilled.spilled
+        assert not inside.spilled
+        assert list((own_cache / "spill").iterdir()) != []
+        for one, two in zip(inside.states, spilled.states, strict=True):
+            np.testing.assert_array_equal(one, two)
+        one = next(spilled.batches(1, "all", 64, 1))
+    np.testing.assert_array_equal(one, next(inside.batches(1, "all", 64, 1)))
+    assert list((own_cache / "spill").iterdir()) == []
+
+
+def test_a_failed_run_leaves_no_spill(
+    decoder_folder: Path, text: Corpus, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hidden, "_padded", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool(load(decoder_folder), cut(text), 400, memory=0, progress=False)
+    assert list((own_cache / "spill").iterdir()) == []
+
+
+def test_more_than_the_disk_holds(
+    decoder_folder: Path, text: Corpus, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Disk", (), {"free": 10})())
+    with pytest.raises(ShapelibError, match="more than the memory budget of 0 GiB"):
+        pool(load(decoder_folder), cut(text), 400, memory=0, progress=False)
+    assert list(cache.entries(["spill"])) == []
+
+
+def test_text_that_is_too_short(decoder_folder: Path, text: Corpus):
+    with pytest.raises(ShapelibError, match=r"its \d+ whole windows hold \d+ tokens .* 10000000"):
+        pool(load(decoder_folder), cut(text), 10_000_000, progress=False)
+
+
+def test_a_window_longer_than_the_model_reads(decoder_folder: Path, text: Corpus):
+    with pytest.raises(ShapelibError, match="reads at most 128; use a shorter window"):
+        pool(load(decoder_folder), cut(text, 1000), 100, progress=False)
+
+
+@pytest.mark.parametrize(("dtype", "advice"), [("float32", "damaged"), ("float16", "use dtype")])
+def test_states_that_are_not_finite(decoder_folder: Path, text: Corpus, dtype: str, advice: str):
+    model: Any = load(decoder_folder, dtype=dtype)
+    with torch.no_grad():
+        model.network.layers[1].mlp.down_proj.weight.fill_(torch.inf)
+    with pytest.raises(ShapelibError, match=f"hidden states of layer 2 hold NaN.*{advice}"):
+        pool(model, cut(text), 100, progress=False)
+
+
+def test_an_unknown_token_set(decoder_folder: Path, text: Corpus):
+    pooled = pool(load(decoder_folder), cut(text), 100, progress=False)
+    with pytest.raises(ShapelibError, match="'most'; known: all, content"):
+        pooled.rows("most")
+
+
+def test_half_precision_stays_near(decoder_folder: Path, text: Corpus):
+    drawn = cut(text)
+    full = pool(load(decoder_folder), drawn, 200, progress=False)
+    half = pool(load(decoder_folder, dtype="bfloat16"), drawn, 200, progress=False)
+    for one, two in zip(full.states, half.states, strict=True):
+        assert two.dtype == np.float32
+        assert np.linalg.norm(one - two) < 0.05 * np.linalg.norm(one)
