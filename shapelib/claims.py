@@ -115,12 +115,11 @@ class Shown:
         return shown, {METADATA: self.records}
 
     def _html(self) -> str:
-        head = "<tr><th>claim</th><th>verdict</th><th>model</th><th>statistic</th></tr>"
+        head = "<tr><th>claim</th><th>verdict</th><th>measured</th></tr>"
         rows = [
             f"<tr><td>{r['number']}. {escape(r['claim'])}</td><td><b>{r['verdict']}</b></td>"
-            f"<td>{'<br>'.join(escape(m['model']) for m in r['models']) or 'none'}</td>"
-            f"<td>{'<br>'.join(sentence(m) for m in r['models'])}<br><i>{escape(r['states'])} "
-            f"{r['margin']}</i>{_sensitivity_html(r)}</td></tr>"
+            f"<td>{_models_html(r)}<br><i>{escape(r['states'])} {r['margin']}</i>"
+            f"{_details_html(r)}</td></tr>"
             for r in self.records
         ]
         return (
@@ -258,9 +257,18 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
-def _sensitivity_html(record: Record) -> str:
-    rows = "".join(
-        f"<li>{escape(s['model'])}, {escape(s['what'])}: {sentence(s)}</li>"
-        for s in record["sensitivity"]
-    )
-    return f"<details><summary>sensitivity</summary><ul>{rows}</ul></details>" if rows else ""
+def _models_html(record: Record) -> str:
+    lines = [f"{escape(m['model'])}: {sentence(m)}" for m in record["models"]]
+    return "<br>".join(lines) or "no such model"
+
+
+def _details_html(record: Record) -> str:
+    """What the statistic is made of, and how it changes with the layers and tokens that count."""
+    made_of = [
+        f"{m['model']}, {name.replace('_', ' ')}: {value:.3g}"
+        for m in record["models"]
+        for name, value in m["details"].items()
+    ]
+    otherwise = [f"{s['model']}, {s['what']}: {sentence(s)}" for s in record["sensitivity"]]
+    lines = "".join(f"<li>{escape(line)}</li>" for line in (*made_of, *otherwise))
+    return f"<details><summary>details</summary><ul>{lines}</ul></details>" if lines else ""

@@ -102,6 +102,8 @@ def corpus(
     loaded = load_corpus(name)
     shown = Table(loaded.name, "", show_header=True)
     for label, value in loaded.report.as_dict().items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{markup} {count}" for markup, count in value.items())
         shown.add_row(label.replace("_", " "), str(value))
     shown.add_row("sha256 of the cleaned text", loaded.sha256)
     _print(shown)
@@ -180,9 +182,11 @@ def main() -> None:
     except ShapelibError as error:
         print(f"shapelib: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("shapelib: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into a silent exit.
+        if stop.code == 130:
+            print("shapelib: interrupted; nothing was written", file=sys.stderr)
+        raise
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -70,7 +70,7 @@ def _panels(
     """A panel for encoders and one for decoders, on one scale."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(7, 3.9), layout="constrained")
     panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
     colours = dict(zip(table["model"].unique(), PALETTE * 10, strict=False))
     rows = table[table["tokens"] == tokens]
@@ -90,9 +90,10 @@ def _panels(
                     chosen = chosen[chosen["centered"] == centered]
                 name = f"{model}, {note}" if note else str(model)
                 _curve(axes, chosen.sort_values("layer"), colours[model], style, name)
-        if not of_role.empty:
-            axes.legend(fontsize=8, frameon=False)
     panels[0].set_ylabel(label)
+    handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     if limits:
         panels[0].set_ylim(*limits)
     return figure

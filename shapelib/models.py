@@ -5,6 +5,7 @@ import difflib
 import functools
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +193,11 @@ def _accepted() -> str:
 
 def _require_transformers() -> None:
     try:
-        import transformers  # noqa: F401
+        with warnings.catch_warnings():
+            # In a notebook without ipywidgets it says so, with a path; no bar is shown here anyway.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            import tqdm.auto  # noqa: F401
+            import transformers  # noqa: F401
     except ImportError as error:
         raise ShapelibError(
             'loading a model needs transformers; run: pip install "shapelib[models]"'

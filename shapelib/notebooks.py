@@ -88,6 +88,7 @@ def run(
                 str(unfinished),
                 parameters=given,
                 kernel_name="python3",
+                language="python",
                 progress_bar=progress,
                 log_output=False,
             )

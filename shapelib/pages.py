@@ -71,7 +71,8 @@ def execute(root: Path) -> Path:
     wanted = pages(root)
     for page in wanted:
         target = executed / f"{page.name}.ipynb"
-        if target.is_file() and _kept(target).get("key") == page.key:
+        key = page.key
+        if target.is_file() and _kept(target).get("key") == key:
             print(f"{page.name}: up to date", flush=True)
             continue
         print(f"{page.name}: running {page.notebook.name}", flush=True)
@@ -80,7 +81,7 @@ def execute(root: Path) -> Path:
         done = notebooks.read(target)
         seconds = round(time.perf_counter() - started, 1)
         done.metadata["shapelib"] = {
-            "key": page.key, "parameters": page.parameters, "seconds": seconds,
+            "key": key, "parameters": page.parameters, "seconds": seconds,
         }  # fmt: skip
         notebooks.write(done, target)
         print(f"{page.name}: {seconds} s", flush=True)

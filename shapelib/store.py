@@ -158,11 +158,15 @@ def _versions() -> dict[str, str]:
 
 @functools.cache
 def _commit() -> str | None:
-    """The commit of the checkout this package runs from, or None for an installed package."""
+    """The commit of the checkout this package runs from (``-dirty`` where it has changes), or None
+    for an installed package."""
     here = Path(__file__).resolve().parent
     if not (here.parent / ".git").exists():
         return None
     asked = subprocess.run(
-        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return asked.stdout.strip() or None

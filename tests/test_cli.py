@@ -1,0 +1,168 @@
+"""The command line as a user meets it: right, and wrong on purpose."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shapelib import read_table
+
+SHAPELIB = [sys.executable, "-c", "from shapelib.cli import main; main()"]
+
+
+def shapelib(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SHAPELIB, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        check=False,
+    )
+
+
+def refused(*words: object, **environment: str) -> str:
+    done = shapelib(*words, **environment)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+SMALL = ("--tokens", 400, "--batch", 128, "--window", 60)
+
+
+def test_profile_writes_and_prints(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.parquet"
+    done = shapelib("profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "tiny-decoder (decoder), story.txt, 3 batches of 128" in done.stdout
+    assert "3 after norm" in done.stdout
+    table = read_table(out)
+    assert table["layer"].max() == 3
+    assert table.attrs["provenance"][0]["tokens"] == 400
+
+
+def test_profile_as_csv(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.csv"
+    done = shapelib("profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert out.read_text().startswith("model,checkpoint,")
+    assert (tmp_path / "p.provenance.json").is_file()
+
+
+def test_profile_refuses(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.parquet"
+    model, corpus = (decoder_folder,), ("--corpus", text_file)
+    assert "did you mean 'minilm-l6'" in refused("profile", "minilm", "--out", out)
+    message = refused("profile", "EleutherAI/pythia-70m", "--revision", "step7", "--out", out)
+    assert "at revision 'step7'" in message
+    assert "the hub could not be reached" in message
+    assert "smollm2-135m" in message
+    assert "must end in one of" in refused("profile", *model, "--out", tmp_path / "p.xlsx")
+    message = refused("profile", *model, "--corpus", tmp_path / "none.xml", "--out", out)
+    assert "no corpus and no file named" in message
+    message = refused("profile", *model, *corpus, "--out", out)
+    assert "tiny-decoder reads at most 128; use a shorter window" in message
+    message = refused("profile", *model, *corpus, "--window", 60, "--tokens", 90000, "--out", out)
+    assert "tokens of tiny-decoder, and 90000 are needed" in message
+    message = refused("profile", *model, *corpus, *SMALL, "--device", "cuda:99", "--out", out)
+    assert "device 'cuda:99' cannot be used here" in message
+    message = refused("profile", *model, *corpus, *SMALL, "--dtype", "half", "--out", out)
+    assert "no such dtype: 'half'" in message
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    assert "empty" in refused("profile", *model, "--corpus", empty, "--out", out)
+    assert "Missing option" in refused("profile", *model)
+    assert "Invalid value" in refused("profile", *model, "--unit", "words", "--out", out)
+    assert not out.exists()
+
+
+def test_ctrl_c_leaves_the_old_table_whole(text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.parquet"
+    out.write_bytes(b"the old table")
+    command = [*SHAPELIB, "profile", "minilm-l6", "--corpus", str(text_file), "--out", str(out)]
+    command += ["--tokens", "3000", "--batch", "1000", "--window", "60", "--memory", "0"]
+    # A new session has default signal handling, as a shell's foreground job has.
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "SHAPELIB_CACHE": str(cache_with_assets(tmp_path))},
+    )  # fmt: skip
+    spill = tmp_path / "cache" / "spill"
+    deadline = time.monotonic() + 60
+    while not (spill.is_dir() and any(spill.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "interrupted; nothing was written" in said
+    assert out.read_bytes() == b"the old table"
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".p.")] == []
+    assert list(spill.iterdir()) == []
+
+
+def cache_with_assets(folder: Path) -> Path:
+    """A cache of its own that shares the user's weights."""
+    from shapelib import assets
+
+    weights = assets.fetch("minilm-l6")
+    (folder / "cache" / "assets").mkdir(parents=True)
+    (folder / "cache" / "assets" / weights.name).symlink_to(weights, target_is_directory=True)
+    return folder / "cache"
+
+
+def test_models_and_corpus():
+    done = shapelib("models")
+    assert done.returncode == 0
+    for shown in ("smollm2-135m", "minilm-l6", "134.5 M", "decoder"):
+        assert shown in done.stdout
+    done = shapelib("corpus", "enwiki-sample")
+    assert done.returncode == 0, done.stderr
+    assert "distinct bytes" in done.stdout
+    assert "distinct characters" in done.stdout
+
+
+def test_cache_lists_and_clears(own_cache: Path):
+    from shapelib import cache
+
+    cache.entry("tables", "some", lambda folder: (folder / "file").write_text("x" * 3_000_000))
+    assert "some" in shapelib("cache").stdout
+    assert "3.0 MB in" in shapelib("cache").stdout
+    assert "did you mean 'tables'" in refused("cache", "clear", "table")
+    assert "1 entries deleted, 3.0 MB" in shapelib("cache", "clear", "tables").stdout
+    assert "0.0 MB in" in shapelib("cache").stdout
+    assert "no such asset: 'minilm'" in refused("cache", "fetch", "minilm")
+
+
+def test_run_checks_parameters(tmp_path: Path):
+    notebook = Path(__file__).parent.parent / "notebooks" / "profiles.ipynb"
+    out = tmp_path / "out.ipynb"
+    message = refused("run", notebook, "-p", "token=5", "--out", out)
+    assert "has no parameter 'token'; did you mean 'tokens'" in message
+    assert "models, corpus, tokens, window, batch, seed, device" in message
+    assert "is not name=value" in refused("run", notebook, "-p", "tokens", "--out", out)
+    message = refused("run", notebook, "-p", "tokens=1e3x", "--out", out)
+    assert "accepted: int, such as" in message
+    assert "no such notebook" in refused("run", tmp_path / "none.ipynb", "--out", out)
+    assert not out.exists()
+
+
+def test_run_runs(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    notebook = Path(__file__).parent.parent / "notebooks" / "profiles.ipynb"
+    out = tmp_path / "out.ipynb"
+    done = shapelib(
+        "run", notebook, "-p", f"models=['{decoder_folder}']", "-p", f"corpus={text_file}",
+        "-p", "tokens=400", "-p", "batch=128", "-p", "window=60", "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "encoder uniform: not testable here" in done.stdout
+    assert out.is_file()
+
+
+@pytest.mark.parametrize("words", [(), ("profile",), ("run",), ("cache",), ("corpus",)])
+def test_help(words: tuple[str, ...]):
+    done = shapelib(*words, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout

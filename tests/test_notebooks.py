@@ -1,0 +1,139 @@
+"""Running notebooks with checked parameters; and that nbval really guards the verdicts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from shapelib import notebooks
+from shapelib.errors import ShapelibError
+
+ROOT = Path(__file__).parent.parent
+TEMPLATES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def make(path: Path, *sources: str, verdict: str = "print('claim: holds')") -> Path:
+    parameters = new_code_cell("size = 2\nname = 'a'\nrate = 0.5\nmany = ['x']")
+    parameters.metadata["tags"] = ["parameters"]
+    last = new_code_cell(verdict)
+    last.metadata["tags"] = ["nbval-check-output"]
+    cells = [new_markdown_cell("# Title"), parameters, *map(new_code_cell, sources), last]
+    notebook = new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return make(tmp_path / "small.ipynb", "print(size * 2, name, rate, many)")
+
+
+def test_parameters_are_read_with_their_defaults(small: Path):
+    assert notebooks.parameters(small) == {"size": 2, "name": "a", "rate": 0.5, "many": ["x"]}
+
+
+def test_a_run_uses_the_parameters_and_leaves_no_trace_of_this_machine(small: Path, tmp_path: Path):
+    before = small.read_bytes()
+    out = notebooks.run(small, tmp_path / "out.ipynb", {"size": 21, "rate": 1}, progress=False)
+    executed = notebooks.read(out)
+    printed = [o.text for c in executed.cells for o in c.get("outputs", []) if "text" in o]
+    assert printed == ["42 a 1 ['x']\n", "claim: holds\n"]
+    assert "papermill" not in executed.metadata
+    assert not any("papermill" in c.metadata or "execution" in c.metadata for c in executed.cells)
+    assert str(tmp_path) not in out.read_text()
+    assert small.read_bytes() == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.ipynb", "small.ipynb"]
+
+
+def test_an_unknown_parameter_is_refused(small: Path, tmp_path: Path):
+    with pytest.raises(ShapelibError) as caught:
+        notebooks.run(small, tmp_path / "out.ipynb", {"sise": 3})
+    assert "no parameter 'sise'; did you mean 'size'" in str(caught.value)
+    assert "size, name, rate, many" in str(caught.value)
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"size": "3"}, {"size": 2.5}, {"many": "x"}, {"size": True}])
+def test_another_type_is_refused(small: Path, wrong: dict[str, Any]):
+    with pytest.raises(ShapelibError, match=r"accepted: (int|list), such as"):
+        notebooks.check(small, wrong)
+
+
+def test_a_failing_cell_leaves_the_old_copy_whole(small: Path, tmp_path: Path):
+    out = notebooks.run(small, tmp_path / "out.ipynb", progress=False)
+    old = out.read_bytes()
+    bad = make(tmp_path / "bad.ipynb", "raise KeyError('gone')")
+    with pytest.raises(ShapelibError, match=r"bad\.ipynb failed in cell 2: KeyError: 'gone'"):
+        notebooks.run(bad, out, progress=False)
+    assert out.read_bytes() == old
+    assert not list(tmp_path.glob(".run-*"))
+
+
+def test_what_is_no_notebook(tmp_path: Path):
+    with pytest.raises(ShapelibError, match="no such notebook"):
+        notebooks.parameters(tmp_path / "none.ipynb")
+    (tmp_path / "text.ipynb").write_text("not json")
+    with pytest.raises(ShapelibError, match="is not a notebook"):
+        notebooks.parameters(tmp_path / "text.ipynb")
+    nbformat.write(new_notebook(cells=[new_code_cell("x = 1")]), tmp_path / "plain.ipynb")
+    with pytest.raises(ShapelibError, match="no cell tagged 'parameters'"):
+        notebooks.parameters(tmp_path / "plain.ipynb")
+    with pytest.raises(ShapelibError, match=r"must end in \.ipynb"):
+        notebooks.run(make(tmp_path / "small.ipynb"), tmp_path / "out.html")
+
+
+def verdict_cells(notebook: Any) -> list[Any]:
+    return [c for c in notebook.cells if "nbval-check-output" in c.metadata.get("tags", [])]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_templates_carry_their_verdicts_and_no_other_output(path: Path):
+    notebook = notebooks.read(path)
+    assert notebooks.parameters(path)
+    cells = verdict_cells(notebook)
+    assert cells, "a notebook ends with its verdicts"
+    for cell in cells:
+        # nbval compares nothing where a cell was never executed.
+        assert cell.execution_count is not None, f"run: make record ({path.name})"
+        text = "".join(output.text for output in cell.outputs)
+        assert text.strip()
+        assert not any(letter.isdigit() for letter in text), "words only: digits differ by machine"
+    others = [c for c in notebook.cells if c.cell_type == "code" and c not in cells]
+    assert all(c.execution_count is None and not c.outputs for c in others)
+
+
+def nbval(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q"]
+    command += ["-p", "no:cacheprovider", "--rootdir", str(path.parent), str(path)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=path.parent, check=False)
+
+
+def test_a_changed_verdict_turns_nbval_red(tmp_path: Path):
+    path = make(tmp_path / "claims.ipynb")
+    done = notebooks.read(notebooks.run(path, tmp_path / "out" / "claims.ipynb", progress=False))
+    nbformat.write(done, path)
+    kept = nbval(path)
+    assert kept.returncode == 0, kept.stdout
+    source = path.read_text()
+    assert "claim: holds\\n" in source
+    path.write_text(source.replace("claim: holds\\n", "claim: does not hold here\\n"))
+    changed = nbval(path)
+    assert changed.returncode == 1, changed.stdout
+    assert "does not hold here" in changed.stdout
+
+
+def test_records_are_found_where_they_are_shown(tmp_path: Path):
+    record = {"id": "a", "verdict": "holds"}
+    cell = (
+        "from shapelib.claims import Shown\nclass Some(Shown):\n    def _html(self): return ''\n"
+        f"    def _text(self): return ''\nSome([{json.dumps(record)}])"
+    )
+    path = make(tmp_path / "shown.ipynb", cell)
+    done = notebooks.read(notebooks.run(path, tmp_path / "out.ipynb", progress=False))
+    assert notebooks.records(done) == [record]

@@ -1,0 +1,107 @@
+"""What the package promises about itself: light to import, one source of dependencies."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import shapelib
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.mark.parametrize("code", ["import shapelib", "import shapelib.cli", "dir(shapelib)"])
+def test_importing_pulls_in_nothing_heavy(code: str):
+    heavy = "('torch', 'transformers', 'numpy', 'pandas', 'matplotlib', 'scipy')"
+    done = python(f"import sys, shapelib; {code}; print([m for m in {heavy} if m in sys.modules])")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_every_name_is_importable():
+    for name in shapelib.__all__:
+        assert getattr(shapelib, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'anisotropi'"):
+        shapelib.anisotropi  # noqa: B018
+
+
+def test_functions_win_over_modules_of_their_name():
+    code = (
+        "import shapelib.anisotropy, shapelib.profile, shapelib; "
+        "from shapelib import anisotropy, profile; "
+        "print(callable(anisotropy), callable(profile), callable(shapelib.anisotropy))"
+    )
+    assert python(code).stdout == "True True True\n"
+
+
+def test_modules_import_only_what_stands_above_them():
+    """Data flows one way: the order of the design."""
+    order = [
+        "errors", "cache", "assets", "templates", "brackets", "wikitext", "dump", "cleaning",
+        "corpus", "models", "hidden", "matrix", "anisotropy", "neighbors", "dimension", "store",
+        "profile", "claims", "figures", "notebooks", "pages", "cli",
+    ]  # fmt: skip
+    modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
+    assert modules == set(order)
+    for place, name in enumerate(order):
+        source = (ROOT / "shapelib" / f"{name}.py").read_text()
+        used = set(re.findall(r"from shapelib\.(\w+) import", source))
+        for names in re.findall(r"from shapelib import ([\w, ]+)", source):
+            used |= {each.strip() for each in names.split(",")} & modules
+        assert used <= set(order[:place]), f"{name} imports {used - set(order[:place])}"
+
+
+def test_modules_stay_small():
+    for file in (ROOT / "shapelib").glob("*.py"):
+        assert len(file.read_text().splitlines()) < 400, f"{file.name} has more than one job"
+
+
+def test_environment_yml_is_true():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [each for each in environment["dependencies"] if isinstance(each, str)]
+    pip = next(each["pip"] for each in environment["dependencies"] if isinstance(each, dict))
+    python_line = next(each for each in conda if each.startswith("python"))
+    assert python_line == f"python{PROJECT['requires-python']}"
+    assert "pip" in conda
+    assert f"--constraint {(ROOT / 'constraints.txt').name}" in pip
+    editable = next(each for each in pip if each.startswith("--editable"))
+    extras = re.search(r"\[(.*)\]", editable)
+    assert extras is not None
+    assert set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+def test_constraints_pin_every_dependency():
+    pinned = {
+        re.split("==", line)[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    extras = PROJECT["optional-dependencies"].values()
+    asked = [*PROJECT["dependencies"], *(each for extra in extras for each in extra)]
+    names = {re.split(r"[<>=\[ ]", each)[0].lower().replace("_", "-") for each in asked}
+    assert names - pinned == set()
+    assert "nvidia" not in (ROOT / "constraints.txt").read_text()
+
+
+def test_one_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == shapelib.__version__
+    assert f"## {shapelib.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_readme_names_what_exists():
+    readme = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", readme, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for path in re.findall(r"\]\(((?!https?:)[^)#]+)\)", readme):
+        assert (ROOT / path).exists(), path

@@ -1,0 +1,161 @@
+"""Pages: what is stale, what is gathered, and that the recorded ones belong to their sources."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shapelib import notebooks, pages
+from shapelib.claims import VERDICTS, claims
+from shapelib.errors import ShapelibError
+
+ROOT = Path(__file__).parent.parent
+RECORDED = ROOT / "book" / "executed"
+SVG = "<svg xmlns='http://www.w3.org/2000/svg'/>"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with one page that takes a moment."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    parameters = new_code_cell("size = 2")
+    parameters.metadata["tags"] = ["parameters"]
+    figure = new_code_cell(f'from IPython.display import SVG\nSVG("{SVG}")')
+    figure.metadata["mystnb"] = {"figure": {"name": "fig-quick-curve", "caption": "A curve."}}
+    verdict = new_code_cell("print('claim: holds')")
+    verdict.metadata["tags"] = ["nbval-check-output"]
+    notebook = new_notebook(cells=[parameters, figure, new_code_cell("print(size)"), verdict])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "params").mkdir()
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "intro.md").write_text("# Intro\n")
+    nbformat.write(notebook, tmp_path / "notebooks" / "quick.ipynb")
+    params(tmp_path, 3)
+    return tmp_path
+
+
+def params(root: Path, size: int) -> None:
+    text = f"notebook: quick.ipynb\nparameters: {{size: {size}}}\n"
+    (root / "params" / "quick.yml").write_text(text)
+
+
+def test_only_what_is_stale_is_run(checkout: Path, capsys: pytest.CaptureFixture[str]):
+    pages.execute(checkout)
+    assert "quick: running" in capsys.readouterr().out
+    pages.execute(checkout)
+    assert capsys.readouterr().out == "quick: up to date\n"
+    params(checkout, 4)
+    pages.execute(checkout)
+    assert "quick: running" in capsys.readouterr().out
+
+
+def test_touching_a_file_makes_nothing_stale(checkout: Path, capsys: pytest.CaptureFixture[str]):
+    pages.execute(checkout)
+    (checkout / "notebooks" / "quick.ipynb").touch()
+    capsys.readouterr()
+    pages.execute(checkout)
+    assert capsys.readouterr().out == "quick: up to date\n"
+
+
+def test_the_key_follows_the_library(checkout: Path, monkeypatch: pytest.MonkeyPatch):
+    page = pages.pages(checkout)[0]
+    before = page.key
+    monkeypatch.setattr(pages.cache, "sha256", lambda file: "changed")
+    assert page.key != before
+
+
+def test_figures_and_sources_are_gathered(checkout: Path):
+    executed = pages.execute(checkout)
+    assert (executed / "figures" / "quick-curve.svg").read_text() == SVG
+    source = pages.assemble(checkout, executed)
+    assert (source / "intro.md").is_file()
+    assert (source / "executed" / "quick.ipynb").is_file()
+
+
+def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
+    pages.record(checkout)
+    kept = notebooks.read(checkout / "book" / "executed" / "quick.ipynb")
+    assert kept.metadata["shapelib"]["parameters"] == {"size": 3}
+    template = notebooks.read(checkout / "notebooks" / "quick.ipynb")
+    outputs = [[o.text for o in c.outputs] for c in template.cells]
+    assert outputs == [[], [], [], ["claim: holds\n"]]
+    assert [c.execution_count for c in template.cells[:3]] == [None] * 3
+    assert template.cells[3].execution_count is not None
+
+
+def test_a_failing_page_leaves_the_recorded_one(checkout: Path):
+    pages.record(checkout)
+    template = checkout / "notebooks" / "quick.ipynb"
+    template.write_text(template.read_text().replace("print(size)", "1 / 0"))
+    with pytest.raises(ShapelibError, match="ZeroDivisionError"):
+        pages.record(checkout)
+    assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
+
+
+def test_bad_params(checkout: Path):
+    file = checkout / "params" / "quick.yml"
+    file.write_text("notebook: quick.ipynb\nparameters: {sise: 3}\n")
+    with pytest.raises(ShapelibError, match=r"quick\.ipynb has no parameter 'sise'"):
+        pages.pages(checkout)
+    file.write_text("notebook: quick.ipynb\nparameter: {size: 3}\n")
+    with pytest.raises(ShapelibError, match="did you mean 'parameters'"):
+        pages.pages(checkout)
+    file.unlink()
+    with pytest.raises(ShapelibError, match="no pages"):
+        pages.pages(checkout)
+
+
+def test_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="shapelib: no pages"):
+        pages.main(["execute"])
+
+
+@pytest.mark.parametrize("page", pages.pages(ROOT), ids=lambda page: page.name)
+def test_recorded_pages_belong_to_their_template_and_parameters(page: pages.Page):
+    recorded = notebooks.read(RECORDED / f"{page.name}.ipynb")
+    assert recorded.metadata["shapelib"]["parameters"] == page.parameters
+    template = pages.source(notebooks.read(page.notebook))
+    ran = [
+        [cell.cell_type, cell.source]
+        for cell in recorded.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+    assert ran == template, "run: make record"
+    injected = [c for c in recorded.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    lines = {f"{name} = {value!r}" for name, value in page.parameters.items()}
+    assert lines <= set(injected[0].source.splitlines())
+    errors = [o for c in recorded.cells for o in c.get("outputs", []) if o.output_type == "error"]
+    assert errors == []
+
+
+def test_recorded_figures_and_verdicts_are_those_of_the_recorded_pages(tmp_path: Path):
+    again = shutil.copytree(RECORDED, tmp_path / "executed")
+    pages.gather(again)
+    kept = {file.relative_to(RECORDED): file for file in RECORDED.rglob("*") if file.is_file()}
+    assert {file.relative_to(again) for file in again.rglob("*") if file.is_file()} == set(kept)
+    for name, file in kept.items():
+        assert (again / name).read_bytes() == file.read_bytes(), f"{name}: run make record"
+
+
+def test_every_claim_has_a_record():
+    records = json.loads((RECORDED / "claims.json").read_text())
+    assert {record["id"] for record in records} == set(claims())
+    table = (RECORDED / "verdicts.md").read_text()
+    for record in records:
+        assert record["verdict"] in VERDICTS
+        assert record["claim"] in table
+        fixed = claims()[record["id"]]
+        assert (record["margin"], record["confidence"]) == (fixed.margin, fixed.confidence)
+
+
+def test_recorded_pages_name_no_machine():
+    for file in RECORDED.rglob("*"):
+        if file.is_file():
+            text = file.read_text()
+            assert str(ROOT) not in text
+            assert str(Path.home()) + "/" not in text
