@@ -13,10 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numba import njit
-from torch import Tensor
 
 T = TypeVar("T")
-_Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 # Terms of a sum may be added in any order, which the error bounds allow; nothing else may change
 # (infinities mean something here).
@@ -27,8 +25,8 @@ _LONGEST = 2.0**30
 _SMALLEST = 2.0**-60
 
 
-def _compiled(loop: _Loop) -> _Loop:
-    compiled: _Loop = njit(cache=True, nogil=True, fastmath=_ORDER_IS_FREE)(loop)
+def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = njit(cache=True, nogil=True, fastmath=_ORDER_IS_FREE)(loop)
     return compiled
 
 
@@ -256,11 +254,3 @@ def lengths(
         return directions
 
     return squares, np.sum(in_threads(len(x), work), axis=0)
-
-
-def column_means(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
-    """The mean row in float64, without a float64 copy of `x`."""
-    total = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    for rows in x.split(256):
-        total += rows.sum(dim=0, dtype=torch.float64)
-    return total / len(x)

@@ -269,7 +269,8 @@ def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]
 def _gaps(
     x: Float[Tensor, "n d"], rows: Int[Tensor, " m"], others: Int[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
-    return torch.linalg.vector_norm(x[others].double() - x[rows].double(), dim=1)
+    gaps: Tensor = torch.linalg.vector_norm(x[others].double() - x[rows].double(), dim=1)
+    return gaps
 
 
 @cache
