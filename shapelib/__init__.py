@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from shapelib.claims import judge as judge
     from shapelib.corpus import load_corpus as load_corpus
     from shapelib.corpus import windows as windows
+    from shapelib.dimension import dimensions as dimensions
+    from shapelib.dimension import mada as mada
+    from shapelib.dimension import mom as mom
     from shapelib.dimension import two_nn as two_nn
     from shapelib.errors import ShapelibError as ShapelibError
     from shapelib.hidden import pool as pool
@@ -29,9 +32,12 @@ _HOME = {
     "ShapelibError": "errors",
     "anisotropy": "anisotropy",
     "average_cosine": "anisotropy",
+    "dimensions": "dimension",
     "judge": "claims",
     "load": "models",
     "load_corpus": "corpus",
+    "mada": "dimension",
+    "mom": "dimension",
     "nearest_neighbors": "neighbors",
     "pool": "hidden",
     "profile": "profile",

@@ -1,31 +1,47 @@
-"""What every estimator asks of its points: a finite matrix of floats with enough rows."""
+"""What every estimator asks of its points: a finite matrix of floats, and which rows are copies."""
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Points = Float[Tensor, "points features"] | Float[np.ndarray, "points features"]
 
+# Types whose every value is a float32; the other integers go to float64.
+_EXACT_IN_FLOAT32 = {torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int16}
+# Bytes of the rows hashed at once: they stay in the cache between the three steps.
+_HASHED = 2**20
+
 
 def as_points(x: Points, least: int = 2) -> Float[Tensor, "points features"]:
-    """`x` as a float64 tensor on its own device.
+    """`x` as a float32 or float64 tensor on its own device, without a copy where it is one already.
 
-    Raises ValueError where `x` is not a matrix of real numbers with at least `least` rows, or
-    holds NaN or infinity (their count and the first such row are named).
+    Half precision, bfloat16 and small integers become float32, which holds each of their values;
+    larger integers become float64. Nothing is ever computed in less than what comes back, and the
+    estimators accumulate in float64.
+
+    Raises ValueError where `x` is not a matrix of real numbers with at least `least` rows and two
+    features, or holds NaN or infinity (their count and the first such row are named).
     """
     if not isinstance(x, Tensor):
         array = np.asarray(x)
         if array.dtype.kind not in "fiu":
             raise ValueError(f"points must be real numbers, got an array of {array.dtype}")
-        x = torch.from_numpy(np.ascontiguousarray(array))
+        if array.dtype.itemsize > 8 or array.dtype.kind == "u":
+            array = array.astype(np.float64)
+        # Torch knows neither negative strides nor foreign byte orders.
+        x = torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
     if x.is_complex() or x.dtype == torch.bool:
         raise ValueError(f"points must be real numbers, got a tensor of {x.dtype}")
-    if x.ndim != 2 or x.shape[1] == 0:
+    if x.ndim != 2:
         raise ValueError(f"points must be a matrix (points × features), got {tuple(x.shape)}")
+    if x.shape[1] < 2:
+        raise ValueError(f"points need at least 2 features, got a matrix of {tuple(x.shape)}")
     if x.shape[0] < least:
         raise ValueError(f"at least {least} points are needed, got {x.shape[0]}")
-    x = x.detach().to(torch.float64)
+    x = x.detach()
+    if x.dtype not in (torch.float32, torch.float64):
+        x = x.to(torch.float32 if x.dtype in _EXACT_IN_FLOAT32 else torch.float64)
     # One sum tells whether to look closer; the look itself costs five times as much.
     if not bool(torch.isfinite(x.sum())):
         bad = torch.nonzero(~torch.isfinite(x).all(dim=1))
@@ -34,3 +50,50 @@ def as_points(x: Points, least: int = 2) -> Float[Tensor, "points features"]:
                 f"{len(bad)} points hold NaN or infinity, the first is row {int(bad[0])}"
             )
     return x
+
+
+def distinct_rows(
+    x: Float[Tensor, "points features"],
+) -> tuple[Float[Tensor, "distinct features"], Int[Tensor, " distinct"]]:
+    """The different rows of `x` in the order they first occur, and how often each occurs.
+
+    Rows are sorted by a hash instead of by their values, which is ten times faster; those with
+    one hash are compared value by value. 0 and −0 are one value. `x` itself is returned where no
+    row is a copy.
+    """
+    hashes, order = _hash(x).sort(stable=True)
+    (same,) = torch.nonzero(hashes[1:] == hashes[:-1], as_tuple=True)
+    once = torch.ones(len(x), dtype=torch.int64, device=x.device)
+    if len(same) == 0:
+        return x, once
+    if not all(
+        bool((x[order[some]] == x[order[some + 1]]).all())
+        for some in same.split(max(1, _HASHED // x.shape[1]))
+    ):
+        # Different rows with one hash, once in 10^12 matrices: sort by value after all.
+        _, group = torch.unique(x, dim=0, return_inverse=True)
+    else:
+        group = torch.empty_like(order)
+        group[order] = torch.cat([once[:1] * 0, (hashes[1:] != hashes[:-1]).cumsum(0)])
+    groups = int(group.max()) + 1
+    rows = torch.arange(len(x), device=x.device)
+    first = torch.full((groups,), len(x), device=x.device).scatter_reduce_(0, group, rows, "amin")
+    counts = torch.zeros(groups, dtype=torch.int64, device=x.device).scatter_add_(0, group, once)
+    first, by_row = first.sort()
+    return x[first], counts[by_row]
+
+
+def _hash(x: Float[Tensor, "points features"]) -> Int[Tensor, " points"]:
+    """A 64-bit multilinear hash of each row's bits."""
+    words = x.shape[1] * x.element_size() // 4
+    # Odd weights, always the same: a result must not depend on chance.
+    weights = torch.from_numpy(
+        np.random.default_rng(0).integers(-(2**63), 2**63, words, dtype=np.int64) | 1
+    ).to(x.device)
+    hashes = torch.empty(len(x), dtype=torch.int64, device=x.device)
+    step = max(1, _HASHED // (8 * words)) if x.device.type == "cpu" else 4096
+    for start in range(0, len(x), step):
+        # Adding zero turns −0 into 0.
+        bits = (x[start : start + step] + 0.0).view(torch.int32)
+        hashes[start : start + step] = (bits * weights).sum(dim=1)
+    return hashes

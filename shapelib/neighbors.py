@@ -1,18 +1,49 @@
-"""Exact nearest neighbours of every point, in blocks of one float64 matrix product."""
+"""Exact nearest neighbours of every point, at about half the cost of one float32 matrix product.
 
+A product of rounded points ranks all pairs, a bound on its error leaves a few pairs a point, and
+only their distances are computed: from differences, in float64. The bound: let x be a point less a
+common center (any center will do), b its rounding, and λ = ‖x − b‖ what rounding lost, measured.
+For a pair at distance r, by the triangle inequality,
+
+    ‖bᵢ − bⱼ‖ ≤ r + λᵢ + λⱼ,   where   ‖bᵢ − bⱼ‖² = ‖bᵢ‖² + ‖bⱼ‖² − 2 bᵢ·bⱼ.
+
+The product p of bᵢ·bⱼ is summed in float32 and stored: |p − bᵢ·bⱼ| ≤ γ ‖bᵢ‖ ‖bⱼ‖ + υ |p|. Here
+γ = (D + 1) 2⁻²³ holds in whatever order the D exact products are added, for rounding to nearest
+and for truncation (Higham, Accuracy and Stability of Numerical Algorithms, §3.1, with
+Cauchy–Schwarz), and υ is 2⁻⁸ where p is stored in bfloat16, else 0. So with R the distance to the
+k-th best candidate, which is at least that to the true k-th neighbour, no point with
+
+    ‖bᵢ‖² + ‖bⱼ‖² − 2p − 2γ ‖bᵢ‖ ‖bⱼ‖ − 2υ |p|  >  (R + λᵢ + λⱼ)²
+
+can be a neighbour, and every other one is looked at. Massive points cost only themselves, since
+each pair has a bound of its own. A point for which too many are left is searched once more with a
+float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shapelib.matrix import Points, as_points
+from shapelib.matrix import Points, as_points, distinct_rows
 
-# Rows whose distances to all points are held at once: memory is O(block × points).
-_BLOCK = 512
-# Candidates beyond k whose distances are computed again from differences, so that rounding of
-# the product cannot change the order of near ties.
-_SPARE = 4
+# Rows of a product at a time: memory is O(block × points).
+_BLOCK = 256
+# Sums of products: float32, rounded to nearest or truncated; float64.
+_SUMMED_FLOAT32 = 2.0**-23
+_SUMMED_FLOAT64 = 2.0**-52
+# A stored bfloat16 has eight significant bits.
+_STORED_BFLOAT16 = 2.0**-8
+# Below this many points the product costs nothing and the small kernels of it promise nothing.
+_FEW = 256
+# A float64 row of the product costs as much as exact distances to a fifth of all points.
+_MOST = 8
+# Candidates beyond k on CUDA, where a row's number of them is fixed.
+_SPARE = 28
 
 
 class Neighbors(NamedTuple):
@@ -21,16 +52,29 @@ class Neighbors(NamedTuple):
     distances: Float[Tensor, "distinct k"]
     """Euclidean, float64."""
     indices: Int[Tensor, "distinct k"]
-    """Rows of `distinct`."""
+    """Rows of `distinct`; of points equally far the one with the lower index comes first."""
     distinct: Float[Tensor, "distinct features"]
-    """The points without exact copies, in lexical order."""
+    """The points without exact copies, in the order of their first occurrence."""
     multiplicity: Int[Tensor, " distinct"]
     """How often each distinct point occurred."""
+    searched_again: int
+    """Points whose neighbours the fast product could not prove; a float64 one found them."""
 
     @property
     def duplicates(self) -> int:
         """How many exact copies were removed before the search."""
         return int(self.multiplicity.sum()) - len(self.multiplicity)
+
+
+class _Rounded(NamedTuple):
+    """Centered, scaled points as the product sees them, and what is known about each."""
+
+    values: Float[Tensor, "n features"]
+    squares: Float[Tensor, " n"]
+    norms: Float[Tensor, " n"]
+    lost: Float[Tensor, " n"]
+    slack: Float[Tensor, " n"]
+    """What float64 arithmetic can have changed in the rest."""
 
 
 def nearest_neighbors(x: Points, k: int) -> Neighbors:
@@ -40,33 +84,211 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
     and an estimator that drops zero distances afterwards is still wrong (a third of a decoder's
     embedding layer can be copies).
 
-    `x`: points × features. Raises ValueError for k < 1, for points that are not finite, and where
-    fewer than k + 1 distinct points are left.
+    `x`: points × features, float32 or float64; half precision and integers are promoted. The
+    distances carry a relative error of features × 1e-16, wherever the points lie. Raises ValueError
+    for k < 1, for points that are not finite or whose distances leave the range of float64, and
+    where no more than k + 1 distinct points are left.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     points = as_points(x)
-    distinct, multiplicity = torch.unique(points, dim=0, return_counts=True)
-    n = distinct.shape[0]
-    if n < k + 1:
+    distinct, multiplicity = distinct_rows(points)
+    n = len(distinct)
+    if n <= k + 1:
+        copies = len(points) - n
         raise ValueError(
-            f"{k} neighbours need at least {k + 1} distinct points, got {n} "
-            f"({points.shape[0] - n} of {points.shape[0]} points are exact copies)"
+            f"{k} neighbours need at least {k + 2} distinct points, got {n} "
+            f"({copies} of {len(points)} points are exact copies)"
         )
-    # Near the origin the product's rounding is smallest; distances do not change.
-    near = distinct - distinct.mean(dim=0)
-    squares = (near * near).sum(dim=1)
-    distances = torch.empty(n, k, dtype=torch.float64, device=points.device)
-    indices = torch.empty(n, k, dtype=torch.int64, device=points.device)
+    search = _search_compiled if points.device.type == "cpu" else _search_torch
+    distances, indices, again = search(distinct.contiguous(), k)
+    if not bool(((distances[:, 0] > 0) & (distances[:, -1] < torch.inf)).all()):
+        raise ValueError(
+            "distances leave the range of float64 "
+            f"({float(distances.min())} to {float(distances.max())}): scale the points"
+        )
+    return Neighbors(distances, indices, distinct, multiplicity, again)
+
+
+def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
+    """Distances, indices and the number of points searched again, on the CPU."""
+    n, features = x.shape
+    center, scale = _frame(x)
+    distances = torch.empty(n, k, dtype=torch.float64)
+    indices = torch.empty(n, k, dtype=torch.int64)
+    proven = torch.zeros(n, dtype=torch.bool)
+    out = (distances, indices, proven)
+    narrow = _bfloat16_units() and n >= _FEW
+    rounded = _round(x, center, scale, narrow)
+    summed, stored = (features + 1) * _SUMMED_FLOAT32, _STORED_BFLOAT16 * narrow
+    with _full_precision():
+        for rows in torch.arange(n).split(_BLOCK):
+            products = rounded.values[rows[0] : rows[-1] + 1] @ rounded.values.T
+            _examine(x, rows, products, scale, rounded, summed, stored, max(64, n // _MOST), out)
+    again = torch.nonzero(~proven)[:, 0]
+    if len(again):
+        wide = _round_wide(x, center, scale)
+        summed = (features + 1) * _SUMMED_FLOAT64
+        for rows in again.split(_BLOCK):
+            products = _products_wide(x, rows, center, scale)
+            _examine(x, rows, products, scale, wide, summed, 0.0, n, out)
+        if not bool(proven.all()):
+            raise RuntimeError("a float64 matrix product is less exact than float64 allows")
+    return distances, indices, len(again)
+
+
+def _frame(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], float]:
+    """A center near most points, and a power of two that brings their norms near 1.
+
+    From a sample, and from its nearer half, so that a few massive points move neither.
+    """
+    sample = x[:: max(1, len(x) // 256)].double()
+    norms = torch.linalg.vector_norm(sample - sample.mean(dim=0), dim=1)
+    near = sample[norms <= norms.median()]
+    center = near.mean(dim=0)
+    norms = torch.linalg.vector_norm(sample - center, dim=1)
+    typical = float(norms.median()) or float(norms.max())
+    exponent = torch.frexp(torch.tensor(typical, dtype=torch.float64)).exponent if typical else 0
+    return center, 2.0 ** -int(exponent)
+
+
+def _round(
+    x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float, narrow: bool
+) -> _Rounded:
+    from shapelib import loops
+
+    n, features = x.shape
+    kind = torch.bfloat16 if narrow else torch.float32
+    values = torch.empty(n, features, dtype=kind)
+    squares = torch.empty(n, dtype=torch.float64)
+    lost = torch.empty(n, dtype=torch.float64)
+
+    def work(start: int, stop: int) -> None:
+        for first in range(start, stop, _BLOCK):
+            part = slice(first, min(first + _BLOCK, stop))
+            rows = values[part] if not narrow else torch.empty(len(x[part]), features)
+            loops.round_rows(
+                x[part].numpy(), center.numpy(), scale, narrow,
+                rows.numpy(), squares[part].numpy(), lost[part].numpy(),
+            )  # fmt: skip
+            values[part] = rows
+
+    loops.in_threads(n, work)
+    return _rounded(values, squares, lost)
+
+
+def _round_wide(x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float) -> _Rounded:
+    """As `_round`, for float64; the values are left out, since they are made in blocks."""
+    squares = torch.cat(
+        [((rows.double() - center) * scale).square().sum(dim=1) for rows in x.split(_BLOCK)]
+    )
+    return _rounded(x, squares, squares.sqrt() * 1e-15)
+
+
+def _rounded(values: Tensor, squares: Tensor, lost: Tensor) -> _Rounded:
+    slack = squares * (values.shape[1] + 32) * 2.0**-52
+    return _Rounded(values, squares, squares.sqrt() * (1 + 1e-12), lost, slack)
+
+
+def _products_wide(
+    x: Float[Tensor, "n d"], rows: Int[Tensor, " m"], center: Float[Tensor, " d"], scale: float
+) -> Float[Tensor, "m n"]:
+    left = (x[rows].double() - center) * scale
+    return torch.cat(
+        [left @ ((right.double() - center) * scale).T for right in x.split(4 * _BLOCK)], dim=1
+    )
+
+
+def _examine(
+    x: Float[Tensor, "n d"],
+    rows: Int[Tensor, " m"],
+    products: Float[Tensor, "m n"],
+    scale: float,
+    rounded: _Rounded,
+    summed: float,
+    stored: float,
+    most: int,
+    out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Bool[Tensor, " n"]],
+) -> None:
+    from shapelib import loops
+
+    # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
+    tiny = (x.shape[1] + 2) * 2.0**-120
+    products = products.float() if products.dtype == torch.bfloat16 else products
+    arrays = [each.numpy() for each in (x, rows, products)]
+    known = [each.numpy() for each in rounded[1:]]
+    targets = [each.numpy() for each in out]
+    loops.in_threads(
+        len(rows),
+        lambda start, stop: loops.search(
+            *arrays, start, stop, scale, *known, summed, stored, tiny, most, *targets
+        ),
+    )
+
+
+def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
+    """As `_search_compiled`, in torch's own operations for any device: nothing is read back
+    before all blocks are done.
+
+    The product is float64, which CUDA cards have units for, and which no setting (TF32) rounds.
+    A row has a fixed number of candidates; rows without proof are searched by differences alone.
+    """
+    n, features = x.shape
+    center, scale = _frame(x)
+    values = (x.double() - center) * scale
+    squares = values.square().sum(dim=1)
+    _, squares, norms, lost, slack = _rounded(values, squares, squares.sqrt() * 1e-15)
     wanted = min(k + _SPARE, n - 1)
-    for start in range(0, n, _BLOCK):
-        block = near[start : start + _BLOCK]
-        gap = torch.addmm(squares, block, near.T, alpha=-2.0)
-        rows = torch.arange(len(block), device=points.device)
-        gap[rows, rows + start] = torch.inf
-        candidates = gap.topk(wanted, dim=1, largest=False).indices
-        exact = torch.linalg.vector_norm(near[candidates] - block[:, None], dim=2)
-        nearest = exact.topk(k, dim=1, largest=False)
-        distances[start : start + _BLOCK] = nearest.values
-        indices[start : start + _BLOCK] = candidates.gather(1, nearest.indices)
-    return Neighbors(distances, indices, distinct, multiplicity)
+    distances, indices, proven = [], [], []
+    everyone = torch.arange(n, device=x.device)
+    for rows in everyone.split(_BLOCK):
+        products = values[rows] @ values.T
+        key = squares - 2 * products
+        key[everyone[: len(rows)], rows] = torch.inf
+        candidates = key.topk(wanted, dim=1, largest=False).indices.sort(dim=1).values
+        # One candidate a row at a time: memory stays at block × features.
+        exact = torch.stack([_gaps(x, rows, each) for each in candidates.T], dim=1)
+        nearest, place = exact.sort(dim=1, stable=True)
+        distances.append(nearest[:, :k])
+        indices.append(candidates.gather(1, place[:, :k]))
+        reach = (nearest[:, k - 1 : k] * scale + lost[rows, None]) * (1 + 1e-12)
+        limit = (reach + lost).square() + slack + (slack[rows] - squares[rows])[:, None]
+        limit += 2 * (features + 1) * _SUMMED_FLOAT64 * norms[rows, None] * norms
+        limit.scatter_(1, candidates, -torch.inf)
+        proven.append(~(key <= limit).any(dim=1))
+    near, who = torch.cat(distances), torch.cat(indices)
+    again = torch.nonzero(~torch.cat(proven))[:, 0]
+    for row in again:
+        gaps = torch.cat([_gaps(x, row[None], part) for part in everyone.split(4 * _BLOCK)])
+        gaps[row] = torch.inf
+        nearest, place = gaps.sort(stable=True)
+        near[row], who[row] = nearest[:k], place[:k]
+    return near, who, len(again)
+
+
+def _gaps(
+    x: Float[Tensor, "n d"], rows: Int[Tensor, " m"], others: Int[Tensor, " m"]
+) -> Float[Tensor, " m"]:
+    gaps: Tensor = torch.linalg.vector_norm(x[others].double() - x[rows].double(), dim=1)
+    return gaps
+
+
+@cache
+def _bfloat16_units() -> bool:
+    """Whether this CPU multiplies bfloat16 and sums in float32, in hardware that oneDNN uses."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    has_units = bool(features.get("avx512bf16") or features.get("amx-bf16"))
+    return has_units and torch.backends.mkldnn.is_available()
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Float32 products are float32 here, whatever the caller allows elsewhere."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
