@@ -1,18 +1,29 @@
 """Model × corpus → one tidy table: a row per layer, token set and metric."""
 
-import statistics
+import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
 
 from shapelib import cache, corpus, hidden, models, store
 from shapelib.anisotropy import anisotropy, average_cosine
-from shapelib.dimension import AUTHORS_DISCARD, FACCO_DISCARD, two_nn_from_distances
+from shapelib.dimension import (
+    AUTHORS_DISCARD,
+    FACCO_DISCARD,
+    MADA_K,
+    MOM_K,
+    mada_from_distances,
+    mom_from_distances,
+    two_nn_from_distances,
+)
 from shapelib.errors import ShapelibError
-from shapelib.matrix import Points, as_points
+from shapelib.matrix import Points, as_points, distinct_rows
 from shapelib.neighbors import nearest_neighbors
 
 BATCH = 4096
@@ -20,7 +31,8 @@ GROUPS = 8
 # What a kept measurement depends on besides its inputs: change one and it is measured again.
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
-    *("anisotropy", "corpus", "dimension", "hidden", "matrix", "models", "neighbors", "profile"),
+    *("anisotropy", "corpus", "dimension", "hidden", "loops", "matrix", "models", "neighbors"),
+    "profile",
 )
 
 
@@ -31,13 +43,21 @@ class Metric(NamedTuple):
     centered: bool | None
 
 
+# Metrics that need k neighbours: k, and the estimate from the distances to them. Both papers'
+# estimators at one k, and the method of moments at scikit-dimension's own as well.
+NEIGHBORS: dict[str, tuple[int, Callable[[Tensor], float]]] = {
+    "two_nn": (2, lambda near: two_nn_from_distances(near, FACCO_DISCARD)),
+    "two_nn_lowest20": (2, lambda near: two_nn_from_distances(near, AUTHORS_DISCARD)),
+    f"mada_k{MADA_K}": (MADA_K, mada_from_distances),
+    f"mom_k{MADA_K}": (MADA_K, mom_from_distances),
+    f"mom_k{MOM_K}": (MOM_K, mom_from_distances),
+}
 METRICS = (
     Metric("anisotropy", True),
     Metric("anisotropy", False),
     Metric("average_cosine", True),
     Metric("average_cosine", False),
-    Metric("two_nn", None),
-    Metric("two_nn_lowest20", None),
+    *(Metric(name, None) for name in NEIGHBORS),
 )
 
 
@@ -64,7 +84,9 @@ def profile(
     standard deviation over batches, as in the paper. `stderr` is the standard error of the mean
     of disjoint groups of whole windows (`groups` of them), because tokens of one window depend
     on each other; it is missing where fewer than 6 windows were read. `duplicates` counts exact
-    copies removed before neighbour searches, `n` the vectors that took part.
+    copies removed before neighbour searches, `n` the vectors that took part. A dimension that
+    needs k neighbours is missing where a batch has no more than k + 1 different vectors, or
+    where it is not defined.
 
     `memory`: GiB of hidden states held before they spill to disk. With `reuse`, a measurement
     with the same model files, text, parameters and code is taken from the user's cache.
@@ -134,16 +156,30 @@ def measure_points(
     Raises ValueError where a metric is not defined: equal points, a zero vector.
     """
     x = as_points(x)
-    found = nearest_neighbors(x, 2)
+    # One search serves all: the first k columns are the search for k.
+    most = max(k for k, _ in NEIGHBORS.values())
+    found = nearest_neighbors(x, max(2, min(most, len(distinct_rows(x)[0]) - 2)))
     values = {
         Metric("anisotropy", True): anisotropy(x, centered=True),
         Metric("anisotropy", False): anisotropy(x, centered=False),
         Metric("average_cosine", True): average_cosine(x, centered=True),
         Metric("average_cosine", False): average_cosine(x, centered=False),
-        Metric("two_nn", None): two_nn_from_distances(found.distances, FACCO_DISCARD),
-        Metric("two_nn_lowest20", None): two_nn_from_distances(found.distances, AUTHORS_DISCARD),
     }
+    for name, (k, estimate) in NEIGHBORS.items():
+        values[Metric(name, None)] = _or_missing(estimate, found.distances, k)
     return values, found.duplicates
+
+
+def _or_missing(
+    estimate: Callable[[Tensor], float], distances: Float[Tensor, "n k"], k: int
+) -> float:
+    """One estimate; NaN for too few neighbours, and where it is not defined (on a grid)."""
+    if distances.shape[1] < k:
+        return math.nan
+    try:
+        return estimate(distances[:, :k])
+    except ValueError:
+        return math.nan
 
 
 def _measure(
@@ -187,7 +223,7 @@ def _measure(
                 values = [found[metric] for found, _ in over_batches]
                 row = {
                     "layer": layer, "metric": metric.name, "centered": metric.centered,
-                    "value": statistics.fmean(values), "std": _std(values),
+                    "value": float(np.mean(values)), "std": _std(values),
                     "stderr": _std([found[metric] for found in over_groups])
                     / max(groups, 1) ** 0.5,
                     "batches": batches, "batch_size": batch, "groups": groups,
@@ -198,7 +234,7 @@ def _measure(
 
 
 def _std(values: list[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else float("nan")
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 COLUMNS = {

@@ -105,7 +105,10 @@ def test_every_claim_is_complete():
     assert set(claims.VERDICTS) == {HOLDS, IN_PART, FAILS, UNTESTABLE}
     for claim in claims.claims().values():
         assert claim.rule in claims.RULES
-        assert claim.role in ("encoder", "decoder")
+        assert claim.role in ("encoder", "decoder", "any")
+        assert claim.at_most in ("", *claims.VERDICTS)
+        assert bool(claim.at_most) == bool(claim.because)
+        assert (claim.rule == "agree") == (len(claim.series) > 1)
         assert claim.margin > 0
         assert 0.5 < claim.confidence < 1
         assert not re.search(r"\d", claim.title)
@@ -118,6 +121,53 @@ def test_the_rules_are_those_fixed_beforehand():
     for claim in (bell, uniform):
         assert claim.select == {"metric": "anisotropy", "centered": True, "tokens": "all"}
         assert (claim.margin, claim.confidence) == (0.1, 0.95)
+
+
+def estimates(model: str, *rankings: list[float], stderr: float = 0.001) -> pd.DataFrame:
+    """A shape table of the three estimators, one ranking of layers each."""
+    tables = []
+    for metric, values in zip(("two_nn", "mada_k20", "mom_k20"), rankings, strict=True):
+        one = shape([9.0, *values, 9.0], model, stderr=stderr)
+        tables.append(one.assign(metric=metric, centered=pd.NA))
+    return pd.concat(tables, ignore_index=True)
+
+
+UP, DOWN = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+
+
+def test_estimators_that_agree_hold_in_part_at_most():
+    both = pd.concat([estimates("a", UP, UP, UP), estimates("b", DOWN, DOWN, DOWN)])
+    record = judge("estimators-agree", both)
+    assert record["verdict"] == IN_PART
+    assert "stand in for steps of training" in record["because"]
+    assert [m["statistic"] for m in record["models"]] == [1.0, 1.0]
+
+
+def test_one_estimator_that_disagrees_decides():
+    record = judge("estimators-agree", estimates("a", UP, UP, DOWN))
+    assert record["verdict"] == FAILS
+    assert record["models"][0]["statistic"] == -1.0
+    assert record["models"][0]["details"]["two_nn_and_mada_k20"] == 1.0
+
+
+def test_agreement_within_the_error_is_none():
+    record = judge("estimators-agree", estimates("a", UP, UP, UP, stderr=5.0))
+    assert record["verdict"] == FAILS
+    assert record["models"][0]["low"] < 0.5 < record["models"][0]["statistic"]
+
+
+def test_rank_correlation_is_that_of_scipy():
+    from scipy import stats
+
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 6, (2, 40)).astype(float)
+    assert claims._spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert np.isnan(claims._spearman(a, np.full(40, 2.0)))
+
+
+def test_a_gap_in_a_series_is_not_testable():
+    table = estimates("a", UP, UP, [*UP[:-1], float("nan")])
+    assert judge("estimators-agree", table)["verdict"] == UNTESTABLE
 
 
 def test_an_unknown_claim():

@@ -11,7 +11,7 @@ import torch
 from shapelib import profile as measure
 from shapelib.anisotropy import anisotropy, average_cosine
 from shapelib.corpus import load_corpus, windows
-from shapelib.dimension import two_nn
+from shapelib.dimension import mada, mom, two_nn
 from shapelib.errors import ShapelibError
 from shapelib.hidden import pool
 from shapelib.models import load
@@ -44,7 +44,9 @@ def test_a_row_for_every_layer_token_set_and_metric(table: pd.DataFrame):
     assert (first["batches"], first["batch_size"], first["n"], first["groups"]) == (2, 256, 512, 8)
     assert table["bos"].all()
     assert table["depth"].unique().tolist() == [0.0, 0.5, 1.0]
-    assert np.isfinite(table[["value", "std", "stderr"]]).all(axis=None)
+    # Groups of 75 vectors have no hundred neighbours.
+    enough = table[table["metric"] != "mom_k100"]
+    assert np.isfinite(enough[["value", "std", "stderr"]]).all(axis=None)
     assert table["step"].isna().all()
 
 
@@ -60,6 +62,9 @@ def test_values_are_means_over_batches(encoder_folder: Path, text_file: Path, ta
             ("average_cosine", False): [average_cosine(x) for x in batches],
             ("two_nn", None): [two_nn(x) for x in batches],
             ("two_nn_lowest20", None): [two_nn(x, discard=0.8) for x in batches],
+            ("mada_k20", None): [mada(x, k=20) for x in batches],
+            ("mom_k20", None): [mom(x, k=20) for x in batches],
+            ("mom_k100", None): [mom(x, k=100) for x in batches],
         }
         here = rows(table, layer=2, tokens=tokens)
         for (metric, centered), values in expected.items():
@@ -139,7 +144,7 @@ def test_few_windows_give_no_interval(decoder_folder: Path, text_file: Path):
     )
     assert table["groups"].iloc[0] < 3
     assert table["stderr"].isna().all()
-    assert table["std"].notna().all()
+    assert table.loc[table["metric"] == "two_nn", "std"].notna().all()
 
 
 def test_bad_input(decoder_folder: Path, text_file: Path):
@@ -149,6 +154,14 @@ def test_bad_input(decoder_folder: Path, text_file: Path):
         measure(decoder_folder, text_file, tokens=600, batch=2)
     with pytest.raises(ShapelibError, match=r"whole windows hold \d+ tokens of tiny-decoder"):
         measure(decoder_folder, text_file, tokens=100_000, window=80, progress=False)
+
+
+def test_a_dimension_is_missing_where_vectors_are_too_few(decoder_folder: Path, text_file: Path):
+    sizes: dict[str, Any] = {**SMALL, "tokens": 128, "batch": 64}
+    table = measure(decoder_folder, text_file, **sizes, reuse=False)
+    values = rows(table, layer=3, tokens="all").set_index("metric")["value"]
+    assert np.isnan(values["mom_k100"])
+    assert np.isfinite(values["mada_k20"])
 
 
 def test_a_constant_layer_is_named(decoder_folder: Path, text_file: Path):
