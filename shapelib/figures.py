@@ -12,13 +12,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette: told apart with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_LABELS = {
-    "anisotropy": "anisotropy",
-    "average_cosine": "average cosine",
-    "two_nn": "TwoNN dimension",
-    "two_nn_lowest20": "TwoNN dimension",
-}
-_TOKENS = {"all": "all tokens", "content": "without special tokens"}
+_STYLES = ("-", "--", ":", "-.")
 
 
 def anisotropy_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
@@ -45,6 +39,42 @@ def dimension_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
         ("two_nn_lowest20", None, "fit to the lowest 20 %"),
     ]
     return _panels(table, curves, tokens, "TwoNN dimension", limits=None)
+
+
+def estimators_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
+    """Figure 5 of the paper, over layers: three estimators of the representation dimension."""
+    curves = [
+        ("two_nn", None, "TwoNN"),
+        ("mada_k20", None, "MADA, k = 20"),
+        ("mom_k20", None, "moments, k = 20"),
+        ("mom_k100", None, "moments, k = 100"),
+    ]
+    return _panels(table, curves, tokens, "dimension", limits=None)
+
+
+def share_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
+    """The first singular value's share over relative depth, centered and not."""
+    curves = [("anisotropy", True, "centered"), ("anisotropy", False, "uncentered")]
+    return _panels(table, curves, tokens, "share of σ₁²", limits=(0, 1.02))
+
+
+def published_profile(table: pd.DataFrame) -> "Figure":
+    """Both measures of `shapelib.published.published`, over relative depth, a panel a model."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
+    names = {"first_direction_share": "share of the first direction", "average_cosine": "cosine"}
+    for axes, (model, rows) in zip(panels, table.groupby("model"), strict=True):
+        _dress(axes, f"{model} (published)")
+        for (metric, name), colour in zip(names.items(), PALETTE, strict=False):
+            chosen = rows[rows["metric"] == metric].sort_values("layer")
+            axes.plot(
+                chosen["depth"], chosen["value"], "o-", color=colour, markersize=3, label=name
+            )
+    _legend(figure, panels[:1])
+    panels[0].set_ylim(0, 1.02)
+    return figure
 
 
 def show(figure: "Figure") -> "SVG":
@@ -75,28 +105,37 @@ def _panels(
     colours = dict(zip(table["model"].unique(), PALETTE * 10, strict=False))
     rows = table[table["tokens"] == tokens]
     for axes, role in zip(panels, ("encoder", "decoder"), strict=True):
-        axes.set_title(f"{role}s")
-        axes.set_xlabel("relative depth (layer ÷ last layer)")
-        axes.set_xlim(-0.03, 1.03)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        _dress(axes, f"{role}s")
         of_role = rows[rows["role"] == role]
         if of_role.empty:
             axes.text(0.5, 0.5, f"no {role} measured", ha="center", transform=axes.transAxes)
         for model, of_model in of_role.groupby("model", sort=False):
-            for (metric, centered, note), style in zip(curves, ("-", "--"), strict=False):
+            for (metric, centered, note), style in zip(curves, _STYLES, strict=False):
                 chosen = of_model[of_model["metric"] == metric]
                 if centered is not None:
                     chosen = chosen[chosen["centered"] == centered]
                 name = f"{model}, {note}" if note else str(model)
                 _curve(axes, chosen.sort_values("layer"), colours[model], style, name)
     panels[0].set_ylabel(label)
-    handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    _legend(figure, panels)
     if limits:
         panels[0].set_ylim(*limits)
     return figure
+
+
+def _dress(axes: "Axes", title: str) -> None:
+    axes.set_title(title)
+    axes.set_xlabel("relative depth (layer ÷ last layer)")
+    axes.set_xlim(-0.03, 1.03)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: "Figure", panels: Sequence["Axes"]) -> None:
+    """One legend below the panels, where it covers no curve."""
+    handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
 
 
 def _curve(axes: "Axes", rows: pd.DataFrame, colour: str, style: str, name: str) -> None:

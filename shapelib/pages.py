@@ -31,7 +31,8 @@ class Page:
     def key(self) -> str:
         """Changes when anything does that the executed page depends on."""
         package = Path(__file__).parent
-        library = sorted(file for suffix in ("py", "yml") for file in package.glob(f"*.{suffix}"))
+        kinds = ("csv", "py", "yml")
+        library = sorted(file for kind in kinds for file in package.glob(f"*.{kind}"))
         return cache.key_of(
             source(notebooks.read(self.notebook)),
             self.parameters,

@@ -33,6 +33,7 @@ def table() -> pd.DataFrame:
     [
         (figures.anisotropy_profile, ["dec", "dec2"]),
         (figures.cosine_profile, ["dec, uncentered", "dec, centered"]),
+        (figures.share_profile, ["dec, uncentered", "dec, centered"]),
         (
             figures.dimension_profile,
             ["dec, fit to the lowest 90 %", "dec, fit to the lowest 20 %"],
@@ -53,6 +54,18 @@ def test_panels_curves_and_markers(table: pd.DataFrame, draw, curves: list[str])
     assert apart.get_xdata().tolist() == [0, 1]
     bands = len([label for label in labels if label.startswith("dec")])
     assert len(decoders.collections) == bands, "a band for every curve"
+
+
+def test_published_numbers_are_drawn_as_they_were_printed():
+    from shapelib.published import published
+
+    table = published()
+    assert len(table) == 2 * 2 * 13
+    gpt2 = table[(table["model"] == "GPT-2") & (table["metric"] == "first_direction_share")]
+    assert gpt2["value"].tolist()[:4] == [0.062, 0.298, 0.969, 0.998]
+    bert, gpt2_axes = figures.published_profile(table).axes
+    assert bert.get_title() == "BERT (published)"
+    assert gpt2_axes.lines[0].get_ydata().tolist() == gpt2["value"].tolist()
 
 
 def test_models_keep_their_colour_and_differ(table: pd.DataFrame):
