@@ -88,12 +88,13 @@ def execute(root: Path) -> Path:
         print(f"{page.name}: {seconds} s", flush=True)
     for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
         stray.unlink()
-    gather(executed)
+    gather(executed, root / "benchmarks" / "results.json")
     return executed
 
 
-def gather(executed: Path) -> None:
-    """Write the figures, the claim records and the table of verdicts of executed pages.
+def gather(executed: Path, benchmarks: Path) -> None:
+    """Write the figures, the claim records and the table of verdicts of executed pages, and the
+    recorded benchmark as tables.
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``.
@@ -114,6 +115,9 @@ def gather(executed: Path) -> None:
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
     (executed / "verdicts.md").write_text(_verdicts(records), encoding="utf-8")
+    if benchmarks.is_file():
+        timed = _timings(json.loads(benchmarks.read_text(encoding="utf-8")))
+        (executed / "timings.md").write_text(timed, encoding="utf-8")
 
 
 def assemble(root: Path, executed: Path) -> Path:
@@ -190,6 +194,35 @@ def _verdicts(records: list[dict[str, Any]]) -> str:
             f"| {each['states']} {each['margin']}. {measured} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _timings(record: dict[str, Any]) -> str:
+    """A recorded benchmark as Markdown: a table for each number of threads, a row a contestant."""
+    rows = record["ratios"]
+    widths = sorted({row["features"] for row in rows})
+    lines = []
+    for threads in sorted({row["threads"] for row in rows}):
+        lines += [f"\n**{threads} thread{'s' if threads > 1 else ''}**\n"]
+        lines += ["| | " + " | ".join(f"D = {width}" for width in widths) + " |"]
+        lines += ["|---" * (1 + len(widths)) + "|"]
+        here = {(r["name"], r["features"]): r for r in rows if r["threads"] == threads}
+        for name in dict.fromkeys(name for name, _ in here):
+            cells = [_timing(here.get((name, width))) for width in widths]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    units = "with" if record["bfloat16_units"] else "without"
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    lines += [
+        f"\nMultiples of {record['yardstick']}: median (least to greatest). {record['processor']}, "
+        f"{units} bfloat16 units; {versions}. Extra memory at the greatest D: "
+        f"{record['extra_memory_mb']} MB."
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _timing(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    return f"{row['median']:.3g} ({row['least']:.3g} to {row['greatest']:.3g})"
 
 
 def main(arguments: list[str] | None = None) -> None:

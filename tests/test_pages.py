@@ -76,6 +76,19 @@ def test_figures_and_sources_are_gathered(checkout: Path):
     assert (source / "executed" / "quick.ipynb").is_file()
 
 
+def test_a_recorded_benchmark_becomes_tables(checkout: Path):
+    row = {"name": "ours", "features": 384, "threads": 1, "median": 0.5, "least": 0.4,
+           "greatest": 123.456, "turns": 5}  # fmt: skip
+    record = {"yardstick": "one product", "processor": "a CPU", "bfloat16_units": True,
+              "versions": {"torch": "2"}, "extra_memory_mb": 9, "ratios": [row]}  # fmt: skip
+    (checkout / "benchmarks").mkdir()
+    (checkout / "benchmarks" / "results.json").write_text(json.dumps(record))
+    text = (pages.execute(checkout) / "timings.md").read_text()
+    assert "| ours | 0.5 (0.4 to 123) |" in text
+    assert "**1 thread**" in text
+    assert "with bfloat16 units" in text
+
+
 def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
     pages.record(checkout)
     kept = notebooks.read(checkout / "book" / "executed" / "quick.ipynb")
@@ -135,7 +148,7 @@ def test_recorded_pages_belong_to_their_template_and_parameters(page: pages.Page
 
 def test_recorded_figures_and_verdicts_are_those_of_the_recorded_pages(tmp_path: Path):
     again = shutil.copytree(RECORDED, tmp_path / "executed")
-    pages.gather(again)
+    pages.gather(again, ROOT / "benchmarks" / "results.json")
     kept = {file.relative_to(RECORDED): file for file in RECORDED.rglob("*") if file.is_file()}
     assert {file.relative_to(again) for file in again.rglob("*") if file.is_file()} == set(kept)
     for name, file in kept.items():
