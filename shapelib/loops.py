@@ -31,13 +31,21 @@ def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_threads(rows: int, work: Callable[[int, int], T]) -> list[T]:
-    """``work(start, stop)`` for parts of `rows`, one per thread of torch; results in order."""
-    parts = min(torch.get_num_threads(), max(1, rows // 16))
+    """``work(start, stop)`` for parts of `rows`, one per thread of torch; results in order.
+
+    Torch has one thread inside `work`. Its own threads spin for milliseconds after each of its
+    operations, and would keep these from their processors.
+    """
+    threads = torch.get_num_threads()
+    parts = min(threads, max(1, rows // 64))
     if parts == 1:
         return [work(0, rows)]
     edges = [rows * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        return list(pool.map(work, edges[:-1], edges[1:]))
+    try:
+        with ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(work, edges[:-1], edges[1:]))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @_compiled
@@ -109,13 +117,13 @@ def _square_gap(x, i, j):  # type: ignore[no-untyped-def]
 
 @_compiled
 def search(  # type: ignore[no-untyped-def]
-    x, rows, products, start, stop, scale, squares, norms, lost, slack,
+    x, rows, products, scale, squares, norms, lost, slack,
     summed, stored, tiny, most, distances, indices, proven,
 ):  # fmt: skip
-    """The k nearest of ``rows[start:stop]``, by exact distances of all that the bound leaves.
+    """The k nearest of `rows`, by exact distances of all that the bound leaves.
 
     products: rows × points, inner products of rounded rows with all rounded rows.
-    squares, norms, lost, slack: of each point, see `neighbors._Rounded`.
+    squares, norms, lost, slack: of each point, see `neighbors._Known`.
     summed, stored, tiny: error of a product relative to the norms, relative to itself, absolute.
     most: a row that would need more exact distances than this is left unproven.
     distances, indices, proven: written at the rows' own places. For the proof see `neighbors`.
@@ -128,7 +136,7 @@ def search(  # type: ignore[no-untyped-def]
     best = np.empty(k)
     who = np.empty(k, dtype=np.int64)
     chosen = np.empty(most, dtype=np.int64)
-    for r in range(start, stop):
+    for r in range(len(rows)):
         i = rows[r]
         product = products[r]
         # Squared distance less the row's own square, approximately.
