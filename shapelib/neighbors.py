@@ -21,6 +21,7 @@ float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 
 is looked at also tests the bound; if one contradicts it, all points are searched again.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -45,6 +46,7 @@ _FEW = 256
 _MOST = 8
 # Candidates beyond k on CUDA, where a row's number of them is fixed.
 _SPARE = 28
+_OUT_OF_RANGE = "squared distances leave the range of float64 ({}): scale the points"
 
 
 class Neighbors(NamedTuple):
@@ -103,10 +105,8 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
     search = _search_compiled if points.device.type == "cpu" else _search_torch
     distances, indices, again = search(distinct.contiguous(), k)
     if not bool(((distances[:, 0] > 0) & (distances[:, -1] < torch.inf)).all()):
-        raise ValueError(
-            "distances leave the range of float64 "
-            f"({float(distances.min())} to {float(distances.max())}): scale the points"
-        )
+        span = f"{float(distances.min())} to {float(distances.max())}"
+        raise ValueError(_OUT_OF_RANGE.format(f"neighbours are {span} away"))
     return Neighbors(distances, indices, distinct, multiplicity, again)
 
 
@@ -157,9 +157,11 @@ def _frame(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], float]:
     near = sample[norms <= norms.median()]
     center = near.mean(dim=0)
     norms = torch.linalg.vector_norm(sample - center, dim=1)
-    typical = float(norms.median()) or float(norms.max())
-    exponent = torch.frexp(torch.tensor(typical, dtype=torch.float64)).exponent if typical else 0
-    return center, 2.0 ** -int(exponent)
+    # Where most of the sample is one point, float rounding aside, the others tell.
+    typical = float(norms.median()) or float(norms.max()) or 1.0
+    if not 1e-150 < typical < 1e150:
+        raise ValueError(_OUT_OF_RANGE.format(f"points lie {typical} from their center"))
+    return center, 2.0 ** -math.frexp(typical)[1]
 
 
 def _round(

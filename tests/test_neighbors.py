@@ -439,8 +439,9 @@ def test_points_that_are_no_points() -> None:
         nearest_neighbors(x[:, 0], 2)
     with pytest.raises(ValueError, match=r"2 features.*\(30, 1\)"):
         nearest_neighbors(x[:, :1], 2)
-    with pytest.raises(ValueError, match=r"range of float64.*scale"):
-        nearest_neighbors(normal(30, 6).astype(np.float64) * 1e200, 2)
+    for factors in (1e200, 1e-200, np.where(np.arange(30) == 7, 1e200, 1)[:, None]):
+        with pytest.raises(ValueError, match=r"range of float64.*scale"):
+            nearest_neighbors(normal(30, 6).astype(np.float64) * factors, 2)
     with pytest.raises(ValueError, match="complex"):
         nearest_neighbors(x.astype(complex), 2)
     with pytest.raises(ValueError, match="bool"):
