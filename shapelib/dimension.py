@@ -8,6 +8,7 @@ with n, and no standard error shows it. Their spread is what `dimensions` states
 """
 
 import math
+import statistics
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -78,24 +79,7 @@ def two_nn_from_distances(
 ) -> float:
     """`two_nn` from neighbour distances (k ≥ 2, nearest first, none zero) one already has."""
     _check_two_nn(discard, method)
-    ratios = _checked(distances, 2)
-    ratios = (ratios[:, 1] / ratios[:, 0]).log().sort().values
-    n = len(ratios)
-    # The last point has F = 1, whose logarithm is infinite, so a line can never keep it.
-    kept = min(int(n * (1 - discard)), n - (method == "line"))
-    least = 1 if method == "line" else 2
-    if kept < least:
-        raise ValueError(f"discard={discard} leaves {kept or 'none'} of {n} points")
-    x = ratios[:kept]
-    if float(x[-1]) == 0:
-        raise ValueError(
-            f"the first two neighbours of all {kept} points kept are equally far: "
-            "TwoNN is not defined (points on a grid?)"
-        )
-    if method == "mle":
-        return (kept - 1) / (float(x.sum()) + (n - kept) * float(x[-1]))
-    y = -torch.log1p(-torch.arange(1, kept + 1, dtype=torch.float64, device=x.device) / n)
-    return float(x @ y) / float(x @ x)
+    return _two_nn(_log_ratios(_checked(distances, 2)), discard, method)
 
 
 def mada(
@@ -176,13 +160,36 @@ def dimensions_from_distances(distances: Distances) -> dict[str, Estimate]:
     """The estimates of `dimensions` from the distances to k neighbours; k is their number."""
     distances = _checked(distances, 2)
     k = distances.shape[1]
-    pairs = distances[:, :2]
+    logs = _log_ratios(distances)
     return {
-        "two_nn": _jackknife(pairs, FACCO_DISCARD),
-        "two_nn_lowest20": _jackknife(pairs, AUTHORS_DISCARD),
+        "two_nn": _jackknife(logs, FACCO_DISCARD),
+        "two_nn_lowest20": _jackknife(logs, AUTHORS_DISCARD),
         f"mada_k{k}": _mean(_mada_at_points(distances), "MADA"),
         f"mom_k{k}": _mean(_mom_at_points(distances), "the method of moments"),
     }
+
+
+def _log_ratios(distances: Float[Tensor, "points k"]) -> Float[Tensor, " points"]:
+    """ln μ of all points, the smallest first."""
+    return (distances[:, 1] / distances[:, 0]).log().sort().values
+
+
+def _two_nn(logs: Float[Tensor, " points"], discard: float, method: str = "line") -> float:
+    n = len(logs)
+    # The last point has F = 1, whose logarithm is infinite, so a line can never keep it.
+    kept = min(int(n * (1 - discard)), n - (method == "line"))
+    if kept < (1 if method == "line" else 2):
+        raise ValueError(f"discard={discard} leaves {kept or 'none'} of {n} points")
+    x = logs[:kept]
+    if float(x[-1]) == 0:
+        raise ValueError(
+            f"the first two neighbours of all {kept} points kept are equally far: "
+            "TwoNN is not defined (points on a grid?)"
+        )
+    if method == "mle":
+        return (kept - 1) / (float(x.sum()) + (n - kept) * float(x[-1]))
+    y = -torch.log1p(-torch.arange(1, kept + 1, dtype=torch.float64, device=x.device) / n)
+    return float(x @ y) / float(x @ x)
 
 
 def _mada_at_points(distances: Float[Tensor, "points k"]) -> Float[Tensor, " points"]:
@@ -219,21 +226,16 @@ def _mean(values: Float[Tensor, " points"], method: str) -> Estimate:
     return Estimate(_averaged(values, "mean", method), float(values.std()) / len(values) ** 0.5)
 
 
-def _jackknife(pairs: Float[Tensor, "points 2"], discard: float) -> Estimate:
+def _jackknife(logs: Float[Tensor, " points"], discard: float) -> Estimate:
     """TwoNN, and the standard error from leaving out each of `_GROUPS` random groups in turn."""
-    n = len(pairs)
-    groups = min(_GROUPS, n // 4)
+    groups = min(_GROUPS, len(logs) // 10)
     if groups < 2:
-        return Estimate(two_nn_from_distances(pairs, discard), math.nan)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(pairs.device)
-    without = torch.stack(
-        [
-            torch.tensor(two_nn_from_distances(pairs[order % groups != group], discard))
-            for group in range(groups)
-        ]
-    )
-    variance = float(without.var(correction=0)) * (groups - 1)
-    return Estimate(two_nn_from_distances(pairs, discard), variance**0.5)
+        return Estimate(_two_nn(logs, discard), math.nan)
+    # What is left of sorted ratios is still sorted.
+    group = torch.randperm(len(logs), generator=torch.Generator().manual_seed(0)) % groups
+    group = group.to(logs.device)
+    without = [_two_nn(logs[group != each], discard) for each in range(groups)]
+    return Estimate(_two_nn(logs, discard), statistics.pstdev(without) * math.sqrt(groups - 1))
 
 
 def _checked(distances: Distances, least: int) -> Float[Tensor, "points k"]:

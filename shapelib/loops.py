@@ -24,6 +24,10 @@ _LONGEST = 2.0**30
 # Smaller coordinates become zero, so that no product of two is subnormal: some units flush those.
 _SMALLEST = 2.0**-60
 
+# Verdicts of `search` on a row: no proof yet; all neighbours found; or a candidate's distance
+# contradicts the bound, so that the product is worse than assumed, for this row and for all.
+UNPROVEN, PROVEN, BROKEN = 0, 1, 2
+
 
 def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     compiled: Callable[..., Any] = njit(cache=True, nogil=True, fastmath=_ORDER_IS_FREE)(loop)
@@ -31,13 +35,21 @@ def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_threads(rows: int, work: Callable[[int, int], T]) -> list[T]:
-    """``work(start, stop)`` for parts of `rows`, one per thread of torch; results in order."""
-    parts = min(torch.get_num_threads(), max(1, rows // 16))
+    """``work(start, stop)`` for parts of `rows`, one per thread of torch; results in order.
+
+    Torch has one thread inside `work`. Its own threads spin for milliseconds after each of its
+    operations, and would keep these from their processors.
+    """
+    threads = torch.get_num_threads()
+    parts = min(threads, max(1, rows // 64))
     if parts == 1:
         return [work(0, rows)]
     edges = [rows * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        return list(pool.map(work, edges[:-1], edges[1:]))
+    try:
+        with ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(work, edges[:-1], edges[1:]))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @_compiled
@@ -109,16 +121,17 @@ def _square_gap(x, i, j):  # type: ignore[no-untyped-def]
 
 @_compiled
 def search(  # type: ignore[no-untyped-def]
-    x, rows, products, start, stop, scale, squares, norms, lost, slack,
-    summed, stored, tiny, most, distances, indices, proven,
+    x, rows, products, scale, squares, norms, lost, slack,
+    summed, stored, tiny, most, distances, indices, verdict,
 ):  # fmt: skip
-    """The k nearest of ``rows[start:stop]``, by exact distances of all that the bound leaves.
+    """The k nearest of `rows`, by exact distances of all that the bound leaves.
 
     products: rows × points, inner products of rounded rows with all rounded rows.
-    squares, norms, lost, slack: of each point, see `neighbors._Rounded`.
+    squares, norms, lost, slack: of each point, see `neighbors._Known`.
     summed, stored, tiny: error of a product relative to the norms, relative to itself, absolute.
     most: a row that would need more exact distances than this is left unproven.
-    distances, indices, proven: written at the rows' own places. For the proof see `neighbors`.
+    distances, indices, verdict: written at the rows' own places; without a proof the verdict alone.
+    For the proof see `neighbors`.
     """
     n, k = len(x), distances.shape[1]
     groups = min(n, max(256, 8 * k))
@@ -128,7 +141,7 @@ def search(  # type: ignore[no-untyped-def]
     best = np.empty(k)
     who = np.empty(k, dtype=np.int64)
     chosen = np.empty(most, dtype=np.int64)
-    for r in range(start, stop):
+    for r in range(len(rows)):
         i = rows[r]
         product = products[r]
         # Squared distance less the row's own square, approximately.
@@ -159,18 +172,23 @@ def search(  # type: ignore[no-untyped-def]
         by_norm = 2.0 * summed * norms[i]
         by_value = 2.0 * stored
         beyond = slack[i] + tiny - squares[i]
-        kept = True
+        sound = True
         best[:] = np.inf
         who[:] = n
         for c in range(taken):
             j = chosen[c]
             gap = _square_gap(x, i, j)
             _insert(best, who, gap, j)
-            # An audit: had the bound excluded this pair even at its true distance, the product
-            # would be worse than assumed.
-            reach = (np.sqrt(gap) * scale + lost[i]) * (1 + 1e-12)
-            error = by_norm * norms[j] + by_value * abs(product[j]) + slack[j] + beyond
-            kept &= not key[j] > (reach + lost[j]) * (reach + lost[j]) + error
+            # An audit: the true distance must lie within the product's bounds on it.
+            both = (lost[i] + lost[j]) * (1 + 1e-12)
+            least_gap = np.sqrt(gap) * scale * (1 - 1e-12) - both
+            most_gap = np.sqrt(gap) * scale * (1 + 1e-12) + both
+            error = by_norm * norms[j] + by_value * abs(product[j]) + slack[j] + slack[i] + tiny
+            own = key[j] + squares[i]
+            if own - error > most_gap * most_gap or (
+                least_gap > 0.0 and own + error < least_gap * least_gap
+            ):
+                sound = False
             key[j] = np.inf
         # The k-th of the true neighbours is no farther than this: who can still be nearer?
         reach = (np.sqrt(best[k - 1]) * scale + lost[i]) * (1 + 1e-12)
@@ -191,9 +209,10 @@ def search(  # type: ignore[no-untyped-def]
                         if taken < most:
                             chosen[taken] = j
                         taken += 1
-        proven[i] = kept and taken <= most
-        if not proven[i]:
+        if taken > most or not sound:
+            verdict[i] = UNPROVEN if sound else BROKEN
             continue
+        verdict[i] = PROVEN
         for c in range(taken):
             _insert(best, who, _square_gap(x, i, chosen[c]), chosen[c])
         for c in range(k):

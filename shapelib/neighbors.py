@@ -17,16 +17,18 @@ k-th best candidate, which is at least that to the true k-th neighbour, no point
 
 can be a neighbour, and every other one is looked at. Massive points cost only themselves, since
 each pair has a bound of its own. A point for which too many are left is searched once more with a
-float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖.
+float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖. Every pair that
+is looked at also tests the bound; if one contradicts it, all points are searched again.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapelib.matrix import Points, as_points, distinct_rows
@@ -40,10 +42,11 @@ _SUMMED_FLOAT64 = 2.0**-52
 _STORED_BFLOAT16 = 2.0**-8
 # Below this many points the product costs nothing and the small kernels of it promise nothing.
 _FEW = 256
-# A float64 row of the product costs as much as exact distances to a fifth of all points.
+# A float64 row of the product costs as much as exact distances to about this part of all points.
 _MOST = 8
 # Candidates beyond k on CUDA, where a row's number of them is fixed.
 _SPARE = 28
+_OUT_OF_RANGE = "squared distances leave the range of float64 ({}): scale the points"
 
 
 class Neighbors(NamedTuple):
@@ -66,15 +69,14 @@ class Neighbors(NamedTuple):
         return int(self.multiplicity.sum()) - len(self.multiplicity)
 
 
-class _Rounded(NamedTuple):
-    """Centered, scaled points as the product sees them, and what is known about each."""
+class _Known(NamedTuple):
+    """What is known of each point as a product takes it: centered, scaled and rounded."""
 
-    values: Float[Tensor, "n features"]
     squares: Float[Tensor, " n"]
     norms: Float[Tensor, " n"]
     lost: Float[Tensor, " n"]
     slack: Float[Tensor, " n"]
-    """What float64 arithmetic can have changed in the rest."""
+    """How far float64 arithmetic can have moved the rest."""
 
 
 def nearest_neighbors(x: Points, k: int) -> Neighbors:
@@ -103,36 +105,44 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
     search = _search_compiled if points.device.type == "cpu" else _search_torch
     distances, indices, again = search(distinct.contiguous(), k)
     if not bool(((distances[:, 0] > 0) & (distances[:, -1] < torch.inf)).all()):
-        raise ValueError(
-            "distances leave the range of float64 "
-            f"({float(distances.min())} to {float(distances.max())}): scale the points"
-        )
+        span = f"{float(distances.min())} to {float(distances.max())}"
+        raise ValueError(_OUT_OF_RANGE.format(f"neighbours are {span} away"))
     return Neighbors(distances, indices, distinct, multiplicity, again)
 
 
 def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
     """Distances, indices and the number of points searched again, on the CPU."""
+    from shapelib import loops
+
     n, features = x.shape
     center, scale = _frame(x)
     distances = torch.empty(n, k, dtype=torch.float64)
     indices = torch.empty(n, k, dtype=torch.int64)
-    proven = torch.zeros(n, dtype=torch.bool)
-    out = (distances, indices, proven)
+    verdict = torch.zeros(n, dtype=torch.int8)
+    out = (distances, indices, verdict)
     narrow = _bfloat16_units() and n >= _FEW
-    rounded = _round(x, center, scale, narrow)
+    values, known = _round(x, center, scale, narrow)
     summed, stored = (features + 1) * _SUMMED_FLOAT32, _STORED_BFLOAT16 * narrow
+    most = min(n, max(64, 4 * k, n // _MOST))
+
+    def product(rows: Int[Tensor, " m"]) -> Float[Tensor, "m n"]:
+        return (values[rows[0] : rows[-1] + 1] @ values.T).float()
+
     with _full_precision():
-        for rows in torch.arange(n).split(_BLOCK):
-            products = rounded.values[rows[0] : rows[-1] + 1] @ rounded.values.T
-            _examine(x, rows, products, scale, rounded, summed, stored, max(64, n // _MOST), out)
-    again = torch.nonzero(~proven)[:, 0]
+        _examine(x, torch.arange(n), product, scale, known, summed, stored, most, out)
+    # Each examined pair tests the bound. Where one fails, hardware and assumption do not agree.
+    broken = bool((verdict == loops.BROKEN).any())
+    again = torch.arange(n) if broken else torch.nonzero(verdict != loops.PROVEN)[:, 0]
     if len(again):
-        wide = _round_wide(x, center, scale)
-        summed = (features + 1) * _SUMMED_FLOAT64
-        for rows in again.split(_BLOCK):
-            products = _products_wide(x, rows, center, scale)
-            _examine(x, rows, products, scale, wide, summed, 0.0, n, out)
-        if not bool(proven.all()):
+        known, summed = _known_wide(x, center, scale), (features + 1) * _SUMMED_FLOAT64
+
+        def wide(rows: Int[Tensor, " m"]) -> Float[Tensor, "m n"]:
+            left = (x[rows].double() - center) * scale
+            parts = [left @ ((right.double() - center) * scale).T for right in x.split(_BLOCK)]
+            return torch.cat(parts, dim=1)
+
+        _examine(x, again, wide, scale, known, summed, 0.0, n, out)
+        if not bool((verdict == loops.PROVEN).all()):
             raise RuntimeError("a float64 matrix product is less exact than float64 allows")
     return distances, indices, len(again)
 
@@ -147,26 +157,28 @@ def _frame(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], float]:
     near = sample[norms <= norms.median()]
     center = near.mean(dim=0)
     norms = torch.linalg.vector_norm(sample - center, dim=1)
-    typical = float(norms.median()) or float(norms.max())
-    exponent = torch.frexp(torch.tensor(typical, dtype=torch.float64)).exponent if typical else 0
-    return center, 2.0 ** -int(exponent)
+    # Where most of the sample is one point, float rounding aside, the others tell.
+    typical = float(norms.median()) or float(norms.max()) or 1.0
+    if not 1e-150 < typical < 1e150:
+        raise ValueError(_OUT_OF_RANGE.format(f"points lie {typical} from their center"))
+    return center, 2.0 ** -math.frexp(typical)[1]
 
 
 def _round(
     x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float, narrow: bool
-) -> _Rounded:
+) -> tuple[Float[Tensor, "n d"], _Known]:
+    """The points as the fast product takes them, and what is known about them."""
     from shapelib import loops
 
     n, features = x.shape
-    kind = torch.bfloat16 if narrow else torch.float32
-    values = torch.empty(n, features, dtype=kind)
+    values = torch.empty(n, features, dtype=torch.bfloat16 if narrow else torch.float32)
     squares = torch.empty(n, dtype=torch.float64)
     lost = torch.empty(n, dtype=torch.float64)
 
     def work(start: int, stop: int) -> None:
         for first in range(start, stop, _BLOCK):
             part = slice(first, min(first + _BLOCK, stop))
-            rows = values[part] if not narrow else torch.empty(len(x[part]), features)
+            rows = torch.empty(len(x[part]), features)
             loops.round_rows(
                 x[part].numpy(), center.numpy(), scale, narrow,
                 rows.numpy(), squares[part].numpy(), lost[part].numpy(),
@@ -174,56 +186,52 @@ def _round(
             values[part] = rows
 
     loops.in_threads(n, work)
-    return _rounded(values, squares, lost)
+    return values, _known(squares, lost, features)
 
 
-def _round_wide(x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float) -> _Rounded:
-    """As `_round`, for float64; the values are left out, since they are made in blocks."""
+def _known(squares: Float[Tensor, " n"], lost: Float[Tensor, " n"], features: int) -> _Known:
+    slack = squares * (features + 32) * 2.0**-52
+    return _Known(squares, squares.sqrt() * (1 + 1e-12), lost, slack)
+
+
+def _known_wide(x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float) -> _Known:
+    """What is known of the points in a float64 product."""
     squares = torch.cat(
         [((rows.double() - center) * scale).square().sum(dim=1) for rows in x.split(_BLOCK)]
     )
-    return _rounded(x, squares, squares.sqrt() * 1e-15)
-
-
-def _rounded(values: Tensor, squares: Tensor, lost: Tensor) -> _Rounded:
-    slack = squares * (values.shape[1] + 32) * 2.0**-52
-    return _Rounded(values, squares, squares.sqrt() * (1 + 1e-12), lost, slack)
-
-
-def _products_wide(
-    x: Float[Tensor, "n d"], rows: Int[Tensor, " m"], center: Float[Tensor, " d"], scale: float
-) -> Float[Tensor, "m n"]:
-    left = (x[rows].double() - center) * scale
-    return torch.cat(
-        [left @ ((right.double() - center) * scale).T for right in x.split(4 * _BLOCK)], dim=1
-    )
+    return _known(squares, squares.sqrt() * 1e-15, x.shape[1])
 
 
 def _examine(
     x: Float[Tensor, "n d"],
     rows: Int[Tensor, " m"],
-    products: Float[Tensor, "m n"],
+    product: Callable[[Int[Tensor, " block"]], Float[Tensor, "block n"]],
     scale: float,
-    rounded: _Rounded,
+    known: _Known,
     summed: float,
     stored: float,
     most: int,
-    out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Bool[Tensor, " n"]],
+    out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
 ) -> None:
+    """Search `rows` block by block, each thread its own: see `loops.search`."""
     from shapelib import loops
 
     # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
     tiny = (x.shape[1] + 2) * 2.0**-120
-    products = products.float() if products.dtype == torch.bfloat16 else products
-    arrays = [each.numpy() for each in (x, rows, products)]
-    known = [each.numpy() for each in rounded[1:]]
+    points = x.numpy()
+    about = [each.numpy() for each in known]
     targets = [each.numpy() for each in out]
-    loops.in_threads(
-        len(rows),
-        lambda start, stop: loops.search(
-            *arrays, start, stop, scale, *known, summed, stored, tiny, most, *targets
-        ),
-    )
+
+    def work(start: int, stop: int) -> None:
+        part = rows[start:stop]
+        # Blocks of one size: kernels for a last block of a few rows are others, and promise less.
+        for block in part.tensor_split(-(-len(part) // _BLOCK)):
+            loops.search(
+                points, block.numpy(), product(block).numpy(), scale, *about,
+                summed, stored, tiny, most, *targets,
+            )  # fmt: skip
+
+    loops.in_threads(len(rows), work)
 
 
 def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
@@ -237,7 +245,7 @@ def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]
     center, scale = _frame(x)
     values = (x.double() - center) * scale
     squares = values.square().sum(dim=1)
-    _, squares, norms, lost, slack = _rounded(values, squares, squares.sqrt() * 1e-15)
+    squares, norms, lost, slack = _known(squares, squares.sqrt() * 1e-15, features)
     wanted = min(k + _SPARE, n - 1)
     distances, indices, proven = [], [], []
     everyone = torch.arange(n, device=x.device)

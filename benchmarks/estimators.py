@@ -1,0 +1,286 @@
+"""Anisotropy and dimension, side by side with peers, in multiples of one float32 product X·Xᵀ.
+
+Contestants take turns, and each time is divided by the yardstick's of the same turn, so that a
+machine that slows down slows both. Slow contestants get fewer turns. The authors' functions are
+stopped after some of the points they go through one by one and scaled, since they take minutes.
+"""
+
+import argparse
+import importlib.util
+import json
+import math
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from shapelib import anisotropy, average_cosine, dimensions, neighbors
+from shapelib.profile import measure_points
+
+POINTS = 4096
+FEATURES = (384, 768, 2560)
+THREADS = (1, 2)
+TURNS = 5
+# A contestant that has used this many seconds gets no further turn.
+SPENT = 1.5
+ROWS = 24
+AUTHORS = "llm-microscope==0.0.7"
+RESULTS = Path(__file__).with_name("results.json")
+
+Contestant = Callable[[], object]
+
+
+def clouds(features: int) -> dict[str, torch.Tensor]:
+    """Float32 points: σⱼ ~ j^−0.7, the same with massive rows or off the origin, and isotropic."""
+    generator = torch.Generator().manual_seed(0)
+    isotropic = torch.randn(POINTS, features, generator=generator)
+    ordinary = isotropic * torch.arange(1, features + 1) ** -0.7
+    massive = ordinary.clone()
+    norms = ordinary[::100].norm(dim=1, keepdim=True)
+    massive[::100] *= 200 * ordinary.norm(dim=1).median() / norms
+    return {
+        "ordinary": ordinary, "massive rows": massive, "offset 3000": ordinary + 3000,
+        "isotropic": isotropic,
+    }  # fmt: skip
+
+
+def without_units(x: torch.Tensor) -> object:
+    """`dimensions` as it runs on a CPU that has no bfloat16 units."""
+    ours = neighbors._bfloat16_units
+    neighbors._bfloat16_units = lambda: False  # type: ignore[assignment]
+    try:
+        return dimensions(x)
+    finally:
+        neighbors._bfloat16_units = ours
+
+
+def our_contestants(features: int) -> dict[str, Contestant]:
+    ours: dict[str, Contestant] = {}
+    for kind, x in clouds(features).items():
+        ours[f"shapelib three dimensions, {kind}"] = lambda x=x: dimensions(x)
+        ours[f"shapelib anisotropy, {kind}"] = lambda x=x: anisotropy(x)
+        if kind == "ordinary":
+            ours["shapelib three dimensions, k = 100"] = lambda x=x: dimensions(x, 100)
+            ours["shapelib three dimensions, no bfloat16"] = lambda x=x: without_units(x)
+            ours["shapelib average cosine"] = lambda x=x: average_cosine(x)
+            ours["shapelib all of a layer"] = lambda x=x: (
+                dimensions(x),
+                *(f(x, centered=c) for f in (anisotropy, average_cosine) for c in (True, False)),
+            )
+            ours["shapelib profile's measure_points"] = lambda x=x: measure_points(x)
+    return ours
+
+
+def peer_contestants(features: int, authors: ModuleType | None) -> dict[str, Contestant]:
+    x = clouds(features)["ordinary"]
+    array = x.numpy()
+    with warnings.catch_warnings():
+        import skdim
+    peers: dict[str, Contestant] = {
+        "scikit-dimension TwoNN": lambda: skdim.id.TwoNN().fit(array),
+        "scikit-dimension MoM": lambda: skdim.id.MOM().fit(array),
+        "scikit-dimension MADA": lambda: skdim.id.MADA().fit(array, n_neighbors=20),
+        "NumPy SVD, singular values": lambda: np.linalg.svd(
+            array - array.mean(0), compute_uv=False
+        ),
+        "torch SVD with vectors": lambda: torch.linalg.svd(x - x.mean(0), full_matrices=False),
+    }
+    if importlib.util.find_spec("dadapy"):
+        from dadapy import Data
+
+        def dadapy() -> None:
+            data = Data(array, verbose=False)
+            data.compute_distances(maxk=100)
+            data.compute_id_2NN()
+
+        peers["DADApy TwoNN"] = dadapy
+    if authors:
+        peers["llm-microscope TwoNN"] = lambda: first_rows(authors, x)
+        peers["llm-microscope anisotropy"] = lambda: authors.calculate_anisotropy_torch(x)
+    return peers
+
+
+SCALED = {"llm-microscope TwoNN": POINTS / ROWS}
+
+
+class _EnoughError(Exception):
+    pass
+
+
+def first_rows(authors: ModuleType, x: torch.Tensor) -> None:
+    """The authors' TwoNN on all points, stopped after `ROWS` turns of its loop over them."""
+    calls = 0
+
+    class Counting:
+        """Torch, counting how often the loop asks for a k-th value: twice a turn."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(torch, name)
+
+        def kthvalue(self, *arguments: object, **options: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls > 2 * ROWS:
+                raise _EnoughError
+            return torch.kthvalue(*arguments, **options)  # type: ignore[call-overload]
+
+    authors.torch = Counting()  # type: ignore[attr-defined]
+    try:
+        authors.intrinsic_dimension(x, "cpu")
+    except _EnoughError:
+        return
+    finally:
+        authors.torch = torch  # type: ignore[attr-defined]
+    raise RuntimeError(f"{AUTHORS} no longer asks torch for k-th values: its time is not known")
+
+
+def fetch_authors() -> ModuleType | None:
+    """llm-microscope's functions, from its wheel by path: as a package it does not import."""
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+             "--disable-pip-version-check", "--dest", folder, AUTHORS],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        if fetched.returncode:
+            print(f"{AUTHORS} could not be fetched, so the authors' functions are left out")
+            return None
+        (wheel,) = Path(folder).glob("*.whl")
+        zipfile.ZipFile(wheel).extract("llm_microscope/functions.py", folder)
+        source = Path(folder) / "llm_microscope" / "functions.py"
+        spec = importlib.util.spec_from_file_location("llm_microscope_functions", source)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+def seconds(work: Contestant) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compare(contestants: dict[str, Contestant], features: int) -> dict[str, dict[str, float]]:
+    """Ratios to the yardstick by contestant: median, least and greatest over the turns."""
+    x = clouds(features)["ordinary"]
+    ratios: dict[str, list[float]] = {name: [] for name in contestants}
+    spent = dict.fromkeys(contestants, 0.0)
+    yard: list[float] = []
+    for _ in range(TURNS):
+        for name, work in contestants.items():
+            if spent[name] > SPENT:
+                continue
+            yard.append(seconds(lambda: x @ x.T))
+            took = seconds(work) * SCALED.get(name, 1.0)
+            spent[name] += took / SCALED.get(name, 1.0)
+            ratios[name].append(took / yard[-1])
+    print(f"   yardstick {statistics.median(yard):.3f} s")
+    return {
+        name: {
+            "median": round(statistics.median(each), 4), "least": round(min(each), 4),
+            "greatest": round(max(each), 4), "turns": len(each),
+        }
+        for name, each in ratios.items()
+    }  # fmt: skip
+
+
+def extra_memory() -> float:
+    """MB by which one search at the largest width raises this process's peak."""
+    x = torch.randn(POINTS, FEATURES[-1])
+    for small in (x[:300].clone(), x[:300].double()):
+        dimensions(small)
+        anisotropy(small)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    dimensions(x)
+    anisotropy(x)
+    average_cosine(x)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--memory", action="store_true", help="print the extra peak memory, in MB")
+    if parser.parse_args().memory:
+        print(extra_memory())
+        return
+    memory = float(
+        subprocess.run(
+            [sys.executable, __file__, "--memory"], capture_output=True, text=True, check=True
+        ).stdout
+    )
+    print(f"peak extra memory at {FEATURES[-1]} features: {memory:.0f} MB")
+    authors = fetch_authors()
+    rows = []
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        for features in FEATURES:
+            print(f"{POINTS} points × {features} features, {threads} threads")
+            contestants = our_contestants(features) | peer_contestants(features, authors)
+            for warm in our_contestants(features).values():
+                warm()
+            with threadpool_limits(threads):
+                found = compare(contestants, features)
+            for name, each in found.items():
+                print(
+                    f"   {name:42s} {each['median']:9.3f}"
+                    f"   ({each['least']:.3f} to {each['greatest']:.3f})",
+                    flush=True,
+                )
+                rows.append({"threads": threads, "features": features, "name": name, **each})
+            report_totals(found)
+    record = {
+        "yardstick": f"one float32 product X·Xᵀ of {POINTS} points, same threads, same turn",
+        "processor": processor(),
+        "bfloat16_units": neighbors._bfloat16_units(),
+        "versions": {
+            each: metadata.version(each)
+            for each in ("torch", "numpy", "numba", "scipy", "scikit-dimension")
+        },
+        "extra_memory_mb": round(memory),
+        "ratios": rows,
+    }
+    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def report_totals(found: dict[str, dict[str, float]]) -> None:
+    def of(*names: str) -> float:
+        return math.fsum(found[name]["median"] for name in names if name in found)
+
+    layer = of("shapelib all of a layer")
+    library = of(
+        "scikit-dimension TwoNN", "scikit-dimension MoM", "scikit-dimension MADA",
+        "NumPy SVD, singular values",
+    )  # fmt: skip
+    theirs = of("llm-microscope TwoNN", "llm-microscope anisotropy")
+    print(
+        f"   all of a layer: {library / layer:.0f} × faster than scikit-dimension and NumPy's SVD"
+    )
+    if theirs:
+        print(f"   all of a layer: {theirs / layer:.0f} × faster than the authors' functions")
+
+
+if __name__ == "__main__":
+    main()
