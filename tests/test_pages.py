@@ -12,7 +12,7 @@ from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parent.parent
 RECORDED = ROOT / "book" / "executed"
-SVG = "<svg xmlns='http://www.w3.org/2000/svg'/>"
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
 
     parameters = new_code_cell("size = 2")
     parameters.metadata["tags"] = ["parameters"]
-    figure = new_code_cell(f'from IPython.display import SVG\nSVG("{SVG}")')
+    figure = new_code_cell(f"from IPython.display import SVG\nSVG({SVG!r})")
     figure.metadata["mystnb"] = {"figure": {"name": "fig-quick-curve", "caption": "A curve."}}
     verdict = new_code_cell("print('claim: holds')")
     verdict.metadata["tags"] = ["nbval-check-output"]
