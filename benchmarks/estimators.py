@@ -316,8 +316,8 @@ def report_totals(found: dict[str, dict[str, float]]) -> None:
     if LATER in found:
         first, later = (of(name, "llm-microscope anisotropy") / layer for name in (FIRST, LATER))
         print(
-            f"   all of a layer: {first:.0f} × faster than the authors' functions on a first layer, "
-            f"{later:.0f} × on a later one"
+            f"   all of a layer: {first:.0f} × faster than the authors' functions on a first layer,"
+            f" {later:.0f} × on a later one"
         )
 
 
