@@ -33,9 +33,9 @@ from shapelib import anisotropy, average_cosine, dimensions, neighbors
 POINTS = 4096
 FEATURES = (384, 768, 2560)
 THREADS = (1, 2)
-TURNS = 5
+TURNS = 4
 # A contestant that has used this many seconds gets no further turn.
-SPENT = 1.5
+SPENT = 0.8
 ROWS = 24
 AUTHORS = "llm-microscope==0.0.7"
 RESULTS = Path(__file__).with_name("results.json")
