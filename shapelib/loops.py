@@ -23,6 +23,8 @@ _ORDER_IS_FREE = {"reassoc", "contract"}
 _LONGEST = 2.0**30
 # Smaller coordinates become zero, so that no product of two is subnormal: some units flush those.
 _SMALLEST = 2.0**-60
+# Coordinates of one pass that repay a thread's start.
+_PASS = 2**21
 
 # Verdicts of `search` on a row: no proof yet; all neighbours found; or a candidate's distance
 # contradicts the bound, so that the product is worse than assumed, for this row and for all.
@@ -34,14 +36,14 @@ def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def in_threads(rows: int, work: Callable[[int, int], T]) -> list[T]:
-    """``work(start, stop)`` for parts of `rows`, one per thread of torch; results in order.
+def in_threads(rows: int, work: Callable[[int, int], T], least: int = 64) -> list[T]:
+    """``work(start, stop)`` for parts of at least `least` rows, one a thread; results in order.
 
     Torch has one thread inside `work`. Its own threads spin for milliseconds after each of its
     operations, and would keep these from their processors.
     """
     threads = torch.get_num_threads()
-    parts = min(threads, max(1, rows // 64))
+    parts = min(threads, max(1, rows // least))
     if parts == 1:
         return [work(0, rows)]
     edges = [rows * part // parts for part in range(parts + 1)]
@@ -257,7 +259,9 @@ def gram_times(
     x: Float[np.ndarray, "n d"], center: Float[np.ndarray, " d"], vector: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " d"]:
     """(x − center)ᵀ (x − center) v without ever forming x − center."""
-    parts = in_threads(len(x), lambda a, b: _gram_times(x, center, vector, a, b))
+    parts = in_threads(
+        len(x), lambda a, b: _gram_times(x, center, vector, a, b), _PASS // x.shape[1] + 1
+    )
     return np.sum(parts, axis=0)  # type: ignore[no-any-return]
 
 
@@ -272,4 +276,4 @@ def lengths(
         _lengths(x, center, start, stop, squares, directions)
         return directions
 
-    return squares, np.sum(in_threads(len(x), work), axis=0)
+    return squares, np.sum(in_threads(len(x), work, _PASS // x.shape[1] + 1), axis=0)

@@ -70,7 +70,7 @@ def distinct_rows(
         bool((x[order[some]] == x[order[some + 1]]).all())
         for some in same.split(max(1, _HASHED // x.shape[1]))
     ):
-        # Different rows with one hash, once in 10^12 matrices: sort by value after all.
+        # Different rows with one hash, which is rare: sort by value after all.
         _, group = torch.unique(x, dim=0, return_inverse=True)
     else:
         group = torch.empty_like(order)

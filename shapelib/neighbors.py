@@ -42,7 +42,7 @@ _SUMMED_FLOAT64 = 2.0**-52
 _STORED_BFLOAT16 = 2.0**-8
 # Below this many points the product costs nothing and the small kernels of it promise nothing.
 _FEW = 256
-# A float64 row of the product costs as much as exact distances to about this part of all points.
+# A float64 row of the product costs as much as exact distances to a fifth of all points.
 _MOST = 8
 # Candidates beyond k on CUDA, where a row's number of them is fixed.
 _SPARE = 28

@@ -242,6 +242,7 @@ def test_bad_points_are_named(measure: object) -> None:
 
     refused(np.ones(5), "matrix", r"\(5,\)")
     refused(np.ones((5, 0)), r"\(5, 0\)")
+    refused(np.ones((5, 1)), "2 features", r"\(5, 1\)")
     refused(np.ones((2, 3, 4)), "matrix", r"\(2, 3, 4\)")
     refused(np.ones((1, 5)), "at least 2", "got 1")
     refused(np.eye(3, dtype=bool), "real numbers", "bool")
