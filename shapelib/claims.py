@@ -127,7 +127,7 @@ class Shown:
         head = "<tr><th>claim</th><th>verdict</th><th>measured</th></tr>"
         rows = [
             f"<tr><td>{r['number']}. {escape(r['claim'])}</td><td><b>{r['verdict']}</b></td>"
-            f"<td>{_models_html(r)}<br><i>{escape(r['states'])} {r['margin']}</i>"
+            f"<td>{_models_html(r)}<br><i>{escape(r['states'])} {r['margin']}</i>{proviso(r)}"
             f"{_details_html(r)}</td></tr>"
             for r in self.records
         ]
@@ -148,6 +148,12 @@ def sentence(model: Record) -> str:
     if model["low"] is None:
         return f"{_number(model['statistic'])} (no interval: too few windows)"
     return f"{_number(model['statistic'])} [{_number(model['low'])}, {_number(model['high'])}]"
+
+
+def proviso(record: Record) -> str:
+    """What the evidence stands in for, as a sentence to append; empty where it is the thing."""
+    because = record["because"]
+    return f". {because[0].upper()}{because[1:]}." if because else ""
 
 
 def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:

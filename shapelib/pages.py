@@ -183,15 +183,17 @@ def _kept(path: Path) -> dict[str, Any]:
 
 def _verdicts(records: list[dict[str, Any]]) -> str:
     """The claims and their verdicts as a Markdown table."""
-    from shapelib.claims import sentence
+    from shapelib import claims
 
     lines = ["| claim | verdict | measured |", "|---|---|---|"]
     for each in records:
-        measured = "; ".join(f"{m['model']}: {sentence(m)}" for m in each["models"]) or "no model"
+        measured = (
+            "; ".join(f"{m['model']}: {claims.sentence(m)}" for m in each["models"]) or "no model"
+        )
         lines.append(
             f"| {each['number']}. {each['claim']} "
             f"| **[{each['verdict']}](executed/{each['page']}.ipynb)** "
-            f"| {each['states']} {each['margin']}. {measured} |"
+            f"| {each['states']} {each['margin']}. {measured}{claims.proviso(each)} |"
         )
     return "\n".join(lines) + "\n"
 
