@@ -22,14 +22,19 @@ def parameters(notebook: str | Path) -> dict[str, Any]:
     """
     for cell in read(notebook).cells:
         if "parameters" in cell.metadata.get("tags", []):
-            return {
-                target.id: ast.literal_eval(line.value)
-                for line in ast.parse(cell.source).body
-                if isinstance(line, ast.Assign)
-                for target in line.targets
-                if isinstance(target, ast.Name)
-            }
+            return assignments(cell.source)
     raise ShapelibError(f"{str(notebook)!r} has no cell tagged 'parameters'")
+
+
+def assignments(source: str) -> dict[str, Any]:
+    """The plain values that a cell of parameters assigns, by name."""
+    return {
+        target.id: ast.literal_eval(line.value)
+        for line in ast.parse(source).body
+        if isinstance(line, ast.Assign)
+        for target in line.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:

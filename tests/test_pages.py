@@ -140,8 +140,7 @@ def test_recorded_pages_belong_to_their_template_and_parameters(page: pages.Page
     ]
     assert ran == template, "run: make record"
     injected = [c for c in recorded.cells if "injected-parameters" in c.metadata.get("tags", [])]
-    lines = {f"{name} = {value!r}" for name, value in page.parameters.items()}
-    assert lines <= set(injected[0].source.splitlines())
+    assert notebooks.assignments(injected[0].source) == page.parameters
     errors = [o for c in recorded.cells for o in c.get("outputs", []) if o.output_type == "error"]
     assert errors == []
 
