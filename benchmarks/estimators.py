@@ -29,6 +29,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from shapelib import anisotropy, average_cosine, dimensions, neighbors
+from shapelib.profile import measure_points
 
 POINTS = 4096
 FEATURES = (384, 768, 2560)
@@ -76,10 +77,7 @@ def our_contestants(features: int) -> dict[str, Contestant]:
             ours["shapelib three dimensions, k = 100"] = lambda x=x: dimensions(x, 100)
             ours["shapelib three dimensions, no bfloat16"] = lambda x=x: without_units(x)
             ours["shapelib average cosine"] = lambda x=x: average_cosine(x)
-            ours["shapelib all of a layer"] = lambda x=x: (
-                dimensions(x),
-                *(f(x, centered=c) for f in (anisotropy, average_cosine) for c in (True, False)),
-            )
+            ours["shapelib all of a layer"] = lambda x=x: measure_points(x)
     return ours
 
 

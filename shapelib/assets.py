@@ -146,7 +146,7 @@ def _watch(process: subprocess.Popen[bytes], temporary: Path, asset: Asset) -> f
     """Show progress until pip ends. Returns the seconds without a byte where it was given up."""
     from tqdm import tqdm
 
-    patience = float(os.environ.get("SHAPELIB_STALL_SECONDS", "180"))
+    patience = _patience()
     grown = time.monotonic()
     with tqdm(
         total=asset.size, unit="B", unit_scale=True, desc=asset.requirement, disable=None
@@ -162,6 +162,17 @@ def _watch(process: subprocess.Popen[bytes], temporary: Path, asset: Asset) -> f
         if process.returncode == 0:
             bar.update(asset.size - bar.n)
     return None
+
+
+def _patience() -> float:
+    """Seconds without a byte after which an index is given up: SHAPELIB_STALL_SECONDS, or 180."""
+    asked = os.environ.get("SHAPELIB_STALL_SECONDS", "180")
+    try:
+        return float(asked)
+    except ValueError:
+        raise ShapelibError(
+            f"SHAPELIB_STALL_SECONDS={asked!r} is not a number of seconds"
+        ) from None
 
 
 def _size(path: Path) -> int:

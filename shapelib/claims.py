@@ -7,6 +7,7 @@ a verdict.
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
@@ -86,10 +87,12 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     if claim not in claims():
         raise ShapelibError(f"no such claim: {claim!r}; {nearest(claim, list(claims()))}")
     fixed = claims()[claim]
-    judged = {
-        name: _statistic(fixed, rows)
-        for name, rows in _by_model(fixed, table, fixed.select, inner=True)
-    }
+    needed = {"model", "role", "layer", "tokens", "metric", "centered", "value", "stderr", "groups"}
+    if lacking := sorted(needed - set(table.columns)):
+        raise ShapelibError(f"this is no shape table: it has no column {lacking[0]!r}")
+    chosen = _by_model(fixed, table, fixed.select, inner=True)
+    judged = {name: _statistic(fixed, rows) for name, rows in chosen}
+    roles = [str(rows["role"].iloc[0]) for _, rows in chosen]
     return {
         "id": fixed.id,
         "number": fixed.number,
@@ -97,7 +100,7 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
         "paper": fixed.paper,
         "claim": fixed.claim,
         "role": fixed.role,
-        "verdict": _verdict(fixed, list(judged.values())),
+        "verdict": _verdict(fixed, list(judged.values()), roles),
         "because": fixed.because,
         "states": fixed.states,
         "margin": fixed.margin,
@@ -268,13 +271,15 @@ def _interval(
     return value - half, value + half
 
 
-def _verdict(claim: Claim, judged: list[Statistic]) -> str:
+def _verdict(claim: Claim, judged: list[Statistic], roles: list[str]) -> str:
     tested = [each for each in judged if each.testable]
     if not tested:
         return UNTESTABLE
     if not any(each.met for each in tested):
         return FAILS
-    if not all(each.met for each in tested) or len(tested) == 1:
+    # One model is not a class: neither is one of each role.
+    of_role = Counter(role for role, each in zip(roles, judged, strict=True) if each.testable)
+    if not all(each.met for each in tested) or min(of_role.values()) == 1:
         return IN_PART
     return claim.at_most or HOLDS
 

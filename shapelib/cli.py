@@ -177,6 +177,7 @@ def cache_clear(
 def main() -> None:
     """The entry point: wrong input prints its message and exits with 2, Ctrl-C with 130."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("shapelib").setLevel(logging.INFO)
     try:
         app()
     except ShapelibError as error:

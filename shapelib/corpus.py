@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ from shapelib.errors import ShapelibError, nearest
 
 __all__ = ["Article", "CleaningReport", "Corpus", "Window", "load_corpus", "windows"]
 
+_log = logging.getLogger("shapelib")
 ENWIK8_URL = "http://mattmahoney.net/dc/enwik8.zip"
 ENWIK8_MD5 = "a1fa5ffddb56f4953e226637dabbb36a"
 ENWIK8_VARIABLE = "SHAPELIB_ENWIK8"
@@ -85,6 +87,10 @@ def _load(name: str, source: Path) -> Corpus:
     key = cache.key_of(cache.sha256(source), stem(source), code)
     folder = cache.entry("corpora", key, lambda target: clean_into(target, source))
     report = CleaningReport(**json.loads((folder / "report.json").read_text("utf-8")))
+    if report.truncated and name != "enwik8":
+        _log.warning(
+            "%s is cut off: %d whole pages were read, the last one was left out", name, report.pages
+        )
     digest = hashlib.sha256()
     articles = []
     with (folder / "articles.jsonl").open("rb") as lines:
@@ -178,16 +184,21 @@ def windows(
     Raises `ShapelibError` for a length below 1, an unknown unit, tokens without a tokenizer, and
     a corpus without an article that long.
     """
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ShapelibError(f"length is {length!r}; a whole number of at least 1 is accepted")
+    for name, value, least in (("window length", length, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ShapelibError(
+                f"the {name} is {value!r}; a whole number of at least {least} is accepted"
+            )
     if unit not in ("characters", "tokens"):
         raise ShapelibError(f"unit is {unit!r}; 'characters' or 'tokens' is accepted")
     ids: list[np.ndarray[Any, np.dtype[np.int64]]] | None = None
     if unit == "tokens":
         if tokenizer is None:
             raise ShapelibError("windows of tokens need tokenizer=, a Hugging Face tokenizer")
+        # Not verbose: an article may be longer than the model reads, a window is not.
+        plain = {"add_special_tokens": False, "verbose": False}
         ids = [
-            np.asarray(tokenizer(article.text, add_special_tokens=False)["input_ids"], np.int64)
+            np.asarray(tokenizer(article.text, **plain)["input_ids"], np.int64)
             for article in corpus.articles
         ]
         sizes = [len(each) for each in ids]

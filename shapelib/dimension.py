@@ -251,6 +251,10 @@ def _checked(distances: Distances, least: int) -> Float[Tensor, "points k"]:
             f"{len(zero)} points have a neighbour at no positive distance, the first is row "
             f"{int(zero[0])}: exact copies must be left out before the search"
         )
+    rising = torch.isfinite(distances).all(dim=1) & (distances.diff(dim=1) >= 0).all(dim=1)
+    if not bool(rising.all()):
+        first = int(torch.nonzero(~rising)[0])
+        raise ValueError(f"distances must be finite, nearest first; row {first} is not")
     return distances.to(torch.float64)
 
 
@@ -267,5 +271,5 @@ def _check_average(average: str) -> None:
 
 
 def _check_k(k: int, least: int, method: str) -> None:
-    if k < least:
-        raise ValueError(f"{method} needs k of at least {least}, got {k}")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < least:
+        raise ValueError(f"{method} needs a whole k of at least {least}, got {k!r}")

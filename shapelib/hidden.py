@@ -204,6 +204,8 @@ def _longest(model: Model) -> int:
 def _allocate(
     model: Model, n: int, memory: float
 ) -> "tuple[list[Float[np.ndarray, 'n width']], tempfile.TemporaryDirectory[str] | None]":
+    if not memory >= 0:
+        raise ShapelibError(f"memory must be 0 GiB or more, got {memory!r}")
     shape, count = (n, model.width), model.layers + 1
     need = count * n * model.width * 4
     if need <= memory * GIB:
@@ -276,6 +278,6 @@ def _not_finite(model: Model, layer: int) -> str:
     advice = (
         "the weights themselves may be damaged"
         if model.dtype == "float32"
-        else f"{model.dtype} overflows or rounds too much here: use dtype float32"
+        else f"{model.dtype} may overflow here: use dtype float32, or look at the weights"
     )
     return f"{model.name}: hidden states of layer {layer} hold NaN or infinity; {advice}"

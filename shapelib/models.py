@@ -3,8 +3,10 @@
 import contextlib
 import difflib
 import functools
+import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -217,7 +219,8 @@ def _check_folder(path: Path, shown: str) -> None:
 
 
 def _folder_hash(path: Path) -> str:
-    files = sorted(file for pattern in (*_WEIGHTS, *_TOKENIZER) for file in path.glob(pattern))
+    patterns = (*_WEIGHTS, *_TOKENIZER, "*.py")
+    files = sorted(file for pattern in patterns for file in path.glob(pattern))
     return cache.key_of({file.name: cache.sha256(file) for file in files})
 
 
@@ -251,7 +254,8 @@ def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Sourc
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
         raise ShapelibError(
             f"{name!r}{at} is neither a short name nor a folder here, and the hub could not be "
-            f"reached for it. Without the hub: {nearest(name, list(catalogue()))}; {_accepted()}"
+            f"reached for it ({type(error).__name__}); {nearest(name, list(catalogue()))}, which "
+            f"need no hub; {_accepted()}"
         ) from error
     _check_folder(folder, name)
     return Source(name, folder, folder.name, revision=folder.name)
@@ -263,10 +267,10 @@ def _dequantized(source: Source) -> Path:
     import transformers
 
     def build(target: Path) -> None:
-        _log.warning("dequantising %s to float32 once; later runs reuse it", source.name)
+        _log.info("dequantising %s to float32 once; later runs reuse it", source.name)
         folder, file = source.folder.parent, source.folder.name
         try:
-            with _quiet():
+            with _bars_on_terminals_only():
                 network = transformers.AutoModel.from_pretrained(
                     folder, gguf_file=file, dtype=torch.float32
                 )
@@ -276,7 +280,8 @@ def _dequantized(source: Source) -> Path:
         # transformers refuses to save while it believes the weights are still quantised.
         del network.config.quantization_config
         network.hf_quantizer = None
-        network.save_pretrained(target)
+        with _bars_on_terminals_only():
+            network.save_pretrained(target)
         tokenizer.save_pretrained(target)
 
     key = cache.key_of(source.fingerprint, "float32", transformers.__version__)
@@ -358,6 +363,17 @@ def _probe(network: Any, tokenizer: Any, name: str) -> tuple[str, bool]:
     moved = (other[0, 0] - last[0, 0]).abs().max()
     rounding = 16 * torch.finfo(last.dtype).eps * last[0, 0].abs().max()
     return ("encoder" if moved > rounding else "decoder"), after_norm
+
+
+@contextlib.contextmanager
+def _bars_on_terminals_only() -> Iterator[None]:
+    """Progress bars for a step that takes half a minute, but none in a notebook or a log."""
+    if sys.stderr.isatty():
+        yield
+    else:
+        # Some of its bars heed no setting.
+        with contextlib.redirect_stderr(io.StringIO()), _quiet():
+            yield
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -91,8 +92,8 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
     for k < 1, for points that are not finite or whose distances leave the range of float64, and
     where no more than k + 1 distinct points are left.
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
     points = as_points(x)
     distinct, multiplicity = distinct_rows(points)
     n = len(distinct)
@@ -236,7 +237,7 @@ def _examine(
 
 def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
     """As `_search_compiled`, in torch's own operations for any device: nothing is read back
-    before all blocks are done.
+    between blocks.
 
     The product is float64, which CUDA cards have units for, and which no setting (TF32) rounds.
     A row has a fixed number of candidates; rows without proof are searched by differences alone.

@@ -22,7 +22,13 @@ def parameters(notebook: str | Path) -> dict[str, Any]:
     """
     for cell in read(notebook).cells:
         if "parameters" in cell.metadata.get("tags", []):
-            return assignments(cell.source)
+            try:
+                return assignments(cell.source)
+            except (SyntaxError, ValueError) as error:
+                raise ShapelibError(
+                    f"the parameters of {str(notebook)!r} cannot be read ({error}); accepted: "
+                    "lines such as tokens = 4096, with plain values"
+                ) from error
     raise ShapelibError(f"{str(notebook)!r} has no cell tagged 'parameters'")
 
 
@@ -84,7 +90,10 @@ def run(
     output = Path(output)
     if output.suffix != ".ipynb":
         raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    if not output.parent.is_dir():
+        raise ShapelibError(f"the folder {str(output.parent)!r} does not exist; make it first")
+    if output.exists() and output.samefile(notebook):
+        raise ShapelibError(f"{str(output)!r} is the notebook itself; give another file's name")
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as temporary:
         unfinished = Path(temporary) / output.name
         try:
@@ -114,12 +123,14 @@ def read(path: str | Path) -> Notebook:
     import nbformat
 
     path = Path(path)
+    if path.is_dir():
+        raise ShapelibError(f"{str(path)!r} is a folder; give a notebook's name")
     if not path.is_file():
         raise ShapelibError(f"no such notebook: {str(path)!r}")
     try:
         return nbformat.read(path, as_version=4)
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError) as error:
-        raise ShapelibError(f"{str(path)!r} is not a notebook: {error}") from error
+        raise ShapelibError(f"{str(path)!r} is not a notebook (JSON, version 4)") from error
 
 
 def write(notebook: Notebook, path: Path) -> None:

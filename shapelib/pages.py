@@ -164,6 +164,7 @@ def record(root: Path) -> None:
 
 def record_verdicts(notebook: Path, scratch: Path) -> None:
     """Run a notebook at its defaults and keep the outputs of its verdict cells, and no others."""
+    scratch.parent.mkdir(parents=True, exist_ok=True)
     notebooks.run(notebook, scratch, progress=False)
     # papermill adds a cell of parameters only where some are given: cells correspond one to one.
     template, done = notebooks.read(notebook), notebooks.read(scratch)
@@ -224,6 +225,8 @@ def _timings(record: dict[str, Any]) -> str:
 def _timing(row: dict[str, Any] | None) -> str:
     if row is None:
         return "–"
+    if row["turns"] == 1:
+        return f"{row['median']:.3g} (one turn)"
     return f"{row['median']:.3g} ({row['least']:.3g} to {row['greatest']:.3g})"
 
 

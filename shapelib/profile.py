@@ -89,11 +89,15 @@ def profile(
     where it is not defined.
 
     `memory`: GiB of hidden states held before they spill to disk. With `reuse`, a measurement
-    with the same model files, text, parameters and code is taken from the user's cache.
+    with the same model files, text, parameters and code is taken from the user's cache; a model
+    that is already loaded is always measured anew.
 
     Raises `ShapelibError` for anything `models.load`, `corpus.load_corpus` or `hidden.pool`
     refuses, for fewer tokens than one batch, and for a layer that cannot be measured.
     """
+    for name, value in (("tokens", tokens), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ShapelibError(f"{name} must be a whole number, got {value!r}")
     if batch < 4:
         raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
     if tokens < batch:
@@ -131,6 +135,7 @@ def profile(
                 licence=source.known.licence if source.known else None,
                 corpus=text.name,
                 corpus_sha256=text.sha256,
+                corpus_truncated=text.report.truncated,
                 device=str(loaded.device),
                 pooled=counts,
                 seconds=round(time.perf_counter() - started, 1),
@@ -138,9 +143,10 @@ def profile(
         ]
         return table
 
-    if not reuse:
+    # The weights of a loaded model may have changed since: only files can vouch for a kept table.
+    if not reuse or isinstance(model, models.Model):
         return measure()
-    where = str(model.device if isinstance(model, models.Model) else models.pick_device(device))
+    where = str(models.pick_device(device))
     key = cache.key_of(
         source.name, source.fingerprint, text.name, text.sha256, asked, where,
         cache.code_hash(*_CODE),

@@ -37,6 +37,8 @@ def provenance(**facts: object) -> Provenance:
 
 def combine(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """One table of several, with the provenance of each run kept in order."""
+    if not tables:
+        raise ShapelibError("no table to combine: at least one model must be measured")
     runs = [run for table in tables for run in table.attrs.get("provenance", [])]
     # pandas compares attrs on concat, and drops those that differ.
     bare = [table.copy() for table in tables]
@@ -87,7 +89,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise ShapelibError(f"no such table: {str(path)!r}")
     if path.suffix == ".csv":
-        table = pd.read_csv(path)
+        try:
+            table = pd.read_csv(path)
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
         beside = path.with_suffix(".provenance.json")
         table.attrs["provenance"] = json.loads(beside.read_text()) if beside.is_file() else []
         return table

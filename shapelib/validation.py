@@ -53,7 +53,7 @@ RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = {
     # Less than a tenth is hardly more than another draw of tokens changes.
     "off": ("off by over 10 %", lambda r: abs(r - 1) > 0.1, "estimate is off", "not always off"),
     "holds": ("within 10 %", lambda r: abs(r - 1) <= 0.1, "estimate holds", "estimate is off"),
-    # By chance alone the greatest estimate on a Gaussian is a quarter above the least.
+    # Over the same axis the estimates on a Gaussian stay well within this.
     "decides": ("over 1.5", lambda r: r > 1.5, "decides the estimate", "decides little"),
     "turned": ("over 1.1", lambda r: r > 1.1, "depends on the estimator", "not seen to depend"),
 }

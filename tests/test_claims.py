@@ -170,6 +170,23 @@ def test_a_gap_in_a_series_is_not_testable():
     assert judge("estimators-agree", table)["verdict"] == UNTESTABLE
 
 
+def test_one_model_of_each_role_is_no_class():
+    def agreeing(model: str, role: str) -> pd.DataFrame:
+        one = shape([9.0, *UP, 9.0], model, role)
+        other = one.assign(metric="average_cosine", centered=False)
+        return pd.concat([one, other], ignore_index=True)
+
+    pair = [agreeing("d", "decoder"), agreeing("e", "encoder")]
+    assert verdict("measures-agree", *pair) == IN_PART
+    more = [agreeing("d2", "decoder"), agreeing("e2", "encoder")]
+    assert verdict("measures-agree", *pair, *more) == HOLDS
+
+
+def test_what_is_no_shape_table():
+    with pytest.raises(ShapelibError, match="no shape table: it has no column 'centered'"):
+        judge("decoder-bell", pd.DataFrame())
+
+
 def test_an_unknown_claim():
     with pytest.raises(ShapelibError, match="did you mean 'decoder-bell'"):
         judge("decoder-bel", shape(BELL))

@@ -31,6 +31,12 @@ def refused(*words: object, **environment: str) -> str:
     return " ".join(done.stderr.split())
 
 
+@pytest.fixture(autouse=True)
+def separate_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these runs keep goes away with them; weights and text come from the user's cache."""
+    monkeypatch.setenv("SHAPELIB_CACHE", str(cache_with_assets(tmp_path)))
+
+
 SMALL = ("--tokens", 400, "--batch", 128, "--window", 60)
 
 
@@ -87,10 +93,9 @@ def test_ctrl_c_leaves_the_old_table_whole(text_file: Path, tmp_path: Path):
     command += ["--tokens", "3000", "--batch", "1000", "--window", "60", "--memory", "0"]
     # A new session has default signal handling, as a shell's foreground job has.
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "SHAPELIB_CACHE": str(cache_with_assets(tmp_path))},
-    )  # fmt: skip
-    spill = tmp_path / "cache" / "spill"
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
+    )
+    spill = tmp_path / "own" / "spill"
     deadline = time.monotonic() + 60
     while not (spill.is_dir() and any(spill.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -104,13 +109,16 @@ def test_ctrl_c_leaves_the_old_table_whole(text_file: Path, tmp_path: Path):
 
 
 def cache_with_assets(folder: Path) -> Path:
-    """A cache of its own that shares the user's weights."""
+    """A cache of its own that shares the user's weights and text."""
     from shapelib import assets
 
-    weights = assets.fetch("minilm-l6")
-    (folder / "cache" / "assets").mkdir(parents=True)
-    (folder / "cache" / "assets" / weights.name).symlink_to(weights, target_is_directory=True)
-    return folder / "cache"
+    own = folder / "own" / "assets"
+    own.mkdir(parents=True)
+    for name in ("minilm-l6", "enwiki-sample"):
+        fetched = assets.fetch(name)
+        entry = fetched if fetched.is_dir() else fetched.parent
+        (own / entry.name).symlink_to(entry, target_is_directory=True)
+    return own.parent
 
 
 def test_models_and_corpus():

@@ -37,6 +37,20 @@ def own_cache(
     monkeypatch.delenv(corpus.ENWIK8_VARIABLE, raising=False)
 
 
+def test_the_method_page_tells_the_counts_of_the_sample(sample: Corpus) -> None:
+    method = (Path(__file__).parent.parent / "book" / "method.md").read_text(encoding="utf-8")
+    told = " ".join(method.split())
+    assert f"{sample.report.distinct_bytes} distinct byte values" in told
+    assert f"cleaned text has {sample.report.distinct_characters} distinct characters" in told
+    assert set(sample.report.leftovers.values()) == {0}
+
+
+def test_a_cut_off_dump_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = dump(CAT, DOG)
+    load_corpus(saved(tmp_path, whole[: whole.index("is not a")]))
+    assert "dump.xml is cut off: 1 whole pages were read" in caplog.text
+
+
 def page(title: str, text: str, inside: str = "") -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;")
     return (
@@ -357,7 +371,9 @@ def made(*texts: str) -> Corpus:
     return Corpus("made", tuple(Article(str(i), text) for i, text in enumerate(texts)), "", report)
 
 
-def letters(text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+def letters(
+    text: str, add_special_tokens: bool = True, verbose: bool = True
+) -> dict[str, list[int]]:
     """A tokenizer whose tokens are letters, so that both units can be compared."""
     assert not add_special_tokens
     return {"input_ids": [ord(letter) for letter in text]}

@@ -340,3 +340,20 @@ def test_bad_distances(estimate: Callable[..., object]) -> None:
         estimate(torch.ones(5, 1))
     with pytest.raises(ValueError, match=r"2 points have a neighbour at no positive.*row 1"):
         estimate(np.array([[1.0, 2], [0, 1], [1, 3], [0, 0]]))
+
+
+@pytest.mark.parametrize(
+    "row", [[2.0, 1.0, 3.0], [1.0, np.inf, np.inf], [1.0, np.nan, 2.0]], ids=str
+)
+def test_distances_out_of_order_or_not_finite(row: list[float]):
+    distances = torch.tensor([[1.0, 2.0, 3.0], row], dtype=torch.float64)
+    for estimate in (two_nn_from_distances, mada_from_distances, mom_from_distances):
+        with pytest.raises(ValueError, match="nearest first; row 1 is not"):
+            estimate(distances)
+
+
+def test_k_is_a_whole_number():
+    x = torch.randn(50, 3)
+    for call in (nearest_neighbors, dimensions, mada, mom):
+        with pytest.raises(ValueError, match=r"whole .*got 2\.5"):
+            call(x, 2.5)

@@ -94,7 +94,10 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "message"),
     [
         ("smolm2-135m", "did you mean 'smollm2-135m'"),
-        ("gpt2", "hub could not be reached for it. Without the hub: known: smollm2-135m"),
+        (
+            "gpt2",
+            "the hub could not be reached for it (LocalEntryNotFoundError); known: smollm2-135m",
+        ),
         ("EleutherAI/pythia-70m", "hub could not be reached"),
         ("./missing", "no such folder or file: './missing'"),
         ("missing.gguf", "no such folder or file: 'missing.gguf'"),

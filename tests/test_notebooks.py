@@ -75,6 +75,23 @@ def test_a_failing_cell_leaves_the_old_copy_whole(small: Path, tmp_path: Path):
     assert not list(tmp_path.glob(".run-*"))
 
 
+def test_an_output_that_cannot_be(small: Path, tmp_path: Path):
+    with pytest.raises(ShapelibError, match="is the notebook itself"):
+        notebooks.run(small, small)
+    with pytest.raises(ShapelibError, match="does not exist; make it first"):
+        notebooks.run(small, tmp_path / "none" / "out.ipynb")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("source", ["x = len([1])", "x = ("])
+def test_parameters_that_are_no_plain_values(tmp_path: Path, source: str):
+    cell = new_code_cell(source)
+    cell.metadata["tags"] = ["parameters"]
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "odd.ipynb")
+    with pytest.raises(ShapelibError, match=r"odd\.ipynb' cannot be read .* plain values"):
+        notebooks.parameters(tmp_path / "odd.ipynb")
+
+
 def test_what_is_no_notebook(tmp_path: Path):
     with pytest.raises(ShapelibError, match="no such notebook"):
         notebooks.parameters(tmp_path / "none.ipynb")
@@ -116,7 +133,7 @@ def nbval(path: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_changed_verdict_turns_nbval_red(tmp_path: Path):
     path = make(tmp_path / "claims.ipynb")
-    done = notebooks.read(notebooks.run(path, tmp_path / "out" / "claims.ipynb", progress=False))
+    done = notebooks.read(notebooks.run(path, tmp_path / "done.ipynb", progress=False))
     nbformat.write(done, path)
     kept = nbval(path)
     assert kept.returncode == 0, kept.stdout

@@ -165,6 +165,13 @@ def test_every_claim_has_a_record():
         assert (record["margin"], record["confidence"]) == (fixed.margin, fixed.confidence)
 
 
+def test_recorded_pages_hold_no_progress_and_no_warning():
+    for file in RECORDED.glob("*.ipynb"):
+        for cell in notebooks.read(file).cells:
+            for output in cell.get("outputs", []):
+                assert output.get("name") != "stderr", f"{file.name}: {output.text[:200]}"
+
+
 def test_recorded_pages_name_no_machine():
     for file in RECORDED.rglob("*"):
         if file.is_file():

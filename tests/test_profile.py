@@ -130,6 +130,16 @@ def test_a_kept_measurement_is_reused_until_something_changes(
     )
 
 
+@pytest.mark.usefixtures("own_cache")
+def test_weights_that_changed_in_memory_are_measured_anew(decoder_folder: Path, text_file: Path):
+    model: Any = load(decoder_folder)
+    before = measure(model, text_file, **SMALL)
+    with torch.no_grad():
+        model.network.layers[0].mlp.up_proj.weight.mul_(3)
+    after = measure(model, text_file, **SMALL)
+    assert (rows(before, layer=3)["value"] != rows(after, layer=3)["value"]).any()
+
+
 def test_a_model_already_loaded(decoder_folder: Path, text_file: Path, tmp_path: Path):
     table = measure(load(decoder_folder), load_corpus(text_file), **SMALL, reuse=False)
     path = write_table(table, tmp_path / "table.parquet")
@@ -152,6 +162,12 @@ def test_bad_input(decoder_folder: Path, text_file: Path):
         measure(decoder_folder, text_file, tokens=600)
     with pytest.raises(ShapelibError, match="at least 4 vectors, got 2"):
         measure(decoder_folder, text_file, tokens=600, batch=2)
+    with pytest.raises(ShapelibError, match=r"tokens must be a whole number, got 600\.0"):
+        measure(decoder_folder, text_file, tokens=600.0, batch=256)
+    with pytest.raises(ShapelibError, match="the seed is -1; a whole number of at least 0"):
+        measure(decoder_folder, text_file, **SMALL, seed=-1)
+    with pytest.raises(ShapelibError, match="memory must be 0 GiB or more, got -1"):
+        measure(decoder_folder, text_file, **SMALL, memory=-1)
     with pytest.raises(ShapelibError, match=r"whole windows hold \d+ tokens of tiny-decoder"):
         measure(decoder_folder, text_file, tokens=100_000, window=80, progress=False)
 

@@ -86,6 +86,11 @@ def test_an_output_that_cannot_be(path: str, message: str, table: pd.DataFrame, 
 def test_what_is_no_table(tmp_path: Path):
     with pytest.raises(ShapelibError, match="no such table"):
         read_table(tmp_path / "t.parquet")
+    (tmp_path / "t.csv").touch()
+    with pytest.raises(ShapelibError, match="is not a table"):
+        read_table(tmp_path / "t.csv")
+    with pytest.raises(ShapelibError, match="at least one model must be measured"):
+        combine([])
     (tmp_path / "t.parquet").write_bytes(b"PAR1 but not really")
     with pytest.raises(ShapelibError, match="is not a table"):
         read_table(tmp_path / "t.parquet")
