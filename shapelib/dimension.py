@@ -79,7 +79,7 @@ def two_nn_from_distances(
 ) -> float:
     """`two_nn` from neighbour distances (k ≥ 2, nearest first, none zero) one already has."""
     _check_two_nn(discard, method)
-    return _two_nn(_log_ratios(_checked(distances, 2)), discard, method)
+    return _two_nn(_log_ratios(_checked(distances)), discard, method)
 
 
 def mada(
@@ -97,7 +97,7 @@ def mada(
     bear it until most points are so).
     """
     _check_average(average)
-    _check_k(k, 2, "MADA")
+    _check_k(k, "MADA")
     return mada_from_distances(nearest_neighbors(x, k).distances, average)
 
 
@@ -106,7 +106,7 @@ def mada_from_distances(
 ) -> float:
     """`mada` from the distances to k neighbours (nearest first, none zero); k is their number."""
     _check_average(average)
-    return _averaged(_mada_at_points(_checked(distances, 2)), average, "MADA")
+    return _averaged(_mada_at_points(_checked(distances)), average, "MADA")
 
 
 def mom(x: Points, k: int = MOM_K) -> float:
@@ -121,13 +121,13 @@ def mom(x: Points, k: int = MOM_K) -> float:
     `x`: points × features; exact copies are removed first. Raises ValueError for k < 2, for no more
     than k + 1 distinct points, and where all k neighbours of a point are equally far.
     """
-    _check_k(k, 2, "the method of moments")
+    _check_k(k, "the method of moments")
     return mom_from_distances(nearest_neighbors(x, k).distances)
 
 
 def mom_from_distances(distances: Distances) -> float:
     """`mom` from the distances to k neighbours (nearest first, none zero); k is their number."""
-    return _averaged(_mom_at_points(_checked(distances, 2)), "mean", "the method of moments")
+    return _averaged(_mom_at_points(_checked(distances)), "mean", "the method of moments")
 
 
 def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
@@ -146,7 +146,7 @@ def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
     `x`: points × features; exact copies are removed first, and counted. Raises ValueError for
     k < 2, for no more than k + 1 distinct points, and where an estimator is not defined.
     """
-    _check_k(k, 2, "MADA")
+    _check_k(k, "MADA")
     found = nearest_neighbors(x, k)
     return Dimensions(
         dimensions_from_distances(found.distances),
@@ -158,7 +158,7 @@ def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
 
 def dimensions_from_distances(distances: Distances) -> dict[str, Estimate]:
     """The estimates of `dimensions` from the distances to k neighbours; k is their number."""
-    distances = _checked(distances, 2)
+    distances = _checked(distances)
     k = distances.shape[1]
     logs = _log_ratios(distances)
     return {
@@ -238,12 +238,12 @@ def _jackknife(logs: Float[Tensor, " points"], discard: float) -> Estimate:
     return Estimate(_two_nn(logs, discard), statistics.pstdev(without) * math.sqrt(groups - 1))
 
 
-def _checked(distances: Distances, least: int) -> Float[Tensor, "points k"]:
+def _checked(distances: Distances) -> Float[Tensor, "points k"]:
     if not isinstance(distances, Tensor):
         distances = torch.as_tensor(distances)
-    if distances.ndim != 2 or distances.shape[1] < least or len(distances) == 0:
+    if distances.ndim != 2 or distances.shape[1] < 2 or len(distances) == 0:
         raise ValueError(
-            f"distances must be points × k with k at least {least}, got {tuple(distances.shape)}"
+            f"distances must be points × k with k at least 2, got {tuple(distances.shape)}"
         )
     if not bool((distances[:, 0] > 0).all()):
         zero = torch.nonzero(~(distances[:, 0] > 0))[:, 0]
@@ -270,6 +270,6 @@ def _check_average(average: str) -> None:
         raise ValueError(f"average must be 'mean', 'median' or 'harmonic', got {average!r}")
 
 
-def _check_k(k: int, least: int, method: str) -> None:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < least:
-        raise ValueError(f"{method} needs a whole k of at least {least}, got {k!r}")
+def _check_k(k: int, method: str) -> None:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
+        raise ValueError(f"{method} needs a whole k of at least 2, got {k!r}")

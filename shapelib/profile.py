@@ -107,13 +107,10 @@ def profile(
         )
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
     if isinstance(model, models.Model):
-        source, dtype = model.source, model.dtype
+        source = model.source
     else:
         source = model if isinstance(model, models.Source) else models.find(model)
-    asked = {
-        "tokens": tokens, "window": window, "unit": unit, "batch": batch, "seed": seed,
-        "dtype": dtype,
-    }  # fmt: skip
+    asked = {"tokens": tokens, "window": window, "unit": unit, "batch": batch, "seed": seed}
 
     def measure() -> pd.DataFrame:
         started = time.perf_counter()
@@ -125,22 +122,7 @@ def profile(
         ) as pooled:
             rows, counts = _measure(pooled, loaded.name, tokens, batch, progress)
         table = _table(rows, loaded, pooled, text, asked)
-        table.attrs["provenance"] = [
-            store.provenance(
-                **asked,
-                model=loaded.name,
-                fingerprint=source.fingerprint,
-                revision=source.revision,
-                caveat=source.known.caveat if source.known else None,
-                licence=source.known.licence if source.known else None,
-                corpus=text.name,
-                corpus_sha256=text.sha256,
-                corpus_truncated=text.report.truncated,
-                device=str(loaded.device),
-                pooled=counts,
-                seconds=round(time.perf_counter() - started, 1),
-            )
-        ]
+        table.attrs["provenance"] = [run_facts(loaded, text, counts, started, **asked)]
         return table
 
     # The weights of a loaded model may have changed since: only files can vouch for a kept table.
@@ -148,10 +130,36 @@ def profile(
         return measure()
     where = str(models.pick_device(device))
     key = cache.key_of(
-        source.name, source.fingerprint, text.name, text.sha256, asked, where,
+        source.name, source.fingerprint, text.name, text.sha256, asked, dtype, where,
         cache.code_hash(*_CODE),
     )  # fmt: skip
     return store.cached(f"{source.name}-{key}", measure)
+
+
+def run_facts(
+    model: models.Model,
+    text: corpus.Corpus,
+    pooled: dict[str, int],
+    started: float,
+    **asked: object,
+) -> store.Provenance:
+    """The provenance of a run of a model over a text, `started` at that `time.perf_counter`."""
+    source = model.source
+    return store.provenance(
+        **asked,
+        model=model.name,
+        dtype=model.dtype,
+        fingerprint=source.fingerprint,
+        revision=source.revision,
+        caveat=source.known.caveat if source.known else None,
+        licence=source.known.licence if source.known else None,
+        corpus=text.name,
+        corpus_sha256=text.sha256,
+        corpus_truncated=text.report.truncated,
+        device=str(model.device),
+        pooled=pooled,
+        seconds=round(time.perf_counter() - started, 1),
+    )
 
 
 def measure_points(
@@ -269,7 +277,7 @@ def _table(
     table["corpus"] = text.name
     table["window"] = f"{asked['window']} {asked['unit']}"
     table["seed"] = asked["seed"]
-    table["dtype"] = asked["dtype"]
+    table["dtype"] = model.dtype
     table["bos"] = pooled.bos
     table["depth"] = table["layer"] / model.layers
     table["after_norm"] = (table["layer"] == model.layers) & model.after_norm

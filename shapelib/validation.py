@@ -18,7 +18,7 @@ from shapelib import cache, corpus, dimension, hidden, models, store
 from shapelib.errors import ShapelibError
 from shapelib.figures import PALETTE
 from shapelib.neighbors import nearest_neighbors
-from shapelib.profile import NEIGHBORS
+from shapelib.profile import NEIGHBORS, run_facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -185,13 +185,8 @@ def stress(
             for layer in wanted:
                 x = next(pooled.batches(layer, "all", tokens, 1))
                 rows += stressed(f"{loaded.name}, layer {layer}", x, seed)
-        run = store.provenance(
-            model=loaded.name, fingerprint=source.fingerprint, revision=source.revision,
-            caveat=source.known.caveat if source.known else None, dtype=loaded.dtype,
-            device=str(loaded.device), pooled={**counts, "dropped_all": counts["all"] - tokens},
-            corpus=read.name, corpus_sha256=read.sha256, tokens=tokens, window=window, seed=seed,
-            seconds=round(time.perf_counter() - started, 1),
-        )  # fmt: skip
+        counts["dropped_all"] = counts["all"] - tokens
+        run = run_facts(loaded, read, counts, started, tokens=tokens, window=window, seed=seed)
         run["versions"][THEIRS] = metadata.version(THEIRS)
         table = pd.DataFrame(rows)
         table.attrs["provenance"] = [run]
