@@ -56,6 +56,10 @@ class Source:
     """Changes when the weights do: a hub commit, or a sha256 over the files."""
     revision: str | None = None
     known: Known | None = None
+    checkpoint: str | None = None
+    """Which checkpoint of a suite this is; `step` and `tokens_seen` say how far it was trained."""
+    step: int | None = None
+    tokens_seen: int | None = None
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,8 @@ def profile(
         return measure()
     where = str(models.pick_device(device))
     key = cache.key_of(
-        source.name, source.fingerprint, text.name, text.sha256, asked, dtype, where,
+        source.name, source.fingerprint, source.checkpoint, source.step, source.tokens_seen,
+        text.name, text.sha256, asked, dtype, where,
         cache.code_hash(*_CODE),
     )  # fmt: skip
     return store.cached(f"{source.name}-{key}", measure)
@@ -271,8 +272,10 @@ def _table(
 ) -> pd.DataFrame:
     table = pd.DataFrame(list(rows))
     table["model"] = model.name
-    table["checkpoint"] = model.source.revision or "final"
-    table["step"] = table["tokens_seen"] = pd.NA
+    source = model.source
+    table["checkpoint"] = source.checkpoint or source.revision or "final"
+    table["step"] = pd.NA if source.step is None else source.step
+    table["tokens_seen"] = pd.NA if source.tokens_seen is None else source.tokens_seen
     table["role"] = model.role
     table["corpus"] = text.name
     table["window"] = f"{asked['window']} {asked['unit']}"
