@@ -36,6 +36,14 @@ def profile(
         Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
     ] = "characters",
     batch: Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")] = 4096,
+    sets: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            help="Token set to measure: all, content (no special tokens), rest (no massive "
+            "vectors), later (no first positions). Give it once for each.",
+        ),
+    ] = ["all", "content"],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = 0,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
@@ -60,8 +68,8 @@ def profile(
     else:
         loaded = source
     table = measure(
-        loaded, corpus, tokens=tokens, window=window, unit=unit, batch=batch, seed=seed,
-        device=device, dtype=dtype, memory=memory,
+        loaded, corpus, tokens=tokens, window=window, unit=unit, batch=batch, sets=sets,
+        seed=seed, device=device, dtype=dtype, memory=memory,
     )  # fmt: skip
     store.write_table(table, out)
     _print_profile(table)
@@ -206,19 +214,20 @@ def _print_profile(table: "pd.DataFrame") -> None:
     """The decisive columns of a profile, a row per layer."""
     from rich.table import Table
 
+    main, *others = table["tokens"].unique()
     columns = {
-        "anisotropy": ("anisotropy", True, "all"),
-        "± std": ("anisotropy", True, "all"),
-        "without special": ("anisotropy", True, "content"),
-        "average cosine": ("average_cosine", False, "all"),
-        "TwoNN 90 %": ("two_nn", None, "all"),
-        "TwoNN 20 %": ("two_nn_lowest20", None, "all"),
+        "anisotropy": ("anisotropy", True, main),
+        "± std": ("anisotropy", True, main),
+        **{f"of {other}": ("anisotropy", True, other) for other in others},
+        "average cosine": ("average_cosine", False, main),
+        "TwoNN 90 %": ("two_nn", None, main),
+        "TwoNN 20 %": ("two_nn_lowest20", None, main),
     }
     first = table.iloc[0]
     shown = Table(
         "layer", *columns, "copies",
         title=f"{first['model']} ({first['role']}), {first['corpus']}, "
-        f"{first['batches']} batches of {first['batch_size']}",
+        f"{main} tokens, {first['batches']} batches of {first['batch_size']}",
     )  # fmt: skip
     for layer, rows in table.groupby("layer"):
         cells = []
@@ -229,7 +238,7 @@ def _print_profile(table: "pd.DataFrame") -> None:
             field = "std" if label.startswith("±") else "value"
             cells.append(f"{chosen.iloc[0][field]:.3f}")
         mark = " after norm" if rows["after_norm"].iloc[0] else ""
-        copies = rows.loc[rows["tokens"] == "all", "duplicates"].iloc[0]
+        copies = rows.loc[rows["tokens"] == main, "duplicates"].iloc[0]
         shown.add_row(f"{layer}{mark}", *cells, str(copies))
     _print(shown)
     caveat = table.attrs["provenance"][0]["caveat"]

@@ -15,10 +15,19 @@ from jaxtyping import Bool, Float, Int
 
 from shapelib import cache
 from shapelib.corpus import Window
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, nearest
+from shapelib.massive import massive_rows
 from shapelib.models import Model
 
-TOKEN_SETS = ("all", "content")
+TOKEN_SETS = {
+    "all": "every vector, special tokens too, padding excluded",
+    "content": "no special tokens",
+    "rest": "no massive vectors (which they are differs from layer to layer)",
+    "later": "no vector at the first position of a window",
+}
+# Windows are drawn until this much more is pooled than asked for, so that a set without massive
+# vectors fills its batches as well.
+_RESERVE = 0.02
 GIB = 1 << 30
 # Padded tokens in one forward pass: large enough to keep two cores busy, and every layer of a
 # pass together stays near 150 MB.
@@ -52,6 +61,7 @@ class Pool:
     after_norm: bool
     """Whether the last layer's states have passed the model's final norm."""
     _spill: "tempfile.TemporaryDirectory[str] | None" = field(default=None, repr=False)
+    _massive: dict[int, Bool[np.ndarray, " n"]] = field(default_factory=dict, repr=False)
 
     @property
     def layers(self) -> int:
@@ -63,17 +73,35 @@ class Pool:
         """Whether the states lie on disk because they passed the memory budget."""
         return self._spill is not None
 
-    def rows(self, tokens: str = "all") -> Int[np.ndarray, " rows"]:
-        """The shuffled rows of a token set: ``all``, or ``content`` (no special tokens)."""
+    def rows(self, tokens: str = "all", layer: int | None = None) -> Int[np.ndarray, " rows"]:
+        """The shuffled rows of a token set, one of `TOKEN_SETS`; ``rest`` needs the layer."""
         if tokens not in TOKEN_SETS:
-            raise ShapelibError(f"no such token set: {tokens!r}; known: {', '.join(TOKEN_SETS)}")
-        return self.order if tokens == "all" else self.order[~self.special[self.order]]
+            known = nearest(tokens, list(TOKEN_SETS))
+            raise ShapelibError(f"no such token set: {tokens!r}; {known}")
+        if tokens == "all":
+            return self.order
+        if tokens == "content":
+            left_out = self.special
+        elif tokens == "later":
+            left_out = self.position == 0
+        elif layer is None:
+            raise ShapelibError("which vectors are massive differs by layer: name the layer")
+        else:
+            left_out = self.massive(layer)
+        kept: Int[np.ndarray, " rows"] = self.order[~left_out[self.order]]
+        return kept
+
+    def massive(self, layer: int) -> Bool[np.ndarray, " n"]:
+        """Which vectors of a layer are massive (see `shapelib.massive.massive_rows`)."""
+        if layer not in self._massive:
+            self._massive[layer] = massive_rows(self.states[layer])
+        return self._massive[layer]
 
     def batches(
         self, layer: int, tokens: str, size: int, count: int
     ) -> Iterator[Float[np.ndarray, "size width"]]:
         """The first `count` batches of `size` shuffled vectors of one layer."""
-        rows = self.rows(tokens)
+        rows = self.rows(tokens, layer)
         for start in range(0, count * size, size):
             yield self.states[layer][rows[start : start + size]]
 
@@ -85,7 +113,7 @@ class Pool:
         Tokens of one window depend on each other; the spread between groups that share no window
         does not suffer from that.
         """
-        rows = self.rows(tokens)
+        rows = self.rows(tokens, layer)
         member = [rows[self.window[rows] % count == group] for group in range(count)]
         size = min(len(each) for each in member)
         for each in member:
@@ -118,7 +146,10 @@ def pool(
     memory: float = 4.0,
     progress: bool = True,
 ) -> Pool:
-    """Read windows until every token set holds at least `tokens` vectors; pool all their states.
+    """Read windows until every token set holds `tokens` vectors; pool all their states.
+
+    A reserve of 2 % is pooled as well where the text has it, since how many vectors are massive
+    (see `TOKEN_SETS`) is not known before.
 
     `windows` are taken in the order given (`shapelib.windows` draws them at random). `memory`:
     GiB that the pooled states may take; past that they lie in memory-mapped files in the cache
@@ -170,12 +201,12 @@ def _columns(read: Any) -> tuple[list[int], list[int]]:
 
 
 def _draw(model: Model, windows: Iterable[Window], tokens: int) -> list[Encoded]:
-    """Windows, until there are `tokens` content tokens (and so at least as many of all)."""
+    """Windows, until each token set holds `tokens` and a reserve, or the text ends."""
     if tokens < 1:
         raise ShapelibError(f"tokens must be at least 1, got {tokens}")
     longest = _longest(model)
     drawn: list[Encoded] = []
-    content = 0
+    plain = 0
     for window in windows:
         each = encode(model, window)
         if len(each.ids) > longest:
@@ -183,14 +214,16 @@ def _draw(model: Model, windows: Iterable[Window], tokens: int) -> list[Encoded]
                 f"a window has {len(each.ids)} tokens, but {model.name} reads at most {longest}; "
                 "use a shorter window"
             )
-        content += len(each.ids) - sum(each.special)
+        plain += sum(not special for special in each.special[1:])
         drawn.append(each)
-        if content >= tokens:
+        if plain >= tokens * (1 + _RESERVE):
             return drawn
+    if plain >= tokens:
+        return drawn
     raise ShapelibError(
-        f"the text is too short: its {len(drawn)} whole windows hold {content} tokens of "
-        f"{model.name}, and {tokens} are needed; ask for fewer tokens, shorter windows, or give "
-        "a longer text"
+        f"the text is too short: its {len(drawn)} whole windows hold {plain} tokens of "
+        f"{model.name} after the first of each, and {tokens} are needed; ask for fewer tokens, "
+        "shorter windows, or give a longer text"
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,17 +22,18 @@ from shapelib.dimension import (
     mom_from_distances,
     two_nn_from_distances,
 )
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, nearest
 from shapelib.matrix import Points, as_points, distinct_rows
 from shapelib.neighbors import nearest_neighbors
 
 BATCH = 4096
 GROUPS = 8
+SETS = ("all", "content")
 # What a kept measurement depends on besides its inputs: change one and it is measured again.
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
-    *("anisotropy", "corpus", "dimension", "hidden", "loops", "matrix", "models", "neighbors"),
-    "profile",
+    *("anisotropy", "corpus", "dimension", "hidden", "loops", "massive", "matrix", "models"),
+    *("neighbors", "profile"),
 )
 
 
@@ -69,6 +70,7 @@ def profile(
     window: int = 512,
     unit: Literal["characters", "tokens"] = "characters",
     batch: int = BATCH,
+    sets: Sequence[str] = SETS,
     seed: int = 0,
     device: str = "auto",
     dtype: str = "float32",
@@ -78,9 +80,12 @@ def profile(
 ) -> pd.DataFrame:
     """The shape of a model's hidden states over a text, layer by layer.
 
-    `tokens` pooled vectors of each token set (``all``, and ``content``: without special tokens)
-    are shuffled across windows and measured in ``tokens // batch`` batches of `batch` vectors; a
-    last, short batch is dropped and counted in the provenance. `value` and `std` are mean and
+    `tokens` pooled vectors of each token set are shuffled across windows and measured in
+    ``tokens // batch`` batches of `batch` vectors; a last, short batch is dropped and counted in
+    the provenance. `sets`: which of `hidden.TOKEN_SETS`: ``all``, ``content`` (no special
+    tokens), ``rest`` (no massive vectors), ``later`` (no first position of a window); `removed`
+    is the share of the layer's vectors that a set leaves out. Where too many vectors are massive,
+    ``rest`` has fewer batches, or none and its values are missing. `value` and `std` are mean and
     standard deviation over batches, as in the paper. `stderr` is the standard error of the mean
     of disjoint groups of whole windows (`groups` of them), because tokens of one window depend
     on each other; it is missing where fewer than 6 windows were read. `duplicates` counts exact
@@ -100,6 +105,7 @@ def profile(
             raise ShapelibError(f"{name} must be a whole number, got {value!r}")
     if batch < 4:
         raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
+    sets = _checked_sets(sets)
     if tokens < batch:
         raise ShapelibError(
             f"one batch needs {batch} tokens, got tokens={tokens}: ask for more, or for a "
@@ -110,7 +116,10 @@ def profile(
         source = model.source
     else:
         source = model if isinstance(model, models.Source) else models.find(model)
-    asked = {"tokens": tokens, "window": window, "unit": unit, "batch": batch, "seed": seed}
+    asked = {
+        "tokens": tokens, "window": window, "unit": unit, "batch": batch, "sets": sets,
+        "seed": seed,
+    }  # fmt: skip
 
     def measure() -> pd.DataFrame:
         started = time.perf_counter()
@@ -120,7 +129,7 @@ def profile(
         with hidden.pool(
             loaded, cut, tokens, seed=seed, memory=memory, progress=progress
         ) as pooled:
-            rows, counts = _measure(pooled, loaded.name, tokens, batch, progress)
+            rows, counts = _measure(pooled, loaded.name, tokens, batch, sets, progress)
         table = _table(rows, loaded, pooled, text, asked)
         table.attrs["provenance"] = [run_facts(loaded, text, counts, started, **asked)]
         return table
@@ -197,20 +206,26 @@ def _or_missing(
         return math.nan
 
 
+def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(sets, str) or not sets or len(set(sets)) < len(sets):
+        raise ShapelibError(f"sets must be different token sets, such as {SETS}; got {sets!r}")
+    for each in sets:
+        if each not in hidden.TOKEN_SETS:
+            known = nearest(str(each), list(hidden.TOKEN_SETS))
+            raise ShapelibError(f"no such token set: {each!r}; {known}")
+    return tuple(sets)
+
+
 def _measure(
-    pooled: hidden.Pool, name: str, tokens: int, batch: int, progress: bool
+    pooled: hidden.Pool, name: str, tokens: int, batch: int, sets: tuple[str, ...], progress: bool
 ) -> tuple[list[dict[str, object]], dict[str, int]]:
     """Rows of layer, token set and metric with their values; and the counts behind them."""
     from tqdm import tqdm
 
-    batches = tokens // batch
-    counts = {"windows": int(pooled.window.max()) + 1, "all": len(pooled.rows("all"))}
+    windows = int(pooled.window.max()) + 1
+    counts = {"windows": windows, "all": len(pooled.order)}
     counts["content"] = len(pooled.rows("content"))
-    counts |= {f"dropped_{each}": counts[each] - batches * batch for each in hidden.TOKEN_SETS}
-    groups = min(GROUPS, counts["windows"] // 2)
-    # Without special tokens both sets are the same vectors, measured once.
-    same = counts["content"] == counts["all"]
-    measured = ("all",) if same else hidden.TOKEN_SETS
+    counts["dropped_all"] = counts["all"] - tokens // batch * batch
     rows: list[dict[str, object]] = []
     layers = tqdm(
         range(pooled.layers + 1),
@@ -219,33 +234,45 @@ def _measure(
         disable=None if progress else True,
     )
     for layer in layers:
-        for each in measured:
-            try:
-                over_batches = [
-                    measure_points(x) for x in pooled.batches(layer, each, batch, batches)
-                ]
-                over_groups = (
-                    [measure_points(x)[0] for x in pooled.groups(layer, each, groups)]
-                    if groups >= 3
-                    else []
-                )
-            except ValueError as error:
-                raise ShapelibError(
-                    f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
-                ) from error
-            duplicates = sum(copies for _, copies in over_batches)
-            for metric in METRICS:
-                values = [found[metric] for found, _ in over_batches]
-                row = {
-                    "layer": layer, "metric": metric.name, "centered": metric.centered,
-                    "value": float(np.mean(values)), "std": _std(values),
-                    "stderr": _std([found[metric] for found in over_groups])
-                    / max(groups, 1) ** 0.5,
-                    "batches": batches, "batch_size": batch, "groups": groups,
-                    "n": batches * batch, "duplicates": duplicates,
-                }  # fmt: skip
-                rows += [{**row, "tokens": one} for one in (hidden.TOKEN_SETS if same else (each,))]
+        # Sets of one layer that hold the same vectors are measured once.
+        done: dict[bytes, list[dict[str, object]]] = {}
+        for each in sets:
+            members = pooled.rows(each, layer)
+            key = members.tobytes()
+            if key not in done:
+                batches = min(tokens, len(members)) // batch
+                try:
+                    done[key] = list(_measure_set(pooled, layer, each, batch, batches))
+                except ValueError as error:
+                    raise ShapelibError(
+                        f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
+                    ) from error
+            removed = 1 - len(members) / len(pooled.order)
+            rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
     return rows, counts
+
+
+def _measure_set(
+    pooled: hidden.Pool, layer: int, tokens: str, batch: int, batches: int
+) -> Iterator[dict[str, object]]:
+    """A row for each metric of one token set of one layer."""
+    windows = int(pooled.window.max()) + 1
+    groups = min(GROUPS, windows // 2)
+    over_batches = [measure_points(x) for x in pooled.batches(layer, tokens, batch, batches)]
+    over_groups = (
+        [measure_points(x)[0] for x in pooled.groups(layer, tokens, groups)]
+        if groups >= 3 and batches
+        else []
+    )
+    for metric in METRICS:
+        values = [found[metric] for found, _ in over_batches]
+        yield {
+            "layer": layer, "metric": metric.name, "centered": metric.centered,
+            "value": float(np.mean(values)) if values else math.nan, "std": _std(values),
+            "stderr": _std([found[metric] for found in over_groups]) / max(groups, 1) ** 0.5,
+            "batches": batches, "batch_size": batch, "groups": groups, "n": batches * batch,
+            "duplicates": sum(copies for _, copies in over_batches),
+        }  # fmt: skip
 
 
 def _std(values: list[float]) -> float:
@@ -255,7 +282,8 @@ def _std(values: list[float]) -> float:
 COLUMNS = {
     "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64", "role": "str",
     "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
-    "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str", "metric": "str",
+    "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
+    "removed": "float64", "metric": "str",
     "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
     "batches": "int64", "batch_size": "int64", "groups": "int64", "n": "int64",
     "duplicates": "int64",

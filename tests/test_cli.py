@@ -44,7 +44,7 @@ def test_profile_writes_and_prints(decoder_folder: Path, text_file: Path, tmp_pa
     out = tmp_path / "p.parquet"
     done = shapelib("profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "tiny-decoder (decoder), story.txt, 3 batches of 128" in done.stdout
+    assert "tiny-decoder (decoder), story.txt, all tokens, 3 batches of 128" in done.stdout
     assert "3 after norm" in done.stdout
     table = read_table(out)
     assert table["layer"].max() == 3
@@ -73,7 +73,7 @@ def test_profile_refuses(decoder_folder: Path, text_file: Path, tmp_path: Path):
     message = refused("profile", *model, *corpus, "--out", out)
     assert "tiny-decoder reads at most 128; use a shorter window" in message
     message = refused("profile", *model, *corpus, "--window", 60, "--tokens", 90000, "--out", out)
-    assert "tokens of tiny-decoder, and 90000 are needed" in message
+    assert "tokens of tiny-decoder after the first of each, and 90000 are needed" in message
     message = refused("profile", *model, *corpus, *SMALL, "--device", "cuda:99", "--out", out)
     assert "device 'cuda:99' cannot be used here" in message
     message = refused("profile", *model, *corpus, *SMALL, "--dtype", "half", "--out", out)

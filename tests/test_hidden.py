@@ -70,6 +70,37 @@ def test_special_tokens_are_in_all_and_not_in_content(encoder_folder: Path, text
     assert len(pooled.rows("content")) >= 300
 
 
+def test_the_rest_is_without_massive_vectors_layer_by_layer(decoder_folder: Path, text: Corpus):
+    pooled = pool(load(decoder_folder), cut(text), 300, progress=False)
+    planted = pooled.order[::50]
+    pooled.states[2][planted] *= 1000
+    np.testing.assert_array_equal(np.sort(planted), np.flatnonzero(pooled.massive(2)))
+    rest = pooled.rows("rest", 2)
+    assert not set(rest) & set(planted)
+    assert len(rest) == len(pooled.order) - len(planted) >= 300
+    np.testing.assert_array_equal(pooled.rows("rest", 3), pooled.rows("all"))
+    with pytest.raises(ShapelibError, match="name the layer"):
+        pooled.rows("rest")
+
+
+def test_later_is_without_the_first_position(encoder_folder: Path, text: Corpus):
+    pooled = pool(load(encoder_folder), cut(text), 300, progress=False)
+    later = pooled.rows("later")
+    assert (pooled.position[later] > 0).all()
+    assert len(later) == len(pooled.order) - pooled.window.max() - 1
+
+
+def test_a_text_without_the_reserve_is_enough(decoder_folder: Path, text: Corpus):
+    model, drawn = load(decoder_folder), cut(text)
+    held = pool(model, drawn, 300, progress=False)
+    few = drawn[: int(held.window.max()) + 1]
+    exactly = len(held.rows("later"))
+    assert exactly >= 306
+    assert len(pool(model, few, exactly, progress=False).rows("later")) == exactly
+    with pytest.raises(ShapelibError, match=f"hold {exactly} tokens .* {exactly + 1} are needed"):
+        pool(model, few, exactly + 1, progress=False)
+
+
 def test_no_special_tokens(decoder_folder: Path, text: Corpus):
     pooled = pool(load(decoder_folder), cut(text), 300, progress=False)
     assert not pooled.bos
@@ -170,7 +201,7 @@ def test_states_that_are_not_finite(decoder_folder: Path, text: Corpus, dtype: s
 
 def test_an_unknown_token_set(decoder_folder: Path, text: Corpus):
     pooled = pool(load(decoder_folder), cut(text), 100, progress=False)
-    with pytest.raises(ShapelibError, match="'most'; known: all, content"):
+    with pytest.raises(ShapelibError, match=r"'most'; .*known: all, content, rest, later"):
         pooled.rows("most")
 
 

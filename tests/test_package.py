@@ -47,7 +47,7 @@ def test_modules_import_only_what_stands_above_them():
     """Data flows one way: the order of the design."""
     order = [
         "errors", "cache", "assets", "templates", "brackets", "wikitext", "dump", "cleaning",
-        "corpus", "models", "hidden", "matrix", "loops", "anisotropy", "neighbors",
+        "corpus", "models", "massive", "hidden", "matrix", "loops", "anisotropy", "neighbors",
         "dimension", "store",
         "profile", "claims", "published", "figures", "validation", "notebooks", "pages", "cli",
     ]  # fmt: skip

@@ -90,7 +90,6 @@ def test_duplicates_and_leftovers_are_counted(table: pd.DataFrame):
     by_set = embedding.set_index("tokens")["duplicates"]
     assert by_set["all"] > by_set["content"], "every [CLS] of the embedding is a copy of the first"
     assert counts["dropped_all"] == counts["all"] - 512
-    assert counts["dropped_content"] == counts["content"] - 512
     assert counts["all"] - counts["content"] == 2 * counts["windows"]
 
 
@@ -103,6 +102,44 @@ def test_a_decoder_embedding_is_full_of_copies(decoder_folder: Path, text_file: 
     assert not rows(table, layer=2)["after_norm"].any()
     same = [rows(table, tokens=each).drop(columns="tokens") for each in ("all", "content")]
     pd.testing.assert_frame_equal(*(each.reset_index(drop=True) for each in same))
+
+
+def test_massive_vectors_and_first_positions_left_out(encoder_folder: Path, text_file: Path):
+    model, text = load(encoder_folder), load_corpus(text_file)
+    with torch.no_grad():
+        # A sink: [CLS] alone leaves the embedding with a hundredfold length.
+        model.network.embeddings.word_embeddings.weight[1] *= 1000
+        model.network.embeddings.LayerNorm = torch.nn.Identity()
+    sets = ("rest", "all", "later")
+    table = measure(model, text, **SMALL, sets=sets)
+    assert set(table["tokens"]) == set(sets)
+    pooled = pool(model, windows(text, 40, seed=0), 600, seed=0, progress=False)
+    first = float(np.mean(pooled.position == 0))
+    for tokens, removed in (("all", 0), ("rest", first), ("later", first)):
+        row = rows(table, layer=0, tokens=tokens, metric="anisotropy", centered=True)
+        expected = [anisotropy(x) for x in pooled.batches(0, tokens, 256, 2)]
+        assert row["value"].item() == pytest.approx(np.mean(expected), rel=1e-9)
+        assert row["removed"].item() == pytest.approx(removed)
+    here = rows(table, layer=0, metric="anisotropy", centered=True).set_index("tokens")["value"]
+    assert here["all"] > 0.9 > 0.5 > here["rest"] == here["later"]
+
+
+def test_where_most_vectors_are_massive_a_batch_fewer(decoder_folder: Path, text_file: Path):
+    model, text = load(decoder_folder), load_corpus(text_file)
+    with torch.no_grad():
+        model.network.embed_tokens.weight[::3] *= 1000
+    table = measure(model, text, **SMALL, sets=("all", "rest"))
+    embedding = rows(table, layer=0, metric="anisotropy", centered=True).set_index("tokens")
+    assert embedding.loc["all", "batches"] == 2
+    assert embedding.loc["rest", "batches"] == 1
+    assert embedding.loc["rest", "n"] == 256
+    assert 0.1 < embedding.loc["rest", "removed"] < 0.5
+
+
+@pytest.mark.parametrize("sets", [(), "all", ("all", "all"), ("most",)])
+def test_token_sets_that_do_not_exist(decoder_folder: Path, text_file: Path, sets: Any):
+    with pytest.raises(ShapelibError, match="token set"):
+        measure(decoder_folder, text_file, **SMALL, sets=sets)
 
 
 def test_the_seed_decides(encoder_folder: Path, text_file: Path, table: pd.DataFrame):

@@ -1,0 +1,62 @@
+"""Massive vectors: the few whose length dwarfs that of all others in their layer."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+FACTOR = 10.0
+# Rows whose coordinate-wise median is the first guess at the center: it only has to lie among the
+# ordinary vectors.
+_SAMPLED = 1024
+_ROUNDS = 50
+# Rows converted to float64 at once.
+_ROWS = 1024
+
+
+def massive_rows(x: Float[np.ndarray, "n width"], factor: float = FACTOR) -> Bool[np.ndarray, " n"]:
+    """Which rows are massive: longer than `factor` times the median length.
+
+    Lengths are distances from the mean of the rows that are *not* massive, ‖xᵢ − μ‖, and the
+    median is over all rows. The definition refers to itself, so it is iterated from the
+    coordinate-wise median, which a minority of massive rows cannot move, until a set of rows
+    reproduces itself. Should sets alternate, as they can where a row lies on the boundary, the
+    union of those that do is taken.
+
+    After Sun et al. (2024), who call single *activations* massive beyond 100 and 1000 times the
+    median magnitude; here it is whole vectors, as in Razzhigaev et al.'s anisotropy, which is a
+    share of squared length.
+
+    `x`: n × width, at least two rows. Raises ValueError for a factor that is not above 1 (which
+    would call more than a minority massive) and for rows that are not finite.
+    """
+    if not factor > 1:
+        raise ValueError(f"factor must be greater than 1, got {factor!r}")
+    if x.ndim != 2 or len(x) < 2:
+        raise ValueError(f"at least two rows are needed, got an array of {x.shape}")
+    center = np.median(x[:: max(1, len(x) // _SAMPLED)], axis=0).astype(np.float64)
+    seen: list[Bool[np.ndarray, " n"]] = []
+    for _ in range(_ROUNDS):
+        lengths = _lengths(x, center)
+        median = float(np.median(lengths))
+        if not np.isfinite(median):
+            raise ValueError("rows hold NaN or infinity")
+        found = lengths > factor * median
+        again = [place for place, before in enumerate(seen) if np.array_equal(before, found)]
+        seen.append(found)
+        if again:
+            break
+        center = x[~found].mean(axis=0, dtype=np.float64)
+    else:
+        again = [0]
+    union: Bool[np.ndarray, " n"] = np.any(seen[again[0] :], axis=0)
+    return union
+
+
+def _lengths(
+    x: Float[np.ndarray, "n width"], center: Float[np.ndarray, " width"]
+) -> Float[np.ndarray, " n"]:
+    """Distances from the center, in float64 without a float64 copy of `x`."""
+    lengths = np.empty(len(x))
+    for start in range(0, len(x), _ROWS):
+        rows = x[start : start + _ROWS] - center
+        lengths[start : start + _ROWS] = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    return lengths
