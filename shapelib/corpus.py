@@ -174,12 +174,14 @@ def windows(
     *,
     tokenizer: Callable[..., Mapping[str, Any]] | None = None,
     seed: int = 0,
+    start: Literal["anywhere", "article"] = "anywhere",
 ) -> Iterator[Window]:
     """All windows of `length` units, in random order: no two overlap, none leaves its article.
 
     An article of n units holds floor(n / length) windows, the first of them at a random offset
-    below the remainder plus one. Offsets and order depend on `seed` alone. For tokens, every
-    article is tokenized once, without special tokens.
+    below the remainder plus one. Offsets and order depend on `seed` alone. With
+    ``start="article"`` there is one window an article, its beginning. For tokens, every article
+    is tokenized once, without special tokens.
 
     Raises `ShapelibError` for a length below 1, an unknown unit, tokens without a tokenizer, and
     a corpus without an article that long.
@@ -189,6 +191,8 @@ def windows(
             raise ShapelibError(
                 f"the {name} is {value!r}; a whole number of at least {least} is accepted"
             )
+    if start not in ("anywhere", "article"):
+        raise ShapelibError(f"start is {start!r}; 'anywhere' or 'article' is accepted")
     if unit not in ("characters", "tokens"):
         raise ShapelibError(f"unit is {unit!r}; 'characters' or 'tokens' is accepted")
     ids: list[np.ndarray[Any, np.dtype[np.int64]]] | None = None
@@ -217,6 +221,8 @@ def windows(
         for offset in (generator.integers(size % length + 1),)
         for index in range(size // length)
     ]
+    if start == "article":
+        places = [(article, 0) for article, size in enumerate(sizes) if size >= length]
     order = generator.permutation(len(places))
 
     def cut(article: int, start: int) -> Window:

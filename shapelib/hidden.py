@@ -144,6 +144,8 @@ def pool(
     *,
     seed: int = 0,
     memory: float = 4.0,
+    beginning: bool | None = None,
+    unseen: int = 0,
     progress: bool = True,
 ) -> Pool:
     """Read windows until every token set holds `tokens` vectors; pool all their states.
@@ -155,16 +157,22 @@ def pool(
     GiB that the pooled states may take; past that they lie in memory-mapped files in the cache
     folder until `close`. Every layer from the embedding to the last is kept, in float32.
 
+    Two interventions on what the model reads. `beginning`: put a beginning-of-sequence token
+    before every window (True) or leave it out (False) where the tokenizer does otherwise.
+    `unseen`: so many first positions are masked from attention; only they themselves see them.
+
     Raises `ShapelibError` where the text is too short (both counts are named), where a window is
     longer than the model reads, and where a layer holds NaN or infinity (the layer is named).
     """
-    encoded = _draw(model, windows, tokens)
+    if unseen < 0:
+        raise ShapelibError(f"unseen must be 0 positions or more, got {unseen}")
+    encoded = _draw(model, windows, tokens, beginning)
     n = sum(len(each.ids) for each in encoded)
     number = np.repeat(np.arange(len(encoded)), [len(each.ids) for each in encoded])
     position = np.concatenate([np.arange(len(each.ids)) for each in encoded])
     states, spill = _allocate(model, n, memory)
     try:
-        _read(model, encoded, states, progress)
+        _read(model, encoded, states, unseen, progress)
     except BaseException:
         states.clear()
         if spill is not None:
@@ -183,8 +191,23 @@ def pool(
     )
 
 
-def encode(model: Model, window: Window) -> Encoded:
-    """A window's token ids with the special tokens that the model's tokenizer adds."""
+def encode(model: Model, window: Window, beginning: bool | None = None) -> Encoded:
+    """A window's token ids with the special tokens that the model's tokenizer adds.
+
+    `beginning`: whether a beginning-of-sequence token comes first; None is the tokenizer's way.
+    """
+    read = _encode(model, window)
+    if beginning is None or beginning == read.special[0]:
+        return read
+    if not beginning:
+        return Encoded(read.ids[1:], read.special[1:])
+    first = model.tokenizer.bos_token_id
+    if first is None:
+        raise ShapelibError(f"the tokenizer of {model.name} has no beginning-of-sequence token")
+    return Encoded([first, *read.ids], [True, *read.special])
+
+
+def _encode(model: Model, window: Window) -> Encoded:
     if window.ids is None:
         read = model.tokenizer(window.text, return_special_tokens_mask=True, verbose=False)
         return Encoded(list(read["input_ids"]), [bool(s) for s in read["special_tokens_mask"]])
@@ -200,7 +223,9 @@ def _columns(read: Any) -> tuple[list[int], list[int]]:
     return read["input_ids"], read["special_tokens_mask"]
 
 
-def _draw(model: Model, windows: Iterable[Window], tokens: int) -> list[Encoded]:
+def _draw(
+    model: Model, windows: Iterable[Window], tokens: int, beginning: bool | None
+) -> list[Encoded]:
     """Windows, until each token set holds `tokens` and a reserve, or the text ends."""
     if tokens < 1:
         raise ShapelibError(f"tokens must be at least 1, got {tokens}")
@@ -208,7 +233,7 @@ def _draw(model: Model, windows: Iterable[Window], tokens: int) -> list[Encoded]
     drawn: list[Encoded] = []
     plain = 0
     for window in windows:
-        each = encode(model, window)
+        each = encode(model, window, beginning)
         if len(each.ids) > longest:
             raise ShapelibError(
                 f"a window has {len(each.ids)} tokens, but {model.name} reads at most {longest}; "
@@ -260,6 +285,7 @@ def _read(
     model: Model,
     encoded: list[Encoded],
     states: list[Float[np.ndarray, "n width"]],
+    unseen: int,
     progress: bool,
 ) -> None:
     """Forward passes over windows of like length; each vector lands at its window's place."""
@@ -281,7 +307,10 @@ def _read(
             at += len(some)
             ids, mask = _padded([encoded[i].ids for i in some], model)
             output = model.network(
-                input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
+                input_ids=ids,
+                attention_mask=_attention(mask, model.role, unseen),
+                output_hidden_states=True,
+                use_cache=False,
             )
             rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in some])
             keep = mask.bool()
@@ -305,6 +334,24 @@ def _padded(ids: list[list[int]], model: Model) -> tuple[torch.Tensor, torch.Ten
     padded = torch.tensor([each + [fill] * (longest - len(each)) for each in ids])
     mask = torch.tensor([[1] * len(each) + [0] * (longest - len(each)) for each in ids])
     return padded.to(model.device), mask.to(model.device)
+
+
+def _attention(mask: torch.Tensor, role: str, unseen: int) -> torch.Tensor:
+    """What the network is given as its mask: the padding's, unless positions are to be unseen.
+
+    Then it says for each query (row) which keys (columns) it sees.
+    """
+    if not unseen:
+        return mask
+    length = mask.shape[1]
+    sees = torch.ones(length, length, dtype=torch.bool, device=mask.device)
+    if role == "decoder":
+        sees = sees.tril()
+    sees[:, :unseen] = False
+    sees.fill_diagonal_(True)
+    # A query in the padding sees itself, so that its softmax is defined; nobody sees it.
+    itself = torch.eye(length, dtype=torch.bool, device=mask.device)
+    return (sees & mask.bool()[:, None, None, :]) | itself
 
 
 def _not_finite(model: Model, layer: int) -> str:

@@ -436,3 +436,15 @@ def test_windows_are_the_same_on_every_machine() -> None:
 def test_bad_windows(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ShapelibError, match=message):
         windows(made("some text"), **arguments)
+
+
+def test_windows_at_the_start_of_articles():
+    loaded = load_corpus("enwiki-sample")
+    found = list(windows(loaded, 512, start="article"))
+    long = [number for number, each in enumerate(loaded.articles) if len(each.text) >= 512]
+    assert sorted(each.article for each in found) == long
+    assert [each.article for each in found] != long, "their order is drawn"
+    for each in found:
+        assert each.text == loaded.articles[each.article].text[:512]
+    with pytest.raises(ShapelibError, match="start is 'middle'; 'anywhere' or 'article'"):
+        windows(loaded, 512, start="middle")  # type: ignore[arg-type]

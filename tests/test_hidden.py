@@ -212,3 +212,57 @@ def test_half_precision_stays_near(decoder_folder: Path, text: Corpus):
     for one, two in zip(full.states, half.states, strict=True):
         assert two.dtype == np.float32
         assert np.linalg.norm(one - two) < 0.05 * np.linalg.norm(one)
+
+
+def test_a_beginning_token_can_be_added_and_left_out(
+    decoder_folder: Path, encoder_folder: Path, text: Corpus
+):
+    decoder, encoder, drawn = load(decoder_folder), load(encoder_folder), cut(text)
+    added = pool(decoder, drawn, 200, beginning=True, progress=False)
+    assert added.bos
+    assert set(added.token[added.position == 0]) == {decoder.tokenizer.bos_token_id}
+    np.testing.assert_array_equal(added.special, added.position == 0)
+    left_out = pool(encoder, drawn, 200, beginning=False, progress=False)
+    assert not left_out.bos
+    assert encoder.tokenizer.bos_token_id not in left_out.token
+    as_it_does = pool(encoder, drawn, 200, beginning=True, progress=False)
+    plain = pool(encoder, drawn, 200, progress=False)
+    np.testing.assert_array_equal(as_it_does.token, plain.token)
+    decoder.tokenizer.bos_token = None
+    with pytest.raises(ShapelibError, match="tiny-decoder has no beginning-of-sequence token"):
+        pool(decoder, drawn, 200, beginning=True)
+
+
+def test_no_one_sees_an_unseen_position_but_itself(model: Model, text: Corpus):
+    """Another token there changes its own vector and no other."""
+    drawn = cut(text)
+    one = pool(model, drawn, 200, unseen=2, progress=False)
+    windows = [Window(0, 0, ids=tuple(one.token[one.window == w])) for w in range(3)]
+    for place in (0, 1, 4):
+        ids = [list(each.ids or ()) for each in windows]
+        for each in ids:
+            each[place] = 5 if each[place] != 5 else 6
+        changed = [Window(0, 0, ids=tuple(each)) for each in ids]
+        both = [
+            hidden.pool(model, some, 60, unseen=2, beginning=False, progress=False)
+            for some in (windows, changed)
+        ]
+        moved = np.abs(both[0].states[-1] - both[1].states[-1]).max(axis=1) > 1e-5
+        here = both[0].position == place
+        assert moved[here].all()
+        assert moved[~here].any() == (place == 4)
+
+
+def test_the_mask_that_spells_out_who_sees_whom(model: Model, text: Corpus):
+    ids, mask = torch.tensor([[7, 8, 9, 4]]), torch.tensor([[1, 1, 1, 0]])
+    spelled = hidden._attention(mask, model.role, 1)
+    assert spelled.shape == (1, 1, 4, 4)
+    assert spelled[0, 0, 3].tolist() == [False, True, True, True]
+    assert spelled[0, 0, 1].tolist() == [False, True, model.role == "encoder", False]
+    with torch.inference_mode():
+        padded = model.network(input_ids=ids, attention_mask=spelled)
+        whole = hidden._attention(mask[:, :3], model.role, 1)
+        alone = model.network(input_ids=ids[:, :3], attention_mask=whole)
+    torch.testing.assert_close(padded[0][0, :3], alone[0][0], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ShapelibError, match="unseen must be 0"):
+        pool(model, cut(text), 200, unseen=-1)
