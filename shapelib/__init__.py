@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from shapelib.dimension import two_nn as two_nn
     from shapelib.errors import ShapelibError as ShapelibError
     from shapelib.hidden import pool as pool
+    from shapelib.leverage import leave_out as leave_out
+    from shapelib.leverage import leverage as leverage
+    from shapelib.massive import massive_rows as massive_rows
     from shapelib.models import load as load
     from shapelib.neighbors import nearest_neighbors as nearest_neighbors
     from shapelib.profile import profile as profile
+    from shapelib.spectrum import spectrum as spectrum
     from shapelib.store import read_table as read_table
     from shapelib.store import write_table as write_table
 
@@ -34,14 +38,18 @@ _HOME = {
     "average_cosine": "anisotropy",
     "dimensions": "dimension",
     "judge": "claims",
+    "leave_out": "leverage",
+    "leverage": "leverage",
     "load": "models",
     "load_corpus": "corpus",
     "mada": "dimension",
+    "massive_rows": "massive",
     "mom": "dimension",
     "nearest_neighbors": "neighbors",
     "pool": "hidden",
     "profile": "profile",
     "read_table": "store",
+    "spectrum": "spectrum",
     "two_nn": "dimension",
     "windows": "corpus",
     "write_table": "store",

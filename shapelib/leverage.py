@@ -1,0 +1,139 @@
+"""Which points carry σ₁²: each point's share of it, and anisotropy as the heaviest are left out."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.sparse.linalg import eigsh
+from torch import Tensor
+
+from shapelib.matrix import Points, as_points
+
+LARGEST = 0.05
+STEPS = 20
+# Up to this many features a full eigendecomposition is the cheaper one.
+_DENSE = 32
+
+
+class LeaveOut(NamedTuple):
+    """Anisotropy as a function of how many points of the highest leverage were left out."""
+
+    removed: Int[np.ndarray, " steps"]
+    """How many, rising from 0."""
+    anisotropy: Float[np.ndarray, " steps"]
+    """Centered, of the points that are left."""
+    order: Int[np.ndarray, " largest"]
+    """The rows in the order they are left out."""
+    leverage: Float[np.ndarray, " n"]
+    """Every point's share of σ₁² before any was left out."""
+
+
+def leverage(x: Points) -> Float[np.ndarray, " n"]:
+    """Every point's share of the first squared singular value of the centered points; sums to 1.
+
+    With X = U Σ Vᵀ the centered points, σ₁² = ‖X v₁‖² = Σᵢ (xᵢ · v₁)², so that point i adds
+    (xᵢ · v₁)² / σ₁² = U²ᵢ₁. It is the point's leverage (Hoaglin and Welsch 1978, the diagonal of
+    the hat matrix) on the first principal direction alone.
+
+    `x`: points × features, at least two of each. Raises ValueError for points that are not
+    finite, or all equal: they have no direction.
+    """
+    x = _rows(x)
+    _, direction = _first(_gram(x, x.mean(dim=0)))
+    return _shares(x, direction)
+
+
+def smallest_share(leverage: Float[np.ndarray, " n"], part: float = 0.5) -> float:
+    """The smallest share of the points that together carry at least `part` of σ₁²."""
+    if not 0 < part <= 1:
+        raise ValueError(f"part must be above 0 and at most 1, got {part!r}")
+    carried = np.cumsum(np.sort(leverage)[::-1])
+    # What rounding takes from the last sums must not ask for a point more than there are.
+    return min(int(np.searchsorted(carried, part * (1 - 1e-12))) + 1, len(leverage)) / len(leverage)
+
+
+def leave_out(x: Points, largest: float = LARGEST, steps: int = STEPS) -> LeaveOut:
+    """Anisotropy without the 0, 1, …, `largest` · n points of the highest leverage.
+
+    The curve has `steps` equal steps (fewer where there are fewer points). The scatter matrix of
+    the points that are never left out is formed once; the others are then added back, the lightest
+    first. Adding loses nothing, whereas subtracting a vector that is a thousand times longer than
+    the rest would leave its rounding errors behind. A step costs a rank update and a few dozen
+    products of that matrix with a vector.
+
+    `x`: points × features, at least two of each. Raises ValueError for points that are not
+    finite, for a share that is not between 0 and 1, for a step count below 1, and where the points
+    that are never left out are all equal.
+    """
+    if not 0 < largest < 1:
+        raise ValueError(f"largest must be a share between 0 and 1, got {largest!r}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    x = _rows(x)
+    _, direction = _first(_gram(x, x.mean(dim=0)))
+    shares = _shares(x, direction)
+    most = min(max(int(largest * len(x)), 1), len(x) - 2)
+    heaviest = np.argsort(-shares, kind="stable")[:most].copy()
+    kept = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    kept[torch.from_numpy(heaviest).to(x.device)] = False
+    core = x[kept]
+    center = core.mean(dim=0)
+    scatter, total = _gram(core, center), 0.0
+    removed = np.unique(np.linspace(0, most, steps + 1).round().astype(int))
+    found = np.empty(len(removed))
+    # Sums over the points added back, measured from the center of those never left out.
+    shift = torch.zeros_like(center)
+    for place in range(len(removed) - 1, -1, -1):
+        if place + 1 < len(removed):
+            back = x[heaviest[removed[place] : removed[place + 1]]] - center
+            scatter.addmm_(back.T, back)
+            shift += back.sum(dim=0)
+        # Σ (xᵢ − μ)(xᵢ − μ)ᵀ = Σ xᵢ xᵢᵀ − (Σ xᵢ)(Σ xᵢ)ᵀ / n: at most a few percent is taken off.
+        here = scatter - torch.outer(shift, shift / (len(x) - int(removed[place])))
+        total = float(here.trace())
+        top, direction = _first(here, direction)
+        found[place] = min(top / total, 1.0)
+    return LeaveOut(removed, found, heaviest, shares)
+
+
+def _rows(x: Points) -> Float[Tensor, "n d"]:
+    x = as_points(x).double()
+    if bool((x == x[0]).all()):
+        raise ValueError(f"all {len(x)} points are equal: they have no direction")
+    return x
+
+
+def _gram(x: Float[Tensor, "n d"], center: Float[Tensor, " d"]) -> Float[Tensor, "d d"]:
+    """Σᵢ (xᵢ − center)(xᵢ − center)ᵀ, half of it computed where LAPACK's syrk is at hand."""
+    rows = x - center
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    from scipy.linalg.blas import dsyrk
+
+    upper = torch.from_numpy(dsyrk(1.0, rows.numpy().T)).triu()
+    return upper + upper.triu(1).T
+
+
+def _first(
+    scatter: Float[Tensor, "d d"], near: Float[Tensor, " d"] | None = None
+) -> tuple[float, Float[Tensor, " d"]]:
+    """The largest eigenvalue and its vector; `near` is a guess at the vector."""
+    matrix = scatter.cpu().numpy()
+    if len(matrix) <= _DENSE:
+        values, vectors = np.linalg.eigh(matrix)
+    else:
+        start = np.random.default_rng(0).standard_normal(len(matrix))
+        if near is not None:
+            # A little of everything, lest the guess be an eigenvector of a smaller eigenvalue.
+            start = near.cpu().numpy() + 1e-3 * start / np.linalg.norm(start)
+        values, vectors = eigsh(matrix, k=1, which="LA", tol=1e-12, v0=start)
+    if not values[-1] > 0:
+        raise ValueError("the points that are left are all equal: they have no direction")
+    return float(values[-1]), torch.from_numpy(vectors[:, -1].copy()).to(scatter.device)
+
+
+def _shares(x: Float[Tensor, "n d"], direction: Float[Tensor, " d"]) -> Float[np.ndarray, " n"]:
+    along = (x - x.mean(dim=0)) @ direction
+    shares: Float[np.ndarray, " n"] = (along.square() / along.square().sum()).cpu().numpy()
+    return shares

@@ -1,0 +1,123 @@
+"""How many directions are used, by measures other than the first singular value's share."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from shapelib.matrix import Points, as_points
+
+TRIMMED = 0.05
+
+
+class Spectrum(NamedTuple):
+    """Every measure of this module for one set of points."""
+
+    anisotropy: float
+    """σ₁² / Σᵢ σᵢ² of the centered points, the paper's."""
+    anisotropy_trimmed: float
+    """The same without the 5 % of the points that are farthest from the median."""
+    anisotropy_directions: float
+    """The same of unit vectors from the median to each point: no point weighs more than another."""
+    anisotropy_median: float
+    """The median over points of cos² between that unit vector and the first such direction."""
+    effective_rank: float
+    participation_ratio: float
+    isoscore: float
+
+
+def spectrum(x: Points) -> Spectrum:
+    """Every measure at once: an eigendecomposition of the points, of most, and of directions.
+
+    The median is taken coordinate by coordinate. The covariance of unit vectors is the spatial
+    sign covariance matrix (Locantore et al. 1999, spherical principal components). Of the seven
+    measures only the trimmed one, that of directions and the median one cannot be moved far by a
+    few points: the first and the last three are functions of the plain spectrum, in which one
+    long vector can outweigh all others.
+
+    `x`: points × features, at least two of each. Raises ValueError for points that are not
+    finite, and where all points, or all but the trimmed ones, are equal.
+    """
+    x = as_points(x)
+    shares = eigenvalue_shares(x)
+    directions, lengths = _directions(x, _middle(x))
+    first, vector = _first(directions.T @ directions)
+    nearest = lengths.argsort(stable=True)[: len(x) - int(TRIMMED * len(x))]
+    return Spectrum(
+        anisotropy=float(shares[0]),
+        anisotropy_trimmed=float(eigenvalue_shares(x[nearest])[0]),
+        anisotropy_directions=first / len(directions),
+        anisotropy_median=float((directions @ vector).square().median()),
+        effective_rank=effective_rank(shares),
+        participation_ratio=participation_ratio(shares),
+        isoscore=isoscore(shares),
+    )
+
+
+def eigenvalue_shares(x: Points) -> Float[np.ndarray, " features"]:
+    """λᵢ / Σⱼ λⱼ of the covariance matrix, falling; zeros where there are fewer points.
+
+    The first is the (centered) anisotropy. Raises ValueError where all points are equal.
+    """
+    x = as_points(x)
+    if bool((x == x[0]).all()):
+        raise ValueError(f"all {len(x)} points are equal: they have no direction")
+    rows = x.double()
+    rows = rows - rows.mean(dim=0)
+    wide = rows.shape[1] > rows.shape[0]
+    values = torch.linalg.eigvalsh(rows @ rows.T if wide else rows.T @ rows).clamp(min=0).flip(0)
+    shares = np.zeros(rows.shape[1])
+    shares[: len(values)] = (values / values.sum()).cpu().numpy()[: rows.shape[1]]
+    return shares
+
+
+def effective_rank(shares: Float[np.ndarray, " features"]) -> float:
+    """exp(−Σ pᵢ log pᵢ) with pᵢ = σᵢ / Σⱼ σⱼ: the exponential of the spectrum's entropy.
+
+    From 1 to the number of features. Roy and Vetterli (2007), who take singular values, not their
+    squares: a long tail of small directions weighs more than in the participation ratio.
+    """
+    singular = np.sqrt(shares)
+    p = singular[singular > 0] / singular.sum()
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def participation_ratio(shares: Float[np.ndarray, " features"]) -> float:
+    """(Σ λᵢ)² / Σ λᵢ²: as many equal directions would have the same ratio.
+
+    From 1 to the number of features. Gao et al. (2017).
+    """
+    return float(1 / np.square(shares).sum())
+
+
+def isoscore(shares: Float[np.ndarray, " features"]) -> float:
+    """How much of the space is used evenly: 1 for an isotropic cloud, 0 for a line.
+
+    With λ̂ the eigenvalues scaled to norm √d, the defect is δ = ‖λ̂ − 1‖ / √(2 (d − √d)) and the
+    score ((d − δ² (d − √d))² / d − 1) / (d − 1). Rudman et al. (2022), Algorithm 1, in closed
+    form: (Σ λᵢ)² / Σ λᵢ² is the bracket's square over d, so the score is
+    (participation ratio − 1) / (d − 1).
+    """
+    return (participation_ratio(shares) - 1) / (len(shares) - 1)
+
+
+def _middle(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
+    """The coordinate-wise median: a center that a minority of points cannot carry off."""
+    return x.median(dim=0).values.double()
+
+
+def _directions(
+    x: Float[Tensor, "n d"], center: Float[Tensor, " d"]
+) -> tuple[Float[Tensor, "kept d"], Float[Tensor, " n"]]:
+    """Unit vectors from the center to the points (but those that lie on it), and all lengths."""
+    rows = x.double() - center
+    lengths = torch.linalg.vector_norm(rows, dim=1)
+    apart = lengths > 0
+    return rows[apart] / lengths[apart, None], lengths
+
+
+def _first(gram: Float[Tensor, "d d"]) -> tuple[float, Float[Tensor, " d"]]:
+    values, vectors = torch.linalg.eigh(gram)
+    return float(values[-1]), vectors[:, -1]
