@@ -5,19 +5,17 @@ a verdict.
 """
 
 import functools
-import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from shapelib.errors import ShapelibError, nearest
+from shapelib.rules import RULES, Claim, Statistic, chosen
 
 HOLDS = "holds"
 IN_PART = "holds in part"
@@ -25,42 +23,15 @@ FAILS = "does not hold here"
 UNTESTABLE = "not testable here"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNTESTABLE)
 METADATA = "shapelib_claims"
+# Token sets that a claim is judged on besides its own, where the table has them.
+_OTHER_TOKENS = {
+    "all": "all tokens",
+    "content": "content tokens only",
+    "rest": "without massive vectors",
+    "later": "without first positions",
+}
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One entry of ``claims.yml``."""
-
-    id: str
-    number: int
-    title: str
-    paper: str
-    claim: str
-    role: str
-    select: dict[str, Any]
-    rule: str
-    states: str
-    margin: float
-    confidence: float
-    series: tuple[dict[str, Any], ...] = ()
-    at_most: str = ""
-    because: str = ""
-
-
-class Statistic(NamedTuple):
-    """One model's statistic with its interval, and whether the whole interval meets the rule."""
-
-    value: float
-    low: float
-    high: float
-    met: bool
-    details: dict[str, float]
-
-    @property
-    def testable(self) -> bool:
-        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @functools.cache
@@ -90,14 +61,15 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     needed = {"model", "role", "layer", "tokens", "metric", "centered", "value", "stderr", "groups"}
     if lacking := sorted(needed - set(table.columns)):
         raise ShapelibError(f"this is no shape table: it has no column {lacking[0]!r}")
-    chosen = _by_model(fixed, table, fixed.select, inner=True)
-    judged = {name: _statistic(fixed, rows) for name, rows in chosen}
-    roles = [str(rows["role"].iloc[0]) for _, rows in chosen]
+    by_model = _by_model(fixed, table, fixed.select, inner=True)
+    judged = {name: _statistic(fixed, rows) for name, rows in by_model}
+    roles = [str(rows["role"].iloc[0]) for _, rows in by_model]
     return {
         "id": fixed.id,
         "number": fixed.number,
         "title": fixed.title,
         "paper": fixed.paper,
+        "asked": fixed.asked,
         "claim": fixed.claim,
         "role": fixed.role,
         "verdict": _verdict(fixed, list(judged.values()), roles),
@@ -129,7 +101,7 @@ class Shown:
     def _html(self) -> str:
         head = "<tr><th>claim</th><th>verdict</th><th>measured</th></tr>"
         rows = [
-            f"<tr><td>{r['number']}. {escape(r['claim'])}</td><td><b>{r['verdict']}</b></td>"
+            f"<tr><td>{escape(label(r))} {escape(r['claim'])}</td><td><b>{r['verdict']}</b></td>"
             f"<td>{_models_html(r)}<br><i>{escape(r['states'])} {r['margin']}</i>{proviso(r)}"
             f"{_details_html(r)}</td></tr>"
             for r in self.records
@@ -140,10 +112,16 @@ class Shown:
 
     def _text(self) -> str:
         return "\n".join(
-            f"{r['number']}. {r['claim']} {r['verdict']}: "
+            f"{label(r)} {r['claim']} {r['verdict']}: "
             + "; ".join(f"{m['model']} {sentence(m)}" for m in r["models"])
             for r in self.records
         )
+
+
+def label(record: Record) -> str:
+    """What stands before a claim: its number, and whose question it is where no paper's."""
+    asked = record["asked"]
+    return f"{record['number']}, asked by {asked}:" if asked else f"{record['number']}."
 
 
 def sentence(model: Record) -> str:
@@ -159,92 +137,11 @@ def proviso(record: Record) -> str:
     return f". {because[0].upper()}{because[1:]}." if because else ""
 
 
-def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
-    """Mean of the middle third minus the mean of the higher outer third of the layers.
-
-    Layers of one run share their windows, so their standard errors are added up, not averaged
-    away: the interval is wider than it would be for independent layers.
-    """
-    ordered = layers.sort_values("layer")
-    first, middle, last = (ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3))
-    outer = max((first, last), key=lambda third: float(third["value"].mean()))
-    value = float(middle["value"].mean() - outer["value"].mean())
-    low, high = _interval(value, middle["stderr"].mean() + outer["stderr"].mean(), claim, layers)
-    top = layers.loc[layers["value"].idxmax()]
-    details = {
-        "first_third": float(first["value"].mean()),
-        "middle_third": float(middle["value"].mean()),
-        "last_third": float(last["value"].mean()),
-        "highest_layer": int(top["layer"]),
-        "highest_depth": float(top["depth"]),
-    }
-    return Statistic(value, low, high, low > claim.margin, details)
-
-
-def uniform(claim: Claim, layers: pd.DataFrame) -> Statistic:
-    """Highest minus lowest value over the layers; their two standard errors are added."""
-    top, bottom = layers.loc[layers["value"].idxmax()], layers.loc[layers["value"].idxmin()]
-    value = float(top["value"] - bottom["value"])
-    low, high = _interval(value, top["stderr"] + bottom["stderr"], claim, layers)
-    details = {
-        "highest": float(top["value"]),
-        "highest_layer": int(top["layer"]),
-        "lowest": float(bottom["value"]),
-        "lowest_layer": int(bottom["layer"]),
-    }
-    return Statistic(value, low, high, high <= claim.margin, details)
-
-
-def agree(claim: Claim, layers: pd.DataFrame) -> Statistic:
-    """The smallest rank correlation (Spearman) over the layers between two of the claim's series.
-
-    Its interval holds the quantiles of 2000 redraws (seed 0) of every value from a normal
-    distribution with its standard error: what other windows of the text would change. It says
-    nothing about other models.
-    """
-    wide = [_chosen(layers, one).sort_values("layer") for one in claim.series]
-    names = [one["metric"] for one in claim.series]
-    values = np.array([one["value"].to_numpy() for one in wide], dtype=float)
-    errors = np.array([one["stderr"].to_numpy() for one in wide], dtype=float)
-    pairs = list(itertools.combinations(range(len(values)), 2))
-    details = {f"{names[a]}_and_{names[b]}": _spearman(values[a], values[b]) for a, b in pairs}
-    value = float(np.min(list(details.values())))
-    redrawn = values + errors * np.random.default_rng(0).standard_normal((2000, *values.shape))
-    lowest = np.min([_spearman(redrawn[:, a], redrawn[:, b]) for a, b in pairs], axis=0)
-    tail = (1 - claim.confidence) / 2
-    low, high = (float(each) for each in np.quantile(lowest, [tail, 1 - tail]))
-    return Statistic(value, low, high, low > claim.margin, details)
-
-
-RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
-    "bell": bell,
-    "uniform": uniform,
-    "agree": agree,
-}
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> Any:
-    """Rank correlation along the last axis; NaN where a series is constant or has a gap."""
-    from scipy import stats
-
-    ranks = [stats.rankdata(each, axis=-1, nan_policy="propagate") for each in (a, b)]
-    x, y = (each - each.mean(axis=-1, keepdims=True) for each in ranks)
-    with np.errstate(invalid="ignore"):
-        found = (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
-    return float(found) if found.ndim == 0 else found
-
-
-def _chosen(rows: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
-    return rows
-
-
 def _by_model(
     claim: Claim, table: pd.DataFrame, select: dict[str, Any], inner: bool
 ) -> list[tuple[str, pd.DataFrame]]:
     rows = table if claim.role == "any" else table[table["role"] == claim.role]
-    rows = _chosen(rows, select)
+    rows = chosen(rows, select)
     if inner:
         rows = rows[(rows["layer"] > 0) & ~rows["after_norm"]]
     return [(str(name), group) for name, group in rows.groupby("model", sort=False)]
@@ -254,21 +151,6 @@ def _statistic(claim: Claim, layers: pd.DataFrame) -> Statistic:
     if layers["layer"].nunique() < 3:
         return Statistic(math.nan, math.nan, math.nan, False, {})
     return RULES[claim.rule](claim, layers)
-
-
-def _interval(
-    value: float, error: float, claim: Claim, layers: pd.DataFrame
-) -> tuple[float, float]:
-    """Student's interval with the degrees of freedom of the groups of windows."""
-    from scipy import stats
-
-    freedom = int(layers["groups"].min()) - 1
-    half = (
-        float(stats.t.ppf((1 + claim.confidence) / 2, freedom) * error)
-        if freedom > 0
-        else (math.nan)
-    )
-    return value - half, value + half
 
 
 def _verdict(claim: Claim, judged: list[Statistic], roles: list[str]) -> str:
@@ -286,10 +168,14 @@ def _verdict(claim: Claim, judged: list[Statistic], roles: list[str]) -> str:
 
 def _sensitivity(claim: Claim, table: pd.DataFrame) -> list[Record]:
     """The same rule where the layers or the vectors that count are chosen otherwise."""
-    others = [
-        ("every layer, the embedding and one after the final norm too", claim.select, False),
-        ("content tokens only", {**claim.select, "tokens": "content"}, True),
-    ]
+    others = [("every layer, the embedding and one after the final norm too", claim.select, False)]
+    # A rule that compares token sets has no other to be judged on.
+    if "tokens" in claim.select:
+        others += [
+            (what, {**claim.select, "tokens": tokens}, True)
+            for tokens, what in _OTHER_TOKENS.items()
+            if tokens != claim.select["tokens"]
+        ]
     return [
         {"what": what, **_as_record(name, _statistic(claim, rows))}
         for what, select, inner in others

@@ -192,7 +192,7 @@ def _verdicts(records: list[dict[str, Any]]) -> str:
             "; ".join(f"{m['model']}: {claims.sentence(m)}" for m in each["models"]) or "no model"
         )
         lines.append(
-            f"| {each['number']}. {each['claim']} "
+            f"| {claims.label(each)} {each['claim']} "
             f"| **[{each['verdict']}](executed/{each['page']}.ipynb)** "
             f"| {each['states']} {each['margin']}. {measured}{claims.proviso(each)} |"
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import claims
+from shapelib import claims, rules
 from shapelib.claims import FAILS, HOLDS, IN_PART, UNTESTABLE, Shown, judge, sentence, words
 from shapelib.errors import ShapelibError
 
@@ -49,6 +49,37 @@ def test_a_plateau_is_no_bell():
     assert record["statistic"] == pytest.approx(0.0)
     assert record["details"]["first_third"] == pytest.approx(0.4 / 3, abs=1e-6)
     assert record["details"]["last_third"] == pytest.approx(0.9)
+
+
+def test_a_bell_that_massive_vectors_make():
+    table = pd.concat([shape(BELL), shape(FLAT[:1] + [0.1] * 9 + [0.9], tokens="rest")])
+    assert verdict("decoder-bell", table) == IN_PART
+    assert verdict("bell-without-massive", table) == FAILS
+    without = judge("decoder-bell", table)["sensitivity"]
+    assert [s["met"] for s in without if s["what"] == "without massive vectors"] == [False]
+    record = judge("massive-carry-the-middle", table)
+    assert record["verdict"] == IN_PART
+    # The middle third is 0.7, 0.8, 0.7, of which 0.1 is left.
+    assert record["models"][0]["statistic"] == pytest.approx(1 - 0.1 / (2.2 / 3), abs=1e-6)
+    assert [s["what"][:11] for s in record["sensitivity"]] == ["every layer"]
+    assert "1, asked by this book:" in Shown([record])._html()
+
+
+def test_the_interval_of_what_is_carried_adds_relative_errors():
+    table = pd.concat([shape(BELL, stderr=0.05), shape([0.2] * 11, tokens="rest", stderr=0.02)])
+    found = judge("massive-carry-the-middle", table)["models"][0]
+    ratio = 0.2 / (2.2 / 3)
+    half = 2.364624 * ratio * (0.05 / (2.2 / 3) + 0.02 / 0.2)
+    assert found["low"] == pytest.approx(1 - ratio - half, abs=1e-5)
+    assert found["high"] == pytest.approx(1 - ratio + half, abs=1e-5)
+
+
+def test_what_stays_is_not_carried():
+    table = pd.concat([shape(BELL), shape(BELL, tokens="rest")])
+    assert verdict("massive-carry-the-middle", table) == FAILS
+    assert verdict("bell-without-massive", table) == IN_PART
+    assert verdict("bell-without-massive", shape(BELL)) == UNTESTABLE
+    assert verdict("massive-carry-the-middle", shape(BELL)) == UNTESTABLE
 
 
 def test_neither_embedding_nor_final_norm_counts():
@@ -104,15 +135,15 @@ def test_a_record_is_plain_json_and_shown_in_full(capsys: pytest.CaptureFixture[
 def test_every_claim_is_complete():
     assert set(claims.VERDICTS) == {HOLDS, IN_PART, FAILS, UNTESTABLE}
     for claim in claims.claims().values():
-        assert claim.rule in claims.RULES
+        assert claim.rule in rules.RULES
         assert claim.role in ("encoder", "decoder", "any")
         assert claim.at_most in ("", *claims.VERDICTS)
         assert bool(claim.at_most) == bool(claim.because)
-        assert (claim.rule == "agree") == (len(claim.series) > 1)
+        assert (claim.rule in ("agree", "carried")) == (len(claim.series) > 1)
         assert claim.margin > 0
         assert 0.5 < claim.confidence < 1
         assert not re.search(r"\d", claim.title)
-    numbers = [claim.number for claim in claims.claims().values()]
+    numbers = [claim.number for claim in claims.claims().values() if not claim.asked]
     assert len(set(numbers)) == len(numbers)
 
 
@@ -161,8 +192,8 @@ def test_rank_correlation_is_that_of_scipy():
 
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 6, (2, 40)).astype(float)
-    assert claims._spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
-    assert np.isnan(claims._spearman(a, np.full(40, 2.0)))
+    assert rules._spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert np.isnan(rules._spearman(a, np.full(40, 2.0)))
 
 
 def test_a_gap_in_a_series_is_not_testable():
