@@ -5,15 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from shapelib.matrix import Points, as_points
+from shapelib.spectrum import first_direction, scatter
 
 LARGEST = 0.05
 STEPS = 20
-# Up to this many features a full eigendecomposition is the cheaper one.
-_DENSE = 32
 
 
 class LeaveOut(NamedTuple):
@@ -27,6 +25,8 @@ class LeaveOut(NamedTuple):
     """The rows in the order they are left out."""
     leverage: Float[np.ndarray, " n"]
     """Every point's share of σ₁² before any was left out."""
+    direction: Float[np.ndarray, " d"]
+    """v₁ before any was left out."""
 
 
 def leverage(x: Points) -> Float[np.ndarray, " n"]:
@@ -40,7 +40,7 @@ def leverage(x: Points) -> Float[np.ndarray, " n"]:
     finite, or all equal: they have no direction.
     """
     x = _rows(x)
-    _, direction = _first(_gram(x, x.mean(dim=0)))
+    _, direction = first_direction(scatter(x - x.mean(dim=0)))
     return _shares(x, direction)
 
 
@@ -71,30 +71,31 @@ def leave_out(x: Points, largest: float = LARGEST, steps: int = STEPS) -> LeaveO
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     x = _rows(x)
-    _, direction = _first(_gram(x, x.mean(dim=0)))
-    shares = _shares(x, direction)
+    _, first = first_direction(scatter(x - x.mean(dim=0)))
+    shares = _shares(x, first)
     most = min(max(int(largest * len(x)), 1), len(x) - 2)
     heaviest = np.argsort(-shares, kind="stable")[:most].copy()
     kept = torch.ones(len(x), dtype=torch.bool, device=x.device)
     kept[torch.from_numpy(heaviest).to(x.device)] = False
     core = x[kept]
     center = core.mean(dim=0)
-    scatter, total = _gram(core, center), 0.0
+    matrix = scatter(core - center)
     removed = np.unique(np.linspace(0, most, steps + 1).round().astype(int))
     found = np.empty(len(removed))
+    direction = first
     # Sums over the points added back, measured from the center of those never left out.
     shift = torch.zeros_like(center)
     for place in range(len(removed) - 1, -1, -1):
         if place + 1 < len(removed):
             back = x[heaviest[removed[place] : removed[place + 1]]] - center
-            scatter.addmm_(back.T, back)
+            matrix.addmm_(back.T, back)
             shift += back.sum(dim=0)
         # Σ (xᵢ − μ)(xᵢ − μ)ᵀ = Σ xᵢ xᵢᵀ − (Σ xᵢ)(Σ xᵢ)ᵀ / n: at most a few percent is taken off.
-        here = scatter - torch.outer(shift, shift / (len(x) - int(removed[place])))
+        here = matrix - torch.outer(shift, shift / (len(x) - int(removed[place])))
         total = float(here.trace())
-        top, direction = _first(here, direction)
+        top, direction = first_direction(here, direction)
         found[place] = min(top / total, 1.0)
-    return LeaveOut(removed, found, heaviest, shares)
+    return LeaveOut(removed, found, heaviest, shares, first.cpu().numpy())
 
 
 def _rows(x: Points) -> Float[Tensor, "n d"]:
@@ -102,35 +103,6 @@ def _rows(x: Points) -> Float[Tensor, "n d"]:
     if bool((x == x[0]).all()):
         raise ValueError(f"all {len(x)} points are equal: they have no direction")
     return x
-
-
-def _gram(x: Float[Tensor, "n d"], center: Float[Tensor, " d"]) -> Float[Tensor, "d d"]:
-    """Σᵢ (xᵢ − center)(xᵢ − center)ᵀ, half of it computed where LAPACK's syrk is at hand."""
-    rows = x - center
-    if rows.device.type != "cpu":
-        return rows.T @ rows
-    from scipy.linalg.blas import dsyrk
-
-    upper = torch.from_numpy(dsyrk(1.0, rows.numpy().T)).triu()
-    return upper + upper.triu(1).T
-
-
-def _first(
-    scatter: Float[Tensor, "d d"], near: Float[Tensor, " d"] | None = None
-) -> tuple[float, Float[Tensor, " d"]]:
-    """The largest eigenvalue and its vector; `near` is a guess at the vector."""
-    matrix = scatter.cpu().numpy()
-    if len(matrix) <= _DENSE:
-        values, vectors = np.linalg.eigh(matrix)
-    else:
-        start = np.random.default_rng(0).standard_normal(len(matrix))
-        if near is not None:
-            # A little of everything, lest the guess be an eigenvector of a smaller eigenvalue.
-            start = near.cpu().numpy() + 1e-3 * start / np.linalg.norm(start)
-        values, vectors = eigsh(matrix, k=1, which="LA", tol=1e-12, v0=start)
-    if not values[-1] > 0:
-        raise ValueError("the points that are left are all equal: they have no direction")
-    return float(values[-1]), torch.from_numpy(vectors[:, -1].copy()).to(scatter.device)
 
 
 def _shares(x: Float[Tensor, "n d"], direction: Float[Tensor, " d"]) -> Float[np.ndarray, " n"]:

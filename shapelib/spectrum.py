@@ -5,11 +5,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
+from shapelib.anisotropy import anisotropy
 from shapelib.matrix import Points, as_points
 
 TRIMMED = 0.05
+# Up to this many features a full eigendecomposition is the cheaper one.
+_DENSE = 32
 
 
 class Spectrum(NamedTuple):
@@ -43,11 +47,12 @@ def spectrum(x: Points) -> Spectrum:
     x = as_points(x)
     shares = eigenvalue_shares(x)
     directions, lengths = _directions(x, _middle(x))
-    first, vector = _first(directions.T @ directions)
+    first, vector = first_direction(scatter(directions))
     nearest = lengths.argsort(stable=True)[: len(x) - int(TRIMMED * len(x))]
+    trimmed = anisotropy(x[nearest])
     return Spectrum(
         anisotropy=float(shares[0]),
-        anisotropy_trimmed=float(eigenvalue_shares(x[nearest])[0]),
+        anisotropy_trimmed=trimmed,
         anisotropy_directions=first / len(directions),
         anisotropy_median=float((directions @ vector).square().median()),
         effective_rank=effective_rank(shares),
@@ -66,8 +71,8 @@ def eigenvalue_shares(x: Points) -> Float[np.ndarray, " features"]:
         raise ValueError(f"all {len(x)} points are equal: they have no direction")
     rows = x.double()
     rows = rows - rows.mean(dim=0)
-    wide = rows.shape[1] > rows.shape[0]
-    values = torch.linalg.eigvalsh(rows @ rows.T if wide else rows.T @ rows).clamp(min=0).flip(0)
+    matrix = scatter(rows.T if rows.shape[1] > rows.shape[0] else rows)
+    values = torch.linalg.eigvalsh(matrix).clamp(min=0).flip(0)
     shares = np.zeros(rows.shape[1])
     shares[: len(values)] = (values / values.sum()).cpu().numpy()[: rows.shape[1]]
     return shares
@@ -118,6 +123,29 @@ def _directions(
     return rows[apart] / lengths[apart, None], lengths
 
 
-def _first(gram: Float[Tensor, "d d"]) -> tuple[float, Float[Tensor, " d"]]:
-    values, vectors = torch.linalg.eigh(gram)
-    return float(values[-1]), vectors[:, -1]
+def scatter(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
+    """Σᵢ xᵢ xᵢᵀ of float64 rows; on a CPU the upper half is computed and mirrored."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    from scipy.linalg.blas import dsyrk
+
+    upper = torch.from_numpy(dsyrk(1.0, rows.numpy().T)).triu()
+    return upper + upper.triu(1).T
+
+
+def first_direction(
+    matrix: Float[Tensor, "d d"], near: Float[Tensor, " d"] | None = None
+) -> tuple[float, Float[Tensor, " d"]]:
+    """The largest eigenvalue and its vector; `near` is a guess at the vector."""
+    array = matrix.cpu().numpy()
+    if len(array) <= _DENSE:
+        values, vectors = np.linalg.eigh(array)
+    else:
+        start = np.random.default_rng(0).standard_normal(len(array))
+        if near is not None:
+            # A little of everything, lest the guess be an eigenvector of a smaller eigenvalue.
+            start = near.cpu().numpy() + 1e-3 * start / np.linalg.norm(start)
+        values, vectors = eigsh(array, k=1, which="LA", tol=1e-12, v0=start)
+    if not values[-1] > 0:
+        raise ValueError("the points, or those that are left, are all equal: no direction")
+    return float(values[-1]), torch.from_numpy(vectors[:, -1].copy()).to(matrix.device)
