@@ -1,7 +1,7 @@
 """The figures, each a function of a table and of nothing else."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -66,13 +66,13 @@ def published_profile(table: pd.DataFrame) -> "Figure":
     panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
     names = {"first_direction_share": "share of the first direction", "average_cosine": "cosine"}
     for axes, (model, rows) in zip(panels, table.groupby("model"), strict=True):
-        _dress(axes, f"{model} (published)")
+        dress(axes, f"{model} (published)")
         for (metric, name), colour in zip(names.items(), PALETTE, strict=False):
             chosen = rows[rows["metric"] == metric].sort_values("layer")
             axes.plot(
                 chosen["depth"], chosen["value"], "o-", color=colour, markersize=3, label=name
             )
-    _legend(figure, panels[:1])
+    legend(figure, panels[:1])
     panels[0].set_ylim(0, 1.02)
     return figure
 
@@ -97,45 +97,89 @@ def _panels(
     label: str,
     limits: tuple[float, float] | None,
 ) -> "Figure":
-    """A panel for encoders and one for decoders, on one scale."""
+    """A panel for encoders and one for decoders, with curves of several metrics."""
+    chosen = [
+        (
+            {"metric": metric, "centered": centered}
+            if centered is not None
+            else {"metric": metric},
+            n,
+        )
+        for metric, centered, n in curves
+    ]
+    return role_panels(table[table["tokens"] == tokens], chosen, label, limits)
+
+
+def role_panels(
+    table: pd.DataFrame,
+    curves: Sequence[tuple[dict[str, Any], str]],
+    label: str,
+    limits: tuple[float, float] | None,
+) -> "Figure":
+    """A panel for encoders and one for decoders, on one scale; a curve is what its rows have."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.9), layout="constrained")
     panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
     colours = dict(zip(table["model"].unique(), PALETTE * 10, strict=False))
-    rows = table[table["tokens"] == tokens]
     for axes, role in zip(panels, ("encoder", "decoder"), strict=True):
-        _dress(axes, f"{role}s")
-        of_role = rows[rows["role"] == role]
+        dress(axes, f"{role}s")
+        of_role = table[table["role"] == role]
         if of_role.empty:
             axes.text(0.5, 0.5, f"no {role} measured", ha="center", transform=axes.transAxes)
         for model, of_model in of_role.groupby("model", sort=False):
-            for (metric, centered, note), style in zip(curves, _STYLES, strict=False):
-                chosen = of_model[of_model["metric"] == metric]
-                if centered is not None:
-                    chosen = chosen[chosen["centered"] == centered]
+            for (wanted, note), style in zip(curves, _STYLES, strict=False):
+                rows = of_model
+                for column, value in wanted.items():
+                    rows = rows[rows[column] == value]
                 name = f"{model}, {note}" if note else str(model)
-                _curve(axes, chosen.sort_values("layer"), colours[model], style, name)
+                _curve(axes, rows.sort_values("layer"), colours[model], style, name)
     panels[0].set_ylabel(label)
-    _legend(figure, panels)
+    legend(figure, panels)
     if limits:
         panels[0].set_ylim(*limits)
     return figure
 
 
-def _dress(axes: "Axes", title: str) -> None:
+def grid_of_panels(count: int, columns: int) -> "tuple[Figure, list[Axes]]":
+    """So many small panels, row by row."""
+    from matplotlib.figure import Figure
+
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.4 * rows + 0.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]
+
+
+def dress(
+    axes: "Axes",
+    title: str,
+    label: str = "relative depth (layer ÷ last layer)",
+    limits: tuple[float, float] | None = (-0.03, 1.03),
+) -> None:
+    """A panel's title, its horizontal axis and a light grid."""
     axes.set_title(title)
-    axes.set_xlabel("relative depth (layer ÷ last layer)")
-    axes.set_xlim(-0.03, 1.03)
+    axes.set_xlabel(label)
+    if limits:
+        axes.set_xlim(*limits)
     axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: "Figure", panels: Sequence["Axes"]) -> None:
-    """One legend below the panels, where it covers no curve."""
-    handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+def legend(figure: "Figure", panels: Sequence["Axes"], ncols: int = 2) -> None:
+    """One legend below the panels, where it covers no curve; a name is shown once."""
+    named = {
+        name: handle
+        for axes in panels
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if named:
+        figure.legend(
+            named.values(), named.keys(), loc="outside lower center", ncols=ncols, frameon=False
+        )
 
 
 def _curve(axes: "Axes", rows: pd.DataFrame, colour: str, style: str, name: str) -> None:
