@@ -99,7 +99,7 @@ def robust_profile(measures: pd.DataFrame) -> "Figure":
     figure, panels = grid_of_panels(len(_MEASURES), 3)
     colours = dict(zip(measures["model"].unique(), PALETTE, strict=False))
     for axes, (metric, title) in zip(panels, _MEASURES.items(), strict=True):
-        dress(axes, title)
+        dress(axes, title, "relative depth")
         for (model, tokens), rows in measures[measures["metric"] == metric].groupby(
             ["model", "tokens"], sort=False
         ):
@@ -113,6 +113,7 @@ def robust_profile(measures: pd.DataFrame) -> "Figure":
             axes.set_ylim(bottom=0)
         else:
             axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter("")
     legend(figure, panels[:1])
     return figure
 
@@ -124,7 +125,7 @@ def interventions_profile(table: pd.DataFrame, model: str) -> "Figure":
     figure, panels = grid_of_panels(len(names), 3)
     plain = rows[(rows["intervention"] == names[0]) & (rows["tokens"] == "all")]
     for axes, name in zip(panels, names, strict=True):
-        dress(axes, _title(rows, name))
+        dress(axes, _title(rows, name), "relative depth")
         axes.plot(plain["depth"], plain["value"], color=_GREY, linewidth=3, alpha=0.35)
         for tokens, style, colour in (("all", "-", PALETTE[0]), ("rest", "--", PALETTE[1])):
             line = rows[(rows["intervention"] == name) & (rows["tokens"] == tokens)]
@@ -139,7 +140,7 @@ def interventions_profile(table: pd.DataFrame, model: str) -> "Figure":
 
 def _title(rows: pd.DataFrame, name: str) -> str:
     block: Any = rows.loc[rows["intervention"] == name, "block"].iloc[0]
-    return f"{name}\n(block {block})" if not pd.isna(block) else _two_lines(name)
+    return _two_lines(name if pd.isna(block) else f"{name}, in block {block}")
 
 
 def _two_lines(name: str) -> str:
@@ -161,3 +162,27 @@ def tabulate(carriers: pd.DataFrame, model: str, layers: Sequence[int]) -> pd.Da
         & (carriers["rank"] < 2)
     ]
     return rows[["layer", "token", "count", "share", "half", "coordinate", "weight"]]
+
+
+def tabulate_interventions(table: pd.DataFrame) -> pd.DataFrame:
+    """One line an intervention: what the middle third of the layers and the middle one show."""
+    layers = table[(table["layer"] > 0) & ~table["after_norm"]]
+    third = np.array_split(np.sort(layers["layer"].unique()), 3)[1]
+    rows = []
+    for name, of in layers[layers["layer"].isin(third)].groupby("intervention", sort=False):
+        by_set = of.groupby("tokens")["value"].mean()
+        middle = of[of["layer"] == third[len(third) // 2]].iloc[0]
+        rows.append(
+            {
+                "change": name,
+                "windows": middle["windows"],
+                "vectors": middle["n"],
+                "all, middle third": round(by_set["all"], 3),
+                "without massive": round(by_set["rest"], 3),
+                "massive (%)": round(100 * middle["massive"], 2),
+                "of which first (%)": round(100 * middle["first"]) if middle["massive"] else None,
+                "perplexity": round(middle["perplexity"], 1),
+            }
+        )
+    shown = pd.DataFrame(rows).set_index("change")
+    return shown.astype({"of which first (%)": "Int64"})

@@ -196,7 +196,11 @@ def block_of_massive_vectors(table: pd.DataFrame) -> int | None:
 
 @contextlib.contextmanager
 def shortened(model: models.Model, block: int) -> Iterator[None]:
-    """Within it, massive vectors that leave `block` (from 1) are drawn in to the median length."""
+    """Within it, massive vectors that leave `block` (from 1) are drawn in to the median length.
+
+    transformers records a block's hidden state before hooks see it, so the change shows from the
+    next layer on.
+    """
 
     def draw_in(_module: Any, _inputs: Any, output: Any) -> Any:
         states = output[0] if isinstance(output, tuple) else output

@@ -1,0 +1,107 @@
+"""The tables of who carries anisotropy, on a model with a planted sink."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from shapelib import bell_figures
+from shapelib.anisotropy import anisotropy
+from shapelib.corpus import load_corpus, windows
+from shapelib.dissect import FACTORS, FIRST, Dissection, combine, dissect
+from shapelib.hidden import pool
+from shapelib.models import Model, load
+from shapelib.spectrum import Spectrum
+
+SMALL: dict[str, Any] = {"tokens": 600, "window": 40, "progress": False}
+
+
+@pytest.fixture
+def model(encoder_folder: Path) -> Model:
+    """An encoder whose embedding has a sink, [CLS], and a second one, its commonest token."""
+    model: Any = load(encoder_folder)
+    with torch.no_grad():
+        model.network.embeddings.word_embeddings.weight[1] *= 1000
+        model.network.embeddings.LayerNorm = torch.nn.Identity()
+    return model
+
+
+@pytest.fixture
+def parts(model: Model, text_file: Path) -> Dissection:
+    return dissect(model, load_corpus(text_file), **SMALL)
+
+
+def test_every_layer_is_in_every_table(parts: Dissection):
+    for table in parts:
+        assert set(table["layer"]) == {0, 1, 2}
+        assert set(table["model"]) == {"tiny-encoder"}
+        assert table.attrs["provenance"][0]["tokens"] == 600
+    assert len(parts.measures) == 3 * 2 * len(Spectrum._fields)
+    assert set(parts.factors["factor"]) == set(FACTORS)
+    assert set(parts.carriers["tokens"]) == {"all", "later"}
+
+
+def test_the_sink_is_named_and_leaving_it_out_is_seen(
+    parts: Dissection, model: Model, text_file: Path
+):
+    embedding = parts.carriers[parts.carriers["layer"] == 0]
+    top = embedding[embedding["rank"] == 0].set_index("tokens")
+    assert top.loc["all", "token"] == FIRST
+    # Centering leaves the others a share as small as the sink's count.
+    assert top.loc["all", "share"] > 0.9
+    assert top.loc["later", "token"] != FIRST
+    assert (embedding["half"] <= 0.5).all()
+    curve = parts.leave_out[parts.leave_out["layer"] == 0]
+    assert curve["removed"].iloc[0] == 0
+    assert curve["removed"].iloc[-1] == pytest.approx(0.05, abs=0.002)
+    values = parts.measures[parts.measures["layer"] == 0]
+    by_set = values.pivot(index="metric", columns="tokens", values="value")
+    assert by_set.loc["anisotropy", "all"] > 0.9 > by_set.loc["anisotropy", "rest"]
+    assert by_set.loc["participation_ratio", "all"] < 1.3
+    text = load_corpus(text_file)
+    pooled = pool(model, windows(text, 40, seed=0), 600, progress=False)
+    rest = pooled.states[0][~pooled.massive(0)]
+    assert by_set.loc["anisotropy", "rest"] == pytest.approx(anisotropy(rest), abs=1e-6)
+    factors = parts.factors[parts.factors["layer"] == 0].set_index("factor")
+    assert factors.loc[10, "massive"] == pytest.approx(float(np.mean(pooled.position == 0)))
+    assert factors.loc[10, "anisotropy"] == pytest.approx(anisotropy(rest), abs=1e-9)
+    assert factors["massive"].is_monotonic_decreasing
+
+
+def test_where_nothing_is_massive_both_sets_are_one(parts: Dissection):
+    last = parts.measures[parts.measures["layer"] == 2]
+    wide = last.pivot(index="metric", columns="tokens", values=["value", "stderr"])
+    assert (wide["value"]["all"] == wide["value"]["rest"]).all()
+    assert (wide["stderr"]["all"] == wide["stderr"]["rest"]).all()
+
+
+def test_kept_and_read_again(decoder_folder: Path, text_file: Path, own_cache: Path):
+    one = dissect(decoder_folder, text_file, **SMALL)
+    two = dissect(decoder_folder, text_file, **SMALL)
+    for before, after in zip(one, two, strict=True):
+        assert before.equals(after)
+    runs = [each.measures.attrs["provenance"][0]["created"] for each in (one, two)]
+    assert runs[0] == runs[1]
+
+
+def test_figures_show_what_the_tables_hold(
+    parts: Dissection, decoder_folder: Path, text_file: Path
+):
+    both = combine([parts, dissect(decoder_folder, text_file, **SMALL, reuse=False)])
+    all_vectors, later = bell_figures.carriers_profile(both.carriers, "tiny-encoder").axes
+    bars = {each.get_label(): each for each in all_vectors.containers}
+    assert bars[FIRST][0].get_height() > 0.9
+    for axes in (all_vectors, later):
+        tops = [patch.get_y() + patch.get_height() for patch in axes.patches]
+        assert max(tops) == pytest.approx(1)
+    one, two, *_ = bell_figures.leave_out_curves(both.leave_out).axes
+    assert [one.get_title(), two.get_title()] == ["tiny-decoder", "tiny-encoder"]
+    assert (len(one.lines), len(two.lines)) == (4, 3)
+    panels = bell_figures.robust_profile(both.measures).axes
+    assert len(panels) == 6
+    assert all(len(axes.lines) == 4 for axes in panels)
+    shown = bell_figures.tabulate(both.carriers, "tiny-encoder", [0, 1])
+    assert set(shown["layer"]) == {0, 1}
+    assert FIRST not in set(shown["token"])
