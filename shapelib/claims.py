@@ -8,12 +8,14 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from shapelib import training_rules
 from shapelib.errors import ShapelibError, nearest
 from shapelib.rules import RULES, Claim, Statistic, chosen
 
@@ -23,6 +25,10 @@ FAILS = "does not hold here"
 UNTESTABLE = "not testable here"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNTESTABLE)
 METADATA = "shapelib_claims"
+_NEEDED = {
+    False: {"model", "role", "layer", "tokens", "metric", "centered", "value", "stderr", "groups"},
+    True: {"recipe", "family", "role", "run", "step", "tokens", "metric", "mixing", "value"},
+}
 # Token sets that a claim is judged on besides its own, where the table has them.
 _OTHER_TOKENS = {
     "all": "all tokens",
@@ -44,24 +50,26 @@ def claims() -> dict[str, Claim]:
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
-    return {**entry, "series": tuple(entry.get("series", ()))}
+    several = {key: tuple(entry.get(key, ())) for key in ("series", "otherwise")}
+    return {**entry, **several}
 
 
 def judge(claim: str, table: pd.DataFrame) -> Record:
-    """The verdict on one claim from a shape table, as a record of plain values.
+    """The verdict on one claim from a table, as a record of plain values.
 
     `claim`: an id of ``claims.yml``; `table`: as `shapelib.profile` makes it, of any number of
-    models. The record holds the verdict, the rule, and each model's statistic with its interval,
-    plus the same statistic on other layers and token sets (its sensitivity).
+    models, or for a claim about training as `shapelib.course.course` makes it. The record holds
+    the verdict, the rule, and each model's statistic with its interval, plus the same statistic on
+    other layers, token sets or measurements (its sensitivity).
     Raises `ShapelibError` for an unknown claim.
     """
     if claim not in claims():
         raise ShapelibError(f"no such claim: {claim!r}; {nearest(claim, list(claims()))}")
     fixed = claims()[claim]
-    needed = {"model", "role", "layer", "tokens", "metric", "centered", "value", "stderr", "groups"}
-    if lacking := sorted(needed - set(table.columns)):
-        raise ShapelibError(f"this is no shape table: it has no column {lacking[0]!r}")
-    by_model = _by_model(fixed, table, fixed.select, inner=True)
+    if lacking := sorted(_NEEDED[bool(fixed.along)] - set(table.columns)):
+        what = "table of curves along training" if fixed.along else "shape table"
+        raise ShapelibError(f"this is no {what}: it has no column {lacking[0]!r}")
+    by_model = _groups(fixed, table)
     judged = {name: _statistic(fixed, rows) for name, rows in by_model}
     roles = [str(rows["role"].iloc[0]) for _, rows in by_model]
     return {
@@ -147,7 +155,20 @@ def _by_model(
     return [(str(name), group) for name, group in rows.groupby("model", sort=False)]
 
 
+def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """What each statistic is taken from, with its name."""
+    if not claim.along:
+        return _by_model(claim, table, claim.select, inner=True)
+    rows = table if claim.role == "any" else table[table["role"] == claim.role]
+    rows = chosen(rows, claim.select)
+    if claim.along == "all":
+        return [] if rows.empty else [("", rows)]
+    return [(str(name), group) for name, group in rows.groupby(claim.along, sort=False)]
+
+
 def _statistic(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    if claim.along:
+        return training_rules.RULES[claim.rule](claim, layers)
     if layers["layer"].nunique() < 3:
         return Statistic(math.nan, math.nan, math.nan, False, {})
     return RULES[claim.rule](claim, layers)
@@ -168,6 +189,13 @@ def _verdict(claim: Claim, judged: list[Statistic], roles: list[str]) -> str:
 
 def _sensitivity(claim: Claim, table: pd.DataFrame) -> list[Record]:
     """The same rule where the layers or the vectors that count are chosen otherwise."""
+    if claim.along:
+        return [
+            {"what": each["what"], **_as_record(name, _statistic(other, rows))}
+            for each in claim.otherwise
+            for other in (replace(claim, **{k: v for k, v in each.items() if k != "what"}),)
+            for name, rows in _groups(other, table)
+        ]
     others = [("every layer, the embedding and one after the final norm too", claim.select, False)]
     # A rule that compares token sets has no other to be judged on.
     if "tokens" in claim.select:

@@ -27,6 +27,11 @@ class Claim:
     confidence: float
     series: tuple[dict[str, Any], ...] = ()
     asked: str = ""
+    along: str = ""
+    """Empty for a claim about layers. For one about training, what its statistic is taken over:
+    the runs of a ``recipe``, the recipes of a ``family``, or ``all`` rows."""
+    otherwise: tuple[dict[str, Any], ...] = ()
+    """Of a claim about training: other selections it is judged on too, and `what` they are."""
     at_most: str = ""
     because: str = ""
 
@@ -93,10 +98,10 @@ def agree(claim: Claim, layers: pd.DataFrame) -> Statistic:
     values = np.array([one["value"].to_numpy() for one in wide], dtype=float)
     errors = np.array([one["stderr"].to_numpy() for one in wide], dtype=float)
     pairs = list(itertools.combinations(range(len(values)), 2))
-    details = {f"{names[a]}_and_{names[b]}": _spearman(values[a], values[b]) for a, b in pairs}
+    details = {f"{names[a]}_and_{names[b]}": spearman(values[a], values[b]) for a, b in pairs}
     value = float(np.min(list(details.values())))
     redrawn = values + errors * np.random.default_rng(0).standard_normal((2000, *values.shape))
-    lowest = np.min([_spearman(redrawn[:, a], redrawn[:, b]) for a, b in pairs], axis=0)
+    lowest = np.min([spearman(redrawn[:, a], redrawn[:, b]) for a, b in pairs], axis=0)
     tail = (1 - claim.confidence) / 2
     low, high = (float(each) for each in np.quantile(lowest, [tail, 1 - tail]))
     return Statistic(value, low, high, low > claim.margin, details)
@@ -128,7 +133,7 @@ RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
 }
 
 
-def _spearman(a: np.ndarray, b: np.ndarray) -> Any:
+def spearman(a: np.ndarray, b: np.ndarray) -> Any:
     """Rank correlation along the last axis; NaN where a series is constant or has a gap."""
     from scipy import stats
 
