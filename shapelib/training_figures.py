@@ -1,0 +1,152 @@
+"""The figures of training, each a function of curves (`shapelib.course`) and of nothing else."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from shapelib.course import MIXED, WHOLE, curve
+from shapelib.figures import PALETTE, dress, grid_of_panels, legend, role_panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ESTIMATORS = {
+    "two_nn": "TwoNN, lowest 90 %",
+    "two_nn_lowest20": "TwoNN, lowest 20 %",
+    "mada_k20": "MADA, k = 20",
+    "mom_k20": "moments, k = 20",
+}
+
+
+def layer_step_maps(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
+    """Centered anisotropy as a map, layers up and steps across: a panel for each of `titles`.
+
+    `shape`: a shape table of checkpoints. `titles`: what to call a model, by its name; several
+    models of one title (runs) are averaged.
+    """
+    from matplotlib.figure import Figure
+
+    rows = shape[(shape["metric"] == "anisotropy") & (shape["centered"] == True)]  # noqa: E712
+    rows = rows.assign(title=rows["model"].map(titles)).dropna(subset=["title"])
+    names = list(dict.fromkeys(titles.values()))
+    figure = Figure(figsize=(3.6 * len(names) + 0.6, 3.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, len(names), squeeze=False, sharey=True).flat)
+    drawn = None
+    for axes, name in zip(panels, names, strict=True):
+        values = rows[rows["title"] == name].pivot_table(
+            index="layer", columns="step", values="value"
+        )
+        drawn = axes.imshow(
+            values, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=1,
+            interpolation="nearest",
+        )  # fmt: skip
+        axes.set_title(name)
+        axes.set_xlabel("step")
+        shown = range(0, values.shape[1], max(1, values.shape[1] // 6))
+        axes.set_xticks(list(shown), [str(values.columns[at]) for at in shown])
+        axes.set_yticks(range(values.shape[0]))
+    panels[0].set_ylabel("layer (0: the embedding)")
+    if drawn is not None:
+        figure.colorbar(drawn, ax=panels, label="anisotropy (centered)")
+    return figure
+
+
+def training_curves(
+    curves: pd.DataFrame, metric: str, label: str, live: pd.DataFrame | None = None
+) -> "Figure":
+    """One metric, averaged over layers, against steps: a line a recipe, a band two standard errors.
+
+    Crosses: `live`, curves of the run made for this page.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.9), layout="constrained")
+    axes: Axes = figure.subplots()
+    dress(axes, "", "step", None)
+    wanted = curves[(curves["metric"] == metric) & (curves["mixing"] == MIXED)]
+    colours = dict(zip(wanted["recipe"].unique(), PALETTE * 5, strict=False))
+    for recipe, rows in wanted.groupby("recipe", sort=False):
+        _band(axes, _centered(rows), colours[recipe], "-", str(recipe))
+    if live is not None:
+        rows = live[(live["metric"] == metric) & (live["mixing"] == MIXED)]
+        for recipe, own in rows.groupby("recipe", sort=False):
+            line = curve(_centered(own))
+            axes.plot(
+                line.index, line.mean(axis=1), "x", markersize=6,
+                color=colours.get(recipe, "#333333"), label=f"{recipe}, this page's run",
+            )  # fmt: skip
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(left=0)
+    axes.set_ylabel(label)
+    legend(figure, [axes])
+    return figure
+
+
+def estimators_in_training(curves: pd.DataFrame) -> "Figure":
+    """Figures 4 and 5 of the paper: each estimator against steps, by how batches are made."""
+    figure, panels = grid_of_panels(2 * len(_ESTIMATORS), len(_ESTIMATORS))
+    colours = dict(zip(curves["recipe"].unique(), PALETTE * 5, strict=False))
+    for row, mixing in enumerate((MIXED, WHOLE)):
+        for column, (metric, title) in enumerate(_ESTIMATORS.items()):
+            axes = panels[row * len(_ESTIMATORS) + column]
+            dress(axes, f"{title}\n{mixing}", "step", None)
+            rows = curves[(curves["metric"] == metric) & (curves["mixing"] == mixing)]
+            for recipe, own in rows.groupby("recipe", sort=False):
+                _band(axes, own, colours[recipe], "-", str(recipe))
+            axes.set_xscale("symlog", linthresh=10)
+            axes.set_xlim(left=0)
+    legend(figure, panels)
+    return figure
+
+
+def loss_and_rate(training: pd.DataFrame) -> "Figure":
+    """Held-out perplexity and learning rate against steps: what the dimension could follow."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    above, below = figure.subplots(1, 2)
+    dress(above, "held-out perplexity", "step", None)
+    dress(below, "learning rate", "step", None)
+    recipes = training["kind"] + ", warm-up " + training["warmup"].astype(str)
+    colours = dict(zip(recipes.unique(), PALETTE * 5, strict=False))
+    for recipe, rows in training.groupby(recipes, sort=False):
+        colour = colours[recipe]
+        exam = rows.dropna(subset=["perplexity"]).pivot(
+            index="step", columns="seed", values="perplexity"
+        )
+        above.plot(exam.index, exam.mean(axis=1), color=colour, label=str(recipe))
+        one = rows[rows["seed"] == rows["seed"].iloc[0]]
+        below.plot(one["step"], one["learning_rate"], color=colour)
+    above.set_yscale("log")
+    for axes in (above, below):
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xlim(left=0)
+    legend(figure, [above])
+    return figure
+
+
+def final_profiles(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
+    """Centered anisotropy over depth at the last checkpoint, a line for each of `titles`."""
+    last = shape[shape["step"] == shape.groupby("model")["step"].transform("max")]
+    last = last[(last["metric"] == "anisotropy") & (last["centered"] == True)]  # noqa: E712
+    last = last.assign(model=last["model"].map(titles)).dropna(subset=["model"])
+    by = ["model", "role", "layer", "depth", "after_norm"]
+    means = last.groupby(by, sort=False)[["value", "std"]].mean().reset_index()
+    return role_panels(means, [({}, "")], "anisotropy (centered)", (0, 1.02))
+
+
+def _centered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of a metric that has both, the centered one."""
+    return rows[rows["centered"].isna() | rows["centered"].fillna(True).astype(bool)]
+
+
+def _band(axes: "Axes", rows: pd.DataFrame, colour: Any, style: str, name: str) -> None:
+    """The mean over runs and two standard errors about it."""
+    wide = curve(rows)
+    mean = wide.mean(axis=1)
+    axes.plot(wide.index, mean, style, color=colour, label=name, linewidth=1.5, marker=".")
+    if wide.shape[1] > 1:
+        half = 2 * wide.std(axis=1, ddof=1) / np.sqrt(wide.shape[1])
+        axes.fill_between(wide.index, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
