@@ -150,3 +150,33 @@ def _band(axes: "Axes", rows: pd.DataFrame, colour: Any, style: str, name: str) 
     if wide.shape[1] > 1:
         half = 2 * wide.std(axis=1, ddof=1) / np.sqrt(wide.shape[1])
         axes.fill_between(wide.index, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
+
+
+def bells(shape: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
+    """How bell-shaped each of `titles` is at the last checkpoint, over its runs.
+
+    `bell`: mean anisotropy of the middle third of the layers minus that of the higher outer third,
+    as `shapelib.rules.bell` takes it, the mean over runs; `± two s.e.` over them, where there are
+    at least three.
+    """
+    last = shape[shape["step"] == shape.groupby("model")["step"].transform("max")]
+    last = last[(last["metric"] == "anisotropy") & (last["centered"] == True)]  # noqa: E712
+    last = last[(last["layer"] > 0) & ~last["after_norm"]]
+    found: dict[str, list[float]] = {}
+    for model, rows in last.groupby("model", sort=False):
+        values = rows.groupby("layer")["value"].mean().sort_index().to_numpy()
+        first, middle, final = (float(part.mean()) for part in np.array_split(values, 3))
+        if model in titles:
+            found.setdefault(titles[str(model)], []).append(middle - max(first, final))
+    return pd.DataFrame(
+        {
+            "runs": {name: len(each) for name, each in found.items()},
+            "bell": {name: round(float(np.mean(each)), 3) for name, each in found.items()},
+            "± two s.e.": {
+                name: round(2 * float(np.std(each, ddof=1)) / len(each) ** 0.5, 3)
+                if len(each) > 2
+                else None
+                for name, each in found.items()
+            },
+        }
+    )

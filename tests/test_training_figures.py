@@ -1,0 +1,114 @@
+"""Figures of training are functions of curves: right lines, bands and maps."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from shapelib import training_figures
+from shapelib.course import course
+
+STEPS = [0, 10, 100, 1000]
+LEVEL = {"decoder": 5.0, "encoder": 3.0}
+
+
+@pytest.fixture
+def shape() -> pd.DataFrame:
+    """Two kinds, three runs each 0.1 apart; the value rises by 0.5 a checkpoint and 1 a layer."""
+    metrics = [("anisotropy", True), ("anisotropy", False), ("two_nn", None),
+               ("two_nn_lowest20", None), ("mada_k20", None), ("mom_k20", None)]  # fmt: skip
+    made = pd.DataFrame(
+        [
+            {
+                "model": f"{kind}-96-warmup50-seed{seed}", "role": kind, "step": step,
+                "tokens_seen": step, "layer": layer, "depth": layer / 3, "after_norm": layer == 3,
+                "tokens": "all", "metric": metric, "centered": centered, "batches": batches,
+                "std": 0.01, "stderr": 0.01,
+                "value": LEVEL[kind] + 0.1 * seed + 0.5 * at + layer
+                + (100 if centered is False else 0),
+            }
+            for kind in LEVEL for seed in range(3) for at, step in enumerate(STEPS)
+            for layer in range(4) for batches in (1, 4) for metric, centered in metrics
+        ]
+    )  # fmt: skip
+    return made.astype({"centered": "boolean"})
+
+
+@pytest.fixture
+def training() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "model": f"{kind}-96-warmup50-seed{seed}", "kind": kind, "seed": seed, "width": 96,
+                "warmup": 50, "step": step, "learning_rate": 1e-3,
+                "perplexity": 100.0 - at if step != 100 else np.nan,
+            }
+            for kind in LEVEL for seed in range(3) for at, step in enumerate(STEPS)
+        ]
+    )  # fmt: skip
+
+
+def test_a_line_a_recipe_with_its_band(shape: pd.DataFrame, training: pd.DataFrame):
+    curves = course(shape, training)
+    figure = training_figures.training_curves(curves, "anisotropy", "anisotropy", curves)
+    (axes,) = figure.axes
+    lines = {line.get_label(): line for line in axes.lines}
+    decoder = lines["decoder-96-warmup50"]
+    assert decoder.get_xdata().tolist() == STEPS
+    # Layers 1 and 2, the middle run; the uncentered share is not mixed in.
+    np.testing.assert_allclose(decoder.get_ydata(), [6.6, 7.1, 7.6, 8.1])
+    assert "decoder-96-warmup50, this page's run" in lines
+    assert len(axes.collections) == 2
+    half = 2 * 0.1 / 3**0.5
+    top = axes.collections[0].get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(8.1 + half)
+
+
+def test_four_estimators_by_two_ways_of_making_batches(shape: pd.DataFrame, training: pd.DataFrame):
+    figure = training_figures.estimators_in_training(course(shape, training))
+    assert len(figure.axes) == 8
+    assert all(len(axes.lines) == 2 for axes in figure.axes)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[0] == "TwoNN, lowest 90 %\nwindows mixed"
+    assert titles[4] == "TwoNN, lowest 90 %\nwhole windows"
+
+
+def test_a_map_for_each_kind_is_the_mean_over_runs(shape: pd.DataFrame):
+    titles = {name: name.split("-")[0] for name in shape["model"].unique()}
+    decoders, encoders, _ = training_figures.layer_step_maps(shape, titles).axes
+    assert [decoders.get_title(), encoders.get_title()] == ["decoder", "encoder"]
+    shown = decoders.images[0].get_array()
+    assert shown.shape == (4, 4)
+    np.testing.assert_allclose(shown[2], [7.1, 7.6, 8.1, 8.6])
+
+
+def test_perplexity_is_drawn_where_it_was_measured(training: pd.DataFrame):
+    above, below = training_figures.loss_and_rate(training).axes
+    assert above.lines[0].get_xdata().tolist() == [0, 10, 1000]
+    assert below.lines[0].get_xdata().tolist() == STEPS
+
+
+def test_the_last_checkpoint_over_depth(shape: pd.DataFrame):
+    titles = {name: name.split("-")[0] for name in shape["model"].unique()}
+    encoders, decoders = training_figures.final_profiles(shape, titles).axes
+    np.testing.assert_allclose(decoders.lines[0].get_ydata(), [6.6, 7.6, 8.6, 9.6])
+    assert encoders.get_title() == "encoders"
+
+
+def test_bells_over_runs():
+    values = {1: 0.1, 2: 0.1, 3: 0.8, 4: 0.8, 5: 0.2, 6: 0.2}
+    shape = pd.DataFrame(
+        [
+            {
+                "model": f"m{seed}", "step": step, "layer": layer, "after_norm": layer == 7,
+                "metric": "anisotropy", "centered": True,
+                "value": values.get(layer, 9.0) + 0.01 * seed * (layer in (3, 4)) if step else 0.5,
+            }
+            for seed in range(3) for step in (0, 10) for layer in range(8)
+        ]
+    )  # fmt: skip
+    found = training_figures.bells(shape, dict.fromkeys(("m0", "m1", "m2"), "kind"))
+    assert found.loc["kind", "runs"] == 3
+    assert found.loc["kind", "bell"] == pytest.approx(0.61)
+    assert found.loc["kind", "± two s.e."] == pytest.approx(2 * 0.01 / 3**0.5, abs=1e-3)
+    alone = training_figures.bells(shape, {"m0": "one"})
+    assert alone["± two s.e."].isna().all()
