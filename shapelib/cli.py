@@ -81,12 +81,11 @@ def models() -> None:
     """List the models with a short name, and say which are in the cache."""
     from rich.table import Table
 
-    from shapelib import cache
-    from shapelib.models import catalogue
+    from shapelib import cache, catalogue
 
     kept = [each.key for each in cache.entries(["assets"])]
     shown = Table("name", "role", "layers", "width", "parameters", "licence", "cached", "caveat")
-    for name, entry in catalogue().items():
+    for name, entry in catalogue.models().items():
         here = "yes" if any(key.startswith(f"{entry.asset}-") for key in kept) else "no"
         shown.add_row(
             name, entry.role, str(entry.layers), str(entry.hidden_size),

@@ -1,11 +1,8 @@
-"""Find a model by short name, folder, GGUF file or hub name, and load its base network, safely."""
+"""Load a model's base network and tokenizer, safely, and see what it is by its effect."""
 
 import contextlib
-import difflib
-import functools
 import io
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,53 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shapelib import assets, cache
+from shapelib import cache
 from shapelib.errors import ShapelibError, nearest
+from shapelib.sources import Source as Source
+from shapelib.sources import find as find
 
 if TYPE_CHECKING:
     import torch
 
 _log = logging.getLogger("shapelib")
 DTYPES = ("float32", "bfloat16", "float16")
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
-_TOKENIZER = ("*.json", "*.txt", "*.model", "*.jinja")
-_HOW = (
-    "accepted: a short name ({short}), a folder with config.json and safetensors weights, "
-    "a .gguf file, or a hub name such as EleutherAI/pythia-160m"
-)
-
-
-@dataclass(frozen=True)
-class Known:
-    """A model with a short name: one entry of ``models.yml``."""
-
-    name: str
-    asset: str
-    role: str
-    family: str
-    parameters: int
-    layers: int
-    hidden_size: int
-    licence: str
-    caveat: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model's files are, and what identifies their content."""
-
-    name: str
-    folder: Path
-    """A folder with the model's files, or a GGUF file that is converted when it is loaded."""
-    fingerprint: str
-    """Changes when the weights do: a hub commit, or a sha256 over the files."""
-    revision: str | None = None
-    known: Known | None = None
-    checkpoint: str | None = None
-    """Which checkpoint of a suite this is; `step` and `tokens_seen` say how far it was trained."""
-    step: int | None = None
-    tokens_seen: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,45 +50,6 @@ class Model:
         return device
 
 
-@functools.cache
-def catalogue() -> dict[str, Known]:
-    """The models with a short name, from ``models.yml``."""
-    import yaml
-
-    text = Path(__file__).with_name("models.yml").read_text(encoding="utf-8")
-    return {name: Known(name=name, **entry) for name, entry in yaml.safe_load(text).items()}
-
-
-def find(name: str | Path, revision: str | None = None, trust_remote_code: bool = False) -> Source:
-    """Locate a model without loading it (downloading what is not yet in a cache).
-
-    `name`: a short name, a folder, a .gguf file, or a hub name (with an optional `revision`: a
-    branch, tag or commit). Raises `ShapelibError` where there is no such model.
-    """
-    text = str(name)
-    known = catalogue().get(text)
-    path = Path(text).expanduser()
-    if revision is not None and (known or path.exists()):
-        raise ShapelibError(f"revision {revision!r} was given, but {text!r} is not a hub name")
-    if known:
-        fetched = assets.fetch(known.asset)
-        return Source(text, fetched, assets.ASSETS[known.asset].sha256, known=known)
-    if path.is_file() and path.suffix == ".gguf":
-        return Source(path.stem, path, cache.sha256(path))
-    if path.is_dir():
-        _check_folder(path, text)
-        return Source(path.resolve().name, path, _folder_hash(path))
-    if path.exists():
-        raise ShapelibError(f"{text!r} is neither a folder nor a .gguf file; {_accepted()}")
-    if text.startswith((".", "~", os.sep)) or text.endswith(".gguf") or text.count("/") > 1:
-        raise ShapelibError(f"no such folder or file: {text!r}; {_accepted()}")
-    if difflib.get_close_matches(text, list(catalogue()), n=1, cutoff=0.6):
-        raise ShapelibError(
-            f"no such model: {text!r}; {nearest(text, list(catalogue()))}; {_accepted()}"
-        )
-    return _from_hub(text, revision, trust_remote_code)
-
-
 def load(
     name: str | Path | Source,
     *,
@@ -136,11 +57,13 @@ def load(
     device: str = "auto",
     dtype: str = "float32",
     trust_remote_code: bool = False,
+    allow_pickle: bool = False,
 ) -> Model:
     """Load a model's base network for measuring: no head, eval mode, safetensors weights only.
 
     `name` and `revision` as in `find`; `device`: auto, cpu, cuda, cuda:1, mps; `dtype`: float32,
-    bfloat16 or float16. Code that a repository ships runs only with ``trust_remote_code=True``.
+    bfloat16 or float16. Code that a repository ships runs only with ``trust_remote_code=True``,
+    and pickled weights are read, without running what they hold, only with ``allow_pickle=True``.
     Role and final norm are found by effect, not by name, so that any family works.
 
     Raises `ShapelibError` for an unknown model, revision, device or dtype, for weights that do
@@ -152,10 +75,14 @@ def load(
     if dtype not in DTYPES:
         raise ShapelibError(f"no such dtype: {dtype!r}; {nearest(dtype, list(DTYPES))}")
     where = pick_device(device)
-    source = name if isinstance(name, Source) else find(name, revision, trust_remote_code)
+    source = (
+        name
+        if isinstance(name, Source)
+        else find(name, revision, trust_remote_code, allow_pickle=allow_pickle)
+    )
     folder = source.folder if source.folder.is_dir() else _dequantized(source)
-    network = _network(folder, source.name, dtype, trust_remote_code).to(where).eval()
-    tokenizer = _tokenizer(folder, source.name, trust_remote_code)
+    network = _network(folder, source, dtype, trust_remote_code).to(where).eval()
+    tokenizer = _tokenizer(source.tokenizer or folder, source.name, trust_remote_code)
     with torch.inference_mode():
         role, after_norm = _probe(network, tokenizer, source.name)
     if source.known and source.known.role != role:
@@ -193,10 +120,6 @@ def pick_device(device: str) -> "torch.device":
     return chosen
 
 
-def _accepted() -> str:
-    return _HOW.format(short=", ".join(catalogue()))
-
-
 def _require_transformers() -> None:
     try:
         with warnings.catch_warnings():
@@ -208,61 +131,6 @@ def _require_transformers() -> None:
         raise ShapelibError(
             'loading a model needs transformers; run: pip install "shapelib[models]"'
         ) from error
-
-
-def _check_folder(path: Path, shown: str) -> None:
-    if not (path / "config.json").is_file():
-        raise ShapelibError(f"the folder {shown!r} holds no config.json, so it is not a model")
-    if not any(path.glob("*.safetensors")):
-        others = [file.name for file in path.glob("*.bin")] + [f.name for f in path.glob("*.pt")]
-        has = f" (it has {', '.join(others)}: pickles can run code when read)" if others else ""
-        raise ShapelibError(
-            f"{shown!r} holds no safetensors weights{has}. Convert it once where you trust it: "
-            "AutoModel.from_pretrained(…).save_pretrained(FOLDER)"
-        )
-
-
-def _folder_hash(path: Path) -> str:
-    patterns = (*_WEIGHTS, *_TOKENIZER, "*.py")
-    files = sorted(file for pattern in patterns for file in path.glob(pattern))
-    return cache.key_of({file.name: cache.sha256(file) for file in files})
-
-
-def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Source:
-    _require_transformers()
-    from huggingface_hub import errors, snapshot_download
-
-    wanted = [*_WEIGHTS, *_TOKENIZER, *(("*.py",) if trust_remote_code else ())]
-    at = f" at revision {revision!r}" if revision else ""
-    try:
-        folder = Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"]
-            )
-        )
-    except errors.HFValidationError as error:
-        raise ShapelibError(f"{name!r} cannot be a hub name; {_accepted()}") from error
-    except errors.GatedRepoError as error:
-        raise ShapelibError(
-            f"{name!r} is gated: accept its licence on its page, then run: hf auth login"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ShapelibError(
-            f"the hub has {name!r}, but no revision {revision!r}; accepted: a branch, a tag or a "
-            "commit listed on the model's page"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ShapelibError(
-            f"the hub has no model {name!r} (or it is private); {_accepted()}"
-        ) from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
-        raise ShapelibError(
-            f"{name!r}{at} is neither a short name nor a folder here, and the hub could not be "
-            f"reached for it ({type(error).__name__}); {nearest(name, list(catalogue()))}, which "
-            f"need no hub; {_accepted()}"
-        ) from error
-    _check_folder(folder, name)
-    return Source(name, folder, folder.name, revision=folder.name)
 
 
 def _dequantized(source: Source) -> Path:
@@ -292,17 +160,19 @@ def _dequantized(source: Source) -> Path:
     return cache.entry("models", f"{source.name}-{key}", build)
 
 
-def _network(folder: Path, name: str, dtype: str, trust_remote_code: bool) -> Any:
+def _network(folder: Path, source: Source, dtype: str, trust_remote_code: bool) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModel
 
+    name = source.name
     try:
         with _quiet():
             network, info = AutoModel.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
-                use_safetensors=True,
+                use_safetensors=not source.pickled,
+                weights_only=True,
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
             )

@@ -33,7 +33,7 @@ SETS = ("all", "content")
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
     *("anisotropy", "corpus", "dimension", "hidden", "loops", "massive", "matrix", "models"),
-    *("neighbors", "profile"),
+    *("neighbors", "profile", "sources"),
 )
 
 
@@ -161,7 +161,8 @@ def run_facts(
         dtype=model.dtype,
         fingerprint=source.fingerprint,
         revision=source.revision,
-        caveat=source.known.caveat if source.known else None,
+        tokenizer=source.tokenizer_hub,
+        caveat=source.caveat,
         licence=source.known.licence if source.known else None,
         corpus=text.name,
         corpus_sha256=text.sha256,
