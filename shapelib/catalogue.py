@@ -6,9 +6,8 @@ training. Reading it imports nothing heavy.
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -21,6 +20,7 @@ PAPERS = {
     "intrinsic": "Intrinsic Dimensionality Explains the Effectiveness of Language Model "
     "Fine-Tuning",
 }
+_RANGES = ({"first", "last", "by"}, {"first", "last", "times"})
 FILE = Path(__file__).with_name("catalogue.yml")
 
 
@@ -29,45 +29,44 @@ class Checkpoint:
     """One point of a suite: the files of one revision of one hub repository."""
 
     name: str
-    """What follows ``@`` in ``SUITE@NAME``; the bare step works as well."""
+    """What follows ``@`` in ``SUITE@NAME``; the bare step and the revision work as well."""
     hub: str
     revision: str | None
-    step: int | None
-    """Optimiser steps taken; None where only the tokens are published."""
+    step: int
+    """Optimiser steps taken."""
     tokens_seen: int
+    weights: str
     caveat: str = ""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A model's checkpoints along its training, in order of tokens seen."""
+    """A model's checkpoints along its training, in order of steps."""
 
     name: str
-    checkpoints: tuple[Checkpoint, ...]
+    checkpoints: tuple[Checkpoint, ...] = field(repr=False)
     tokenizer: str
     """The hub repository whose tokenizer serves where a revision ships none."""
-    weights: str
+    bytes: int
+    """What one checkpoint takes to download and to keep."""
     tokens: str
     """How tokens seen follow from the step, in words."""
     source: str
     unchecked: str = ""
 
     def checkpoint(self, name: str) -> Checkpoint:
-        """The checkpoint of a name (``step1000``) or a step (``1000``).
+        """The checkpoint of a name (``step1000``), a step (``1000``) or a revision.
 
         Raises `ShapelibError` that names the nearest steps where there is none.
         """
         for each in self.checkpoints:
-            if name in (each.name, str(each.step)):
+            if name in (each.name, str(each.step), each.revision):
                 return each
         digits = "".join(filter(str.isdigit, name))
+        hint = f"one is named like {self.checkpoints[0].name!r}"
         if digits:
-            steps = [each for each in self.checkpoints if each.step is not None]
-            near = sorted(steps, key=lambda each: abs((each.step or 0) - int(digits)))[:2]
-            hint = " and ".join(repr(each.name) for each in near)
-            hint = f"the nearest are {hint}"
-        else:
-            hint = f"a checkpoint is named like {self.checkpoints[0].name!r}"
+            near = sorted(self.checkpoints, key=lambda each: abs(each.step - int(digits)))[:2]
+            hint = f"the nearest are {' and '.join(repr(each.name) for each in near)}"
         raise ShapelibError(
             f"{self.name!r} has no checkpoint {name!r}: {hint}; shapelib models --checkpoints "
             f"{self.name} lists all {len(self.checkpoints)}"
@@ -99,8 +98,8 @@ class Entry:
     unchecked: str = ""
     """What of this entry no public source was found for, and why."""
     papers: tuple[str, ...] = ()
-    suite: Suite | None = None
-    table1: "Table1 | None" = None
+    suite: Suite | None = field(default=None, repr=False)
+    table1: "Table1 | None" = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -150,13 +149,13 @@ def checkpoint_on_hub(hub: str, revision: str | None) -> tuple[Entry, Checkpoint
 def read(path: Path) -> dict[str, Entry]:
     """Read and check a catalogue file.
 
-    Raises `ShapelibError` that names the entry and the field for: a field that is unknown,
-    missing or of the wrong type, an unknown role, weights or paper, two entries of one
-    repository, steps that do not rise, and a difference from the print without its source.
+    Raises `ShapelibError` that names the entry and the field for: a name given twice, a field
+    that is unknown, missing or of the wrong type, an unknown role, weights or paper, two entries
+    of one repository, steps that do not rise, and a difference from the print without its source.
     """
-    import yaml
-
-    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    given = _mapping(path)
+    for name in given.keys() - {"shared", "models"}:
+        raise ShapelibError(f"{path.name}: {name!r} is neither 'shared' nor 'models'")
     found: dict[str, Entry] = {}
     homes: dict[str, str] = {}
     for name, fields in given["models"].items():
@@ -187,36 +186,54 @@ def _entry(name: str, fields: dict[str, Any], where: str) -> Entry:
     return entry
 
 
+def _mapping(path: Path) -> dict[str, Any]:
+    """A YAML file in which no mapping gives a key twice (PyYAML would keep the last)."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value if key.value != "<<"]
+            for key in keys:
+                if keys.count(key) > 1:
+                    line = node.start_mark.line + 1
+                    raise ShapelibError(f"{path.name}, at line {line}: {key!r} is given twice")
+            return super().construct_mapping(node, deep)
+
+    mapping: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    return mapping
+
+
 def _suite(entry: Entry, fields: dict[str, Any], where: str) -> Suite:
-    """A suite from its rule: revisions of one repository, or a list of repositories."""
+    """A suite from its rule (revisions of one repository), a list of repositories, or both."""
     hub, revision = fields.pop("hub", entry.hub), fields.pop("revision", None)
-    listed, steps = fields.pop("checkpoints", None), fields.pop("steps", None)
+    listed, steps = fields.pop("checkpoints", []), fields.pop("steps", [])
     per_step, ramp = fields.pop("tokens_per_step", None), fields.pop("batch", None)
-    caveats, final = fields.pop("caveats", {}), fields.pop("final", None)
-    if (listed is None) == (steps is None) or (steps is None) != (revision is None):
-        raise ShapelibError(f"{where}: give 'revision' and 'steps', or 'checkpoints'")
-    found = []
-    if steps is not None:
-        for step in _steps(steps, where):
-            tokens = step * per_step if per_step else Ramp(**ramp).tokens(step)
-            name = revision.format(step=step)
-            found.append(Checkpoint(name, hub, name, step, tokens, caveats.pop(step, "")))
-    for each in listed or ():
-        named = {"name": f"step{each.get('step')}", "revision": None, **each}
-        found.append(_checked(Checkpoint, named, where))
-    if caveats:
-        raise ShapelibError(
-            f"{where}: a caveat for step {next(iter(caveats))}, which is not listed"
-        )
+    caveats, final = fields.pop("caveats", {}), fields.pop("final_step", None)
+    weights = fields.pop("weights", entry.weights)
+    if (per_step is None) == (ramp is None):
+        raise ShapelibError(f"{where}: give one of 'tokens_per_step' and 'batch'")
+    batch = None if ramp is None else _checked(Ramp, ramp, f"{where}, batch")
+    rule = [{"step": step, "hub": hub, "revision": revision} for step in _steps(steps, where)]
     if final is not None:
-        found.append(Checkpoint("final", entry.hub, None, final.get("step"), final["tokens_seen"]))
-    for before, after in itertools.pairwise(found):
-        if after.tokens_seen <= before.tokens_seen or (after.step or 1 << 60) <= (before.step or 0):
-            raise ShapelibError(f"{where}: {after.name} does not come after {before.name}")
-    defaults = {"name": entry.name, "tokenizer": entry.hub, "weights": entry.weights}
-    result = _checked(Suite, {**defaults, **fields, "checkpoints": tuple(found)}, where)
-    _one_of(result.weights, WEIGHTS, "weights", where)
-    return result
+        listed = [*listed, {"step": final, "hub": entry.hub, "weights": entry.weights}]
+    # A repository that is listed takes the place of the rule's revision of the same step.
+    points = {each["step"]: each for each in (*rule, *listed)}
+    found = []
+    for step, each in sorted(points.items()):
+        tokens = step * per_step if batch is None else batch.tokens(step)
+        named = each.get("revision") and each["revision"].format(
+            step=step, thousands=step // 1000, billions=round(tokens / 1e9)
+        )
+        defaults = {"name": f"step{step}", "tokens_seen": tokens, "weights": weights}
+        about = {"caveat": caveats.get(step, ""), **each, "revision": named}
+        found.append(_checked(Checkpoint, {**defaults, **about}, where))
+        _one_of(found[-1].weights, WEIGHTS, "weights", where)
+    for step in caveats.keys() - points.keys():
+        raise ShapelibError(f"{where}: a caveat for step {step}, which is not listed")
+    if [each["step"] for each in rule] != sorted({each["step"] for each in rule}):
+        raise ShapelibError(f"{where}: the steps do not rise")
+    about = {"name": entry.name, "tokenizer": entry.hub, **fields, "checkpoints": tuple(found)}
+    return _checked(Suite, about, where)
 
 
 @dataclass(frozen=True)
@@ -251,7 +268,7 @@ def _steps(rules: list[Any], where: str) -> Iterator[int]:
         if isinstance(rule, int):
             yield rule
             continue
-        if set(rule) not in ({"first", "last", "by"}, {"first", "last", "times"}):
+        if not isinstance(rule, dict) or set(rule) not in _RANGES:
             raise ShapelibError(f"{where}: steps {rule!r} are neither a number nor a range")
         step = rule["first"]
         while step <= rule["last"]:
@@ -279,11 +296,11 @@ def _checked(kind: type[_T], fields: Mapping[str, Any], where: str) -> _T:
         if name not in known:
             raise ShapelibError(f"{where}: no field {name!r}; {nearest(name, list(known))}")
     hints = get_type_hints(kind)
-    for name, field in known.items():
-        required = field.default is dataclasses.MISSING
+    for name, each in known.items():
+        required = each.default is dataclasses.MISSING
         if required and name not in fields:
             raise ShapelibError(f"{where}: {name!r} is missing")
-        value = fields.get(name, field.default)
+        value = fields.get(name, each.default)
         if not _fits(value, hints[name]) or (required and value == ""):
             raise ShapelibError(f"{where}: {name} is {value!r}, expected {_shown(hints[name])}")
     return kind(**fields)
@@ -300,6 +317,6 @@ def _shown(hint: Any) -> str:
     return str(getattr(hint, "__name__", hint))
 
 
-def _one_of(value: str, known: tuple[str, ...], field: str, where: str) -> None:
+def _one_of(value: str, known: tuple[str, ...], name: str, where: str) -> None:
     if value not in known:
-        raise ShapelibError(f"{where}: {field} is {value!r}; {nearest(value, list(known))}")
+        raise ShapelibError(f"{where}: {name} is {value!r}; {nearest(value, list(known))}")

@@ -123,7 +123,7 @@ def _known(entry: catalogue.Entry, revision: str | None, wants: _Wants) -> Sourc
         sha256 = assets.ASSETS[entry.asset].sha256
         return Source(entry.name, files, sha256, known=entry, caveat=entry.caveat or None)
     for point in entry.suite.checkpoints if entry.suite else ():
-        if revision == point.name:
+        if revision is not None and revision in (point.name, point.revision):
             return _checkpoint(entry, point, wants)
     return _from_hub(entry.name, entry.hub, revision, wants, known=entry)
 
