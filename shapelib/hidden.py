@@ -253,10 +253,12 @@ def _draw(
 
 
 def _longest(model: Model) -> int:
-    """Tokens a model reads at once; a tokenizer that states none says about 1e30."""
+    """Tokens a model reads at once; a tokenizer that states none says about 1e30, and a
+    configuration that sets no limit (XLNet's) says -1."""
     config = model.network.config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None) or model.tokenizer.model_max_length
-    return int(min(positions, model.tokenizer.model_max_length))
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    limit = model.tokenizer.model_max_length
+    return int(min(positions, limit) if positions > 0 else limit)
 
 
 def _allocate(

@@ -3,11 +3,15 @@
 import contextlib
 import io
 import logging
+import math
 import sys
+import tempfile
 import warnings
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from shapelib import cache
@@ -19,7 +23,11 @@ if TYPE_CHECKING:
     import torch
 
 _log = logging.getLogger("shapelib")
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+LARGE = 2_000_000_000
+"""Parameters above which ``dtype="auto"`` takes half precision on an accelerator."""
+# The share of a device's free memory that weights may take: hidden states need room as well.
+_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,8 @@ class Model:
 
     @property
     def device(self) -> "torch.device":
-        device: torch.device = next(self.network.parameters()).device
-        return device
+        """Where inputs belong: of a network that is spread out, the first accelerator."""
+        return _device_of(self.network)
 
 
 def load(
@@ -55,15 +63,20 @@ def load(
     *,
     revision: str | None = None,
     device: str = "auto",
-    dtype: str = "float32",
+    dtype: str = "auto",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> Model:
     """Load a model's base network for measuring: no head, eval mode, safetensors weights only.
 
-    `name` and `revision` as in `find`; `device`: auto, cpu, cuda, cuda:1, mps; `dtype`: float32,
-    bfloat16 or float16. Code that a repository ships runs only with ``trust_remote_code=True``,
-    and pickled weights are read, without running what they hold, only with ``allow_pickle=True``.
+    `name` and `revision` as in `find`. `device`: auto, cpu, cuda, cuda:1, mps, or spread: over all
+    accelerators, then main memory, then disk. ``auto`` is the first accelerator (else the CPU),
+    and spread where the weights would take more than four fifths of its free memory. `dtype`:
+    float32, bfloat16, float16, or auto: bfloat16 for more than 2 billion parameters on an
+    accelerator, else float32.
+
+    Code that a repository ships runs only with ``trust_remote_code=True``, and pickled weights
+    are read, without running what they hold, only with ``allow_pickle=True``.
     Role and final norm are found by effect, not by name, so that any family works.
 
     Raises `ShapelibError` for an unknown model, revision, device or dtype, for weights that do
@@ -81,10 +94,30 @@ def load(
         else find(name, revision, trust_remote_code, allow_pickle=allow_pickle)
     )
     folder = source.folder if source.folder.is_dir() else _dequantized(source)
-    network = _network(folder, source, dtype, trust_remote_code).to(where).eval()
+    size = _size(folder, source.name)
+    if dtype == "auto":
+        dtype = "bfloat16" if where.type != "cpu" and size > LARGE else "float32"
+    room = _room()
+    need = size * getattr(torch, dtype).itemsize
+    free = room.get(where.index or 0 if where.type == "cuda" else "cpu", 0)
+    spread = device == "spread" or (device == "auto" and need > free * _SHARE)
+    if spread:
+        _log.info(
+            "%s takes %.1f GB in %s and %.1f GB are free on %s: it is spread out, which is slower",
+            source.name, need / 1e9, dtype, free / 1e9, where,
+        )  # fmt: skip
+    placed = {name: int(free * _SHARE) for name, free in room.items()} if spread else None
+    network = _network(folder, source, dtype, trust_remote_code, placed)
+    network = network.eval() if spread else network.to(where).eval()
     tokenizer = _tokenizer(source.tokenizer or folder, source.name, trust_remote_code)
-    with torch.inference_mode():
-        role, after_norm = _probe(network, tokenizer, source.name)
+    try:
+        with torch.inference_mode():
+            role, after_norm = _probe(network, tokenizer, source.name)
+    except RuntimeError as error:
+        advice = "" if dtype == "float32" else ": try dtype float32"
+        raise ShapelibError(
+            f"{source.name} does not run in {dtype} on {where}{advice} ({error})"
+        ) from error
     if source.known and source.known.role != role:
         raise ShapelibError(
             f"{source.name} is a {role} by effect, but is listed as {source.known.role}: the "
@@ -104,10 +137,11 @@ def load(
 
 
 def pick_device(device: str) -> "torch.device":
-    """The torch device of a name; ``auto`` is the first accelerator there is, else the CPU."""
+    """The torch device of a name; ``auto`` is the first accelerator there is, else the CPU, and
+    a model that is ``spread`` starts there."""
     import torch
 
-    if device == "auto":
+    if device in ("auto", "spread"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
@@ -115,7 +149,8 @@ def pick_device(device: str) -> "torch.device":
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise ShapelibError(
-            f"device {device!r} cannot be used here ({first}); accepted: auto, cpu, cuda, cuda:1, …"
+            f"device {device!r} cannot be used here ({first}); accepted: auto, spread, cpu, "
+            "cuda, cuda:1, …"
         ) from error
     return chosen
 
@@ -160,12 +195,61 @@ def _dequantized(source: Source) -> Path:
     return cache.entry("models", f"{source.name}-{key}", build)
 
 
-def _network(folder: Path, source: Source, dtype: str, trust_remote_code: bool) -> Any:
+def _device_of(network: Any) -> "torch.device":
+    import torch
+
+    placed = getattr(network, "hf_device_map", None)
+    if not placed:
+        device: torch.device = next(network.parameters()).device
+        return device
+    return torch.device(next((d for d in placed.values() if d not in ("cpu", "disk")), "cpu"))
+
+
+def _room() -> dict[int | str, int]:
+    """Free bytes of every accelerator, by number, and of main memory (``cpu``)."""
+    from accelerate.utils import get_max_memory
+
+    return dict(get_max_memory())
+
+
+def _size(folder: Path, name: str) -> int:
+    """Parameters in a folder's weight files, from their headers: no weight is read."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    count = 0
+    safe = list(folder.glob("*.safetensors"))
+    for file in safe or folder.glob("*.bin"):
+        try:
+            if safe:
+                with safe_open(file, "pt") as tensors:
+                    shapes = [tensors.get_slice(key).get_shape() for key in tensors.keys()]  # noqa: SIM118
+            else:
+                stored = torch.load(file, map_location="meta", weights_only=True)
+                shapes = [each.shape for each in stored.values() if torch.is_tensor(each)]
+        except (ValueError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
+            raise ShapelibError(f"{name} cannot be loaded: {file.name}: {error}") from error
+        count += sum(math.prod(shape) for shape in shapes)
+    return count
+
+
+def _network(
+    folder: Path,
+    source: Source,
+    dtype: str,
+    trust_remote_code: bool,
+    placed: dict[int | str, int] | None,
+) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModel
 
     name = source.name
+    spread: dict[str, Any] = {}
+    if placed is not None:
+        # What is offloaded from pickles is written anew; safetensors are read where they lie.
+        offload = tempfile.TemporaryDirectory(dir=cache.folder("spill"), prefix="weights-")
+        spread = {"device_map": "auto", "max_memory": placed, "offload_folder": offload.name}
     try:
         with _quiet():
             network, info = AutoModel.from_pretrained(
@@ -175,8 +259,11 @@ def _network(folder: Path, source: Source, dtype: str, trust_remote_code: bool) 
                 weights_only=True,
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
+                **spread,
             )
-    except (ValueError, OSError, ImportError, RuntimeError, SafetensorError) as error:
+    except (
+        *(ValueError, OSError, ImportError, RuntimeError, SafetensorError, UnpicklingError),
+    ) as error:
         raise ShapelibError(f"{name} cannot be loaded: {error}") from error
     if network.config.is_encoder_decoder:
         raise ShapelibError(
@@ -189,6 +276,12 @@ def _network(folder: Path, source: Source, dtype: str, trust_remote_code: bool) 
         raise ShapelibError(
             f"{name}: its files lack {len(missing)} weights of the network, the first {missing[0]}"
         )
+    if placed is not None:
+        weakref.finalize(network, offload.cleanup)
+    for module in network.modules():
+        if getattr(module, "project_out", None) is not None:
+            # A step of opt-350m's head: it would take the last layer to the embedding's width.
+            module.project_out = None
     return network
 
 
@@ -210,7 +303,7 @@ def _probe(network: Any, tokenizer: Any, name: str) -> tuple[str, bool]:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     if len(set(ids)) < 2:
         raise ShapelibError(f"{name}: its tokenizer gives {ids} for {text!r}")
-    device = next(network.parameters()).device
+    device = _device_of(network)
     plain = torch.tensor([ids], device=device)
     changed = plain.clone()
     changed[0, -1] = ids[0]
