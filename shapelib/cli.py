@@ -24,7 +24,9 @@ app.add_typer(cache_app, name="cache")
 
 @app.command()
 def profile(
-    model: Annotated[str, typer.Argument(help="Short name, folder, .gguf file, or hub name.")],
+    model: Annotated[
+        str, typer.Argument(help="Short name, SUITE@STEP, folder, .gguf file, or hub name.")
+    ],
     out: Annotated[Path, typer.Option(help="The table: a .parquet or .csv file.")],
     corpus: Annotated[
         str,
@@ -46,13 +48,22 @@ def profile(
     ] = ["all", "content"],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = 0,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(help="auto (by size and device), float32, bfloat16 or float16."),
+    ] = "auto",
     memory: Annotated[
         float, typer.Option(help="GiB of hidden states in memory; more spill to disk.")
     ] = 4.0,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that the repository ships.")
+    ] = False,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle", help="Read pickled weights, without running what they hold."
+        ),
     ] = False,
 ) -> None:
     """Measure a model's hidden states layer by layer, and write one tidy table."""
@@ -60,7 +71,7 @@ def profile(
     from shapelib.profile import profile as measure
 
     store.check_output(out)
-    source = models.find(model, revision, trust_remote_code)
+    source = models.find(model, revision, trust_remote_code, allow_pickle=allow_pickle)
     if trust_remote_code:
         loaded: models.Source | models.Model = models.load(
             source, device=device, dtype=dtype, trust_remote_code=True

@@ -95,8 +95,7 @@ def load(
     )
     folder = source.folder if source.folder.is_dir() else _dequantized(source)
     size = _size(folder, source.name)
-    if dtype == "auto":
-        dtype = "bfloat16" if where.type != "cpu" and size > LARGE else "float32"
+    dtype = choose_dtype(dtype, size, where)
     room = _room()
     need = size * getattr(torch, dtype).itemsize
     free = room.get(where.index or 0 if where.type == "cuda" else "cpu", 0)
@@ -153,6 +152,13 @@ def pick_device(device: str) -> "torch.device":
             "cuda, cuda:1, …"
         ) from error
     return chosen
+
+
+def choose_dtype(dtype: str, parameters: int, device: "torch.device") -> str:
+    """What ``auto`` means for a model of so many parameters on a device."""
+    if dtype != "auto":
+        return dtype
+    return "bfloat16" if device.type != "cpu" and parameters > LARGE else "float32"
 
 
 def _require_transformers() -> None:
@@ -219,7 +225,7 @@ def _size(folder: Path, name: str) -> int:
 
     count = 0
     safe = list(folder.glob("*.safetensors"))
-    for file in safe or folder.glob("*.bin"):
+    for file in safe or folder.glob("pytorch_model*.bin"):
         try:
             if safe:
                 with safe_open(file, "pt") as tensors:

@@ -145,9 +145,8 @@ def _local(path: Path, shown: str, allow_pickle: bool) -> Source:
         raise ShapelibError(f"the folder {shown!r} holds no config.json, so it is not a model")
     pickled = not any(path.glob("*.safetensors"))
     if pickled:
-        pickles = sorted(file.name for kind in ("*.bin", "*.pt") for file in path.glob(kind))
-        _check_pickles(shown, pickles, allow_pickle)
-    kinds = ("*.bin",) if pickled else ("*.safetensors", "*.safetensors.index.json")
+        _check_pickles(shown, [each.name for each in _matching(path, _PICKLES[:2])], allow_pickle)
+    kinds = _PICKLES if pickled else ("*.safetensors", "*.safetensors.index.json")
     hashed = cache.key_of(
         {file.name: cache.sha256(file) for file in _matching(path, (*kinds, *_TOKENIZER, "*.py"))}
     )
@@ -157,7 +156,7 @@ def _local(path: Path, shown: str, allow_pickle: bool) -> Source:
 def _check_pickles(shown: str, pickles: list[str], allowed: bool) -> None:
     """Raise unless there are pickles, and reading them was allowed."""
     if not pickles:
-        raise ShapelibError(f"{shown!r} holds no safetensors weights")
+        raise ShapelibError(f"{shown!r} holds no weights: no safetensors and no pytorch_model.bin")
     if not allowed:
         raise ShapelibError(
             f"{shown!r} holds no safetensors weights (it has {', '.join(pickles[:3])}: pickles can "
@@ -241,7 +240,13 @@ def _download(shown: str, hub: str, revision: str | None, patterns: list[str]) -
             if _whole(file):
                 continue
             _log.warning("%s: %s in the hub's cache is damaged: fetching it again", hub, file.name)
-            hf_hub_download(hub, file.name, revision=folder.name, force_download=True)
+            try:
+                hf_hub_download(hub, file.name, revision=folder.name, force_download=True)
+            except Exception as error:  # the client's transport has errors without a common base
+                raise ShapelibError(
+                    f"{shown!r}: {file.name} in the hub's cache is damaged, and it could not be "
+                    f"fetched again ({type(error).__name__})"
+                ) from error
             if not _whole(file):
                 file.resolve().unlink()
                 file.unlink()
@@ -251,7 +256,7 @@ def _download(shown: str, hub: str, revision: str | None, patterns: list[str]) -
                 )
     except ShapelibError:
         raise
-    except Exception as error:  # the client's transport has errors without a common base
+    except Exception as error:
         _refuse(error, shown, hub, revision)
     return folder
 
