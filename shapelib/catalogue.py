@@ -68,8 +68,8 @@ class Suite:
             near = sorted(self.checkpoints, key=lambda each: abs(each.step - int(digits)))[:2]
             hint = f"the nearest are {' and '.join(repr(each.name) for each in near)}"
         raise ShapelibError(
-            f"{self.name!r} has no checkpoint {name!r}: {hint}; shapelib models --checkpoints "
-            f"{self.name} lists all {len(self.checkpoints)}"
+            f"{self.name!r} has no checkpoint {name!r}: {hint}; shapelib models {self.name} "
+            f"lists all {len(self.checkpoints)}"
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,22 +88,43 @@ def profile(
 
 
 @app.command()
-def models() -> None:
-    """List the models with a short name, and say which are in the cache."""
-    from rich.table import Table
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="All that is known of one, and its checkpoints.")
+    ] = None,
+    role: Annotated[str | None, typer.Option(help="encoder, decoder or encoder-decoder.")] = None,
+    family: Annotated[str | None, typer.Option(help="An architecture, such as GPT-NeoX.")] = None,
+    suites: Annotated[
+        bool, typer.Option("--suites", help="Only models with checkpoints along training.")
+    ] = False,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Only what is on this machine already.")
+    ] = False,
+) -> None:
+    """List the models with a short name, and say which are on this machine."""
+    from shapelib import catalogue, listing
 
-    from shapelib import cache, catalogue
-
-    kept = [each.key for each in cache.entries(["assets"])]
-    shown = Table("name", "role", "layers", "width", "parameters", "licence", "cached", "caveat")
-    for name, entry in catalogue.models().items():
-        here = "yes" if any(key.startswith(f"{entry.asset}-") for key in kept) else "no"
-        shown.add_row(
-            name, entry.role, str(entry.layers), str(entry.hidden_size),
-            f"{entry.parameters / 1e6:.1f} M", entry.licence, here, entry.caveat,
-        )  # fmt: skip
-    _print(shown)
-    typer.echo("Any folder with safetensors weights, .gguf file or hub name works as well.")
+    kept = listing.Kept()
+    if name is not None:
+        known = catalogue.models()
+        if name not in known:
+            raise ShapelibError(f"no such model: {name!r}; {nearest(name, list(known))}")
+        _print(listing.details(known[name], kept))
+        if suite := known[name].suite:
+            _print(listing.checkpoints(suite, kept, _width()))
+            for each in suite.checkpoints:
+                if each.caveat:
+                    typer.echo(f"{suite.name}@{each.name}: {each.caveat}")
+        return
+    chosen = listing.select(kept, role, family, suites, cached)
+    if not chosen:
+        typer.echo("No model of the catalogue is like that.")
+        return
+    _print(listing.overview(chosen, kept, _width()))
+    typer.echo(
+        "shapelib models NAME says more. Any folder with safetensors weights, .gguf file or hub "
+        "name works as well."
+    )
 
 
 @app.command()
@@ -256,7 +277,14 @@ def _print_profile(table: "pd.DataFrame") -> None:
         typer.echo(f"{first['model']}: {caveat}")
 
 
+def _width() -> int:
+    """Columns of the terminal; of what is no terminal, those that COLUMNS says, or 120."""
+    import shutil
+
+    return shutil.get_terminal_size((120, 40)).columns
+
+
 def _print(shown: Any) -> None:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 120).print(shown)
+    Console(width=_width()).print(shown)

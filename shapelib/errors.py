@@ -12,9 +12,11 @@ def nearest(name: str, known: list[str]) -> str:
     """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    lowered = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), lowered, n=5, cutoff=0)
+    near = [lowered[each] for each in found]
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     listed = ", ".join(known)
     if len(known) > 12:
-        near = difflib.get_close_matches(name, known, n=5, cutoff=0)
-        listed = f"{', '.join(near)} and {len(known) - 5} others"
-    return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
+        listed = f"{', '.join(near)} and {len(known) - len(near)} others"
+    return f"did you mean {near[0]!r}? known: {listed}" if close else f"known: {listed}"

@@ -221,6 +221,7 @@ class Client:
             "HF_ENDPOINT": self.hub.address,
             "HF_HOME": str(self.home),
             "NO_PROXY": "127.0.0.1",
+            "COLUMNS": "120",
             **more,
         }
 

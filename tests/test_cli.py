@@ -19,7 +19,7 @@ def shapelib(*words: object, **environment: str) -> subprocess.CompletedProcess[
         [*SHAPELIB, *map(str, words)],
         capture_output=True,
         text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment},
         check=False,
     )
 
@@ -121,11 +121,44 @@ def cache_with_assets(folder: Path) -> Path:
     return own.parent
 
 
-def test_models_and_corpus():
-    done = shapelib("models")
-    assert done.returncode == 0
-    for shown in ("smollm2-135m", "minilm-l6", "134.5 M", "decoder"):
+def test_models_lists_and_filters():
+    code = "import sys; from shapelib.cli import app; app(['models'], standalone_mode=False); "
+    code += "print([m for m in ('torch', 'transformers', 'pandas') if m in sys.modules])"
+    wide = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(
+        [*SHAPELIB[:2], code], capture_output=True, text=True, check=True, env=wide
+    )
+    for shown in ("smollm2-135m", "134.5 M", "llama-2-13b", "gated", "pythia-2.8b", "154"):
         assert shown in done.stdout
+    assert done.stdout.endswith("[]\n"), "a listing needs nothing heavy"
+    encoders = shapelib("models", "--role", "encoder").stdout
+    assert "roberta-base" in encoders
+    assert "gpt2" not in encoders
+    suites = shapelib("models", "--suites", "--family", "gpt-neox").stdout
+    assert "pythia-14m" in suites
+    assert "bloom" not in suites
+    assert "no such role: 'coder'" in refused("models", "--role", "coder")
+    assert "no such family: 'Bloo'; did you mean 'BLOOM'" in refused("models", "--family", "Bloo")
+    assert "No model" in shapelib("models", "--role", "encoder", "--suites").stdout
+
+
+def test_models_tells_of_one():
+    wide = shapelib("models", "bloom-560m").stdout
+    for shown in ("559 214 592", "BigScience RAIL", "bigscience/bloom-560m-interm", "global_step"):
+        assert shown in wide
+    assert "bloom-560m@step600000: reported to be wrong" in wide
+    narrow = shapelib("models", "bloom-560m", COLUMNS="48").stdout
+    table, _, caveats = narrow.rpartition("┘")
+    assert max(map(len, table.splitlines())) <= 48
+    assert "bloom-560m@step659500" in table
+    assert "reported to be wrong" in caveats
+    listed = shapelib("models", COLUMNS="48").stdout
+    assert max(map(len, listed.rpartition("┘")[0].splitlines())) <= 48
+    message = refused("models", "pythia-2.7b")
+    assert "no such model: 'pythia-2.7b'; did you mean 'pythia-2.8b'" in message
+
+
+def test_corpus():
     done = shapelib("corpus", "enwiki-sample")
     assert done.returncode == 0, done.stderr
     assert "distinct bytes" in done.stdout

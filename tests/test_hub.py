@@ -213,6 +213,23 @@ def test_a_checkpoint_without_tokenizer_gets_its_suites(hub: Hub, client: Client
     assert asked == []
 
 
+def test_the_listing_says_what_is_here(hub: Hub, client: Client, files: Path):
+    hub.push("EleutherAI/pythia-70m", files, "step512")
+    hub.push("openai-community/gpt2", files)
+    hub.push("facebook/opt-125m", pickled(files))
+    # A refused model leaves its configuration behind, and is not here.
+    client.find_each([("pythia-70m@512",), ("gpt2",), ("opt-125m",)])
+    listed = client.shapelib("models", "--cached").stdout
+    rows = {row.split()[1]: row for row in listed.splitlines() if row.startswith("│")}
+    assert "no, 1 of" in rows["pythia-70m"]
+    assert " yes " in rows["gpt2"]
+    assert "opt-125m" not in rows
+    lines = client.shapelib("models", "pythia-70m").stdout.splitlines()
+    here = {line.split()[1]: "│ yes" in line for line in lines if "pythia-70m@" in line}
+    assert [name for name, kept in here.items() if kept] == ["pythia-70m@step512"]
+    assert len(here) == 154
+
+
 def test_a_reported_damage_is_said(hub: Hub, client: Client, files: Path):
     hub.push("bigscience/bloom-1b1-intermediate", files, "global_step400000")
     found = client.find("bloom-1b1@400000")
