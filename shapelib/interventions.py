@@ -23,7 +23,10 @@ _log = logging.getLogger("shapelib")
 PLAIN = "as it is"
 SHORTENED = "massive vectors shortened once"
 # What a kept table depends on besides its inputs.
-_CODE = ("anisotropy", "corpus", "hidden", "interventions", "loops", "massive", "models")
+_CODE = (
+    *("anisotropy", "corpus", "hidden", "interventions", "loops", "massive", "models"),
+    "sources",
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shapelib import cache
 from shapelib.errors import ShapelibError, nearest
 from shapelib.sources import Source as Source
+from shapelib.sources import fetched
 from shapelib.sources import find as find
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def load(
         if isinstance(name, Source)
         else find(name, revision, trust_remote_code, allow_pickle=allow_pickle)
     )
+    source = fetched(source)
     folder = source.folder if source.folder.is_dir() else _dequantized(source)
     size = _size(folder, source.name)
     dtype = choose_dtype(dtype, size, where)

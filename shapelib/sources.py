@@ -4,6 +4,7 @@ Files of the hub are pinned to a commit, and every one that is used is held agai
 the hub gave for it, so that a damaged cache is noticed and mended.
 """
 
+import dataclasses
 import difflib
 import hashlib
 import logging
@@ -60,13 +61,16 @@ class Source:
     """Whether the weights are pickles, which were allowed."""
     caveat: str | None = None
     """What speaks against these very weights: repeated by every table and figure."""
+    pending: str | None = None
+    """The hub repository that the weights are still to be fetched from; see `fetched`."""
 
 
 class _Wants(NamedTuple):
-    """What a download may bring besides safetensors."""
+    """What a download may bring besides safetensors, and whether weights are brought at once."""
 
     code: bool
     pickle: bool
+    fetch: bool
 
 
 def find(
@@ -75,13 +79,16 @@ def find(
     trust_remote_code: bool = False,
     *,
     allow_pickle: bool = False,
+    fetch: bool = True,
 ) -> Source:
     """Locate a model without loading it (downloading what is not yet in a cache).
 
     `name`: a short name, a checkpoint of a suite (``pythia-2.8b@step1000`` or ``@1000``), a
     folder, a .gguf file, or a hub name. `revision` of a hub model: a branch, tag or commit; of a
     short name also one of its suite's checkpoints. Weights that are pickles are refused unless
-    `allow_pickle`: then they are read without running what they hold.
+    `allow_pickle`: then they are read without running what they hold. Without `fetch`, weights on
+    the hub are not downloaded until the source is loaded, but what they are is fixed: the commit
+    that the revision is now.
 
     Raises `ShapelibError` where there is no such model, checkpoint or revision, where it is gated
     and no token is set, and where the hub's files stay other than their hashes say.
@@ -93,7 +100,7 @@ def find(
         if revision is not None:
             raise ShapelibError(f"revision {revision!r} was given, but {text!r} is not a hub name")
         return _local(path, text, allow_pickle)
-    wants = _Wants(trust_remote_code, allow_pickle)
+    wants = _Wants(trust_remote_code, allow_pickle, fetch)
     if "@" in text and not text.startswith((".", "~", os.sep)):
         before, _, wanted = text.partition("@")
         if "/" not in before:
@@ -181,14 +188,14 @@ def _from_hub(
 ) -> Source:
     """A model's files from the hub or its cache, pinned to the commit that `revision` is now."""
     shown = f"{name}@{point.name}" if point else name
-    patterns = [*_SAFETENSORS, *_TOKENIZER, *(("*.py",) if wants.code else ())]
+    patterns = ["config.json", *_TOKENIZER, *(("*.py",) if wants.code else ())]
     folder = _download(shown, hub, revision, patterns)
     if not (folder / "config.json").is_file():
         raise ShapelibError(f"{shown!r}: its repository holds no config.json, so it is no model")
-    pickled = not _matching(folder, _SAFETENSORS)
+    names = _names(hub, folder)
+    pickled = not _among(names, _SAFETENSORS)
     if pickled:
-        _check_pickles(shown, _pickles_on_hub(hub, folder.name), wants.pickle)
-        _download(shown, hub, folder.name, list(_PICKLES))
+        _check_pickles(shown, _among(names, _PICKLES[:2]), wants.pickle)
     fingerprint, borrowed = folder.name, None
     if tokenizer and not _matching(folder, _VOCABULARIES):
         _log.info("%s ships no tokenizer: using that of %s", shown, tokenizer)
@@ -197,7 +204,7 @@ def _from_hub(
     caveats = [each for each in (known and known.caveat, point and point.caveat) if each]
     if point and point.caveat:
         _log.warning("%s: %s", shown, point.caveat)
-    return Source(
+    source = Source(
         name=name,
         folder=folder,
         fingerprint=fingerprint,
@@ -210,18 +217,33 @@ def _from_hub(
         tokenizer_hub=tokenizer if borrowed else None,
         pickled=pickled,
         caveat="; ".join(caveats) or None,
+        pending=hub,
     )
+    return fetched(source) if wants.fetch else source
 
 
-def _pickles_on_hub(hub: str, commit: str) -> list[str]:
-    """The names of a repository's pickled weights; empty where the hub cannot be asked."""
-    from huggingface_hub import HfApi, get_cached_repo_tree
+def fetched(source: Source) -> Source:
+    """A source whose weights are on this machine, at the commit that it was found at."""
+    if source.pending is None:
+        return source
+    shown = f"{source.name}@{source.checkpoint}" if source.checkpoint else source.name
+    patterns = _PICKLES if source.pickled else _SAFETENSORS
+    _download(shown, source.pending, source.revision, list(patterns))
+    return dataclasses.replace(source, pending=None)
+
+
+def _names(hub: str, folder: Path) -> list[str]:
+    """The files of a repository at a snapshot's commit, as its download listed them."""
+    from huggingface_hub import errors, get_cached_repo_tree
 
     try:
-        files = [each.path for each in get_cached_repo_tree(hub, revision=commit)]
-    except Exception:  # a cache that an older client filled
-        files = HfApi().list_repo_files(hub, revision=commit)
-    return sorted(file for file in files if any(fnmatch(file, each) for each in _PICKLES[:2]))
+        return [each.path for each in get_cached_repo_tree(hub, revision=folder.name)]
+    except errors.CachedRepoTreeNotFoundError:  # offline, and an older client filled the cache
+        return [each.name for each in folder.iterdir()]
+
+
+def _among(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if any(fnmatch(name, each) for each in patterns))
 
 
 def _download(shown: str, hub: str, revision: str | None, patterns: list[str]) -> Path:

@@ -242,6 +242,12 @@ class Client:
         code = "from shapelib.cli import main; main()"
         return self.run([sys.executable, "-c", code, *map(str, words)], **environment)
 
+    def start(self, code: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env=self.environment(),
+        )  # fmt: skip
+
     def run(self, command: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             command, capture_output=True, text=True, env=self.environment(**environment),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,9 @@ def test_no_network_and_a_warm_cache(hub: Hub, client: Client, files: Path):
     asked = len(hub.requests)
     assert client.find("some/model", "step1", HF_HUB_OFFLINE="1").value["revision"] == commit
     assert len(hub.requests) == asked
+    # Older clients keep no list of a repository's files.
+    shutil.rmtree(next(client.home.rglob("trees")))
+    assert client.find("some/model", "step1", HF_HUB_OFFLINE="1").value["revision"] == commit
     hub.close()
     assert client.find("some/model", "step1").value["revision"] == commit
     error = client.find("some/model").error
@@ -185,6 +189,29 @@ def test_pickles_are_refused_before_they_are_fetched(hub: Hub, client: Client, f
     assert found["pickled"] is True
     assert found["revision"] == commit
     assert "pytorch_model.bin" in found["files"]
+
+
+def test_weights_may_wait_until_they_are_loaded(
+    hub: Hub, client: Client, decoder_folder: Path, tmp_path: Path
+):
+    """A plan of many checkpoints needs their commits, and not yet their weights."""
+    early = hub.push("EleutherAI/pythia-70m", decoder_folder, "step512")
+    code = (
+        "from shapelib import models; "
+        "source = models.find('EleutherAI/pythia-70m', 'step512', fetch=False); "
+        "print(source.revision, source.fingerprint, [each.name for each in "
+        "source.folder.glob('*.safetensors')]); "
+        f"open({str(tmp_path / 'found')!r}, 'w').close(); "
+        "model = models.load(source); print(model.source.pending, model.layers)"
+    )
+    # Another commit is pushed between the two: what was found is what is loaded.
+    process = client.start(code)
+    while not (tmp_path / "found").exists() and process.poll() is None:
+        time.sleep(0.01)
+    hub.push("EleutherAI/pythia-70m", changed(tmp_path, b"late"), "step512")
+    said, log = process.communicate(timeout=120)
+    assert process.returncode == 0, log
+    assert said == f"{early} {early} []\nNone 3\n"
 
 
 def test_a_repository_without_weights(hub: Hub, client: Client, files: Path):
