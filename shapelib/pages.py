@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapelib import cache, notebooks
+from shapelib import cache, model_pages, notebooks
 from shapelib.errors import ShapelibError, nearest
 
 
@@ -94,7 +94,7 @@ def execute(root: Path) -> Path:
 
 def gather(executed: Path, benchmarks: Path) -> None:
     """Write the figures, the claim records and the table of verdicts of executed pages, and the
-    recorded benchmark as tables.
+    recorded benchmark and the catalogue of models as tables.
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``.
@@ -118,6 +118,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
     if benchmarks.is_file():
         timed = _timings(json.loads(benchmarks.read_text(encoding="utf-8")))
         (executed / "timings.md").write_text(timed, encoding="utf-8")
+    model_pages.write(executed)
 
 
 def assemble(root: Path, executed: Path) -> Path:

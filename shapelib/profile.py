@@ -73,7 +73,7 @@ def profile(
     sets: Sequence[str] = SETS,
     seed: int = 0,
     device: str = "auto",
-    dtype: str = "float32",
+    dtype: str = "auto",
     memory: float = 4.0,
     progress: bool = True,
     reuse: bool = True,
