@@ -109,7 +109,13 @@ def load(
         )  # fmt: skip
     placed = {name: int(free * _SHARE) for name, free in room.items()} if spread else None
     network = _network(folder, source, dtype, trust_remote_code, placed)
-    network = network.eval() if spread else network.to(where).eval()
+    try:
+        network = network.eval() if spread else network.to(where).eval()
+    except torch.OutOfMemoryError as error:
+        raise ShapelibError(
+            f"{source.name} takes {need / 1e9:.1f} GB in {dtype}, more than {where} has free: use "
+            "device spread, or half precision"
+        ) from error
     tokenizer = _tokenizer(source.tokenizer or folder, source.name, trust_remote_code)
     try:
         with torch.inference_mode():

@@ -96,7 +96,9 @@ def find(
     text = str(name)
     path = Path(text).expanduser()
     known = catalogue.models().get(text)
-    if not known and path.exists():
+    if known and path.exists():
+        _log.warning("%s is the catalogue's model; for the folder here write ./%s", text, text)
+    elif path.exists():
         if revision is not None:
             raise ShapelibError(f"revision {revision!r} was given, but {text!r} is not a hub name")
         return _local(path, text, allow_pickle)

@@ -141,6 +141,17 @@ def as_pickle(folder: Path, target: Path, shards: int = 1) -> Path:
     return target
 
 
+def test_a_folder_of_a_catalogue_name_does_not_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "minilm-l6").mkdir()
+    assert find("minilm-l6").known is not None
+    assert "for the folder here write ./minilm-l6" in caplog.text
+    with pytest.raises(ShapelibError, match=r"holds no config\.json"):
+        find("./minilm-l6")
+
+
 def test_pickles_are_refused_unless_allowed(decoder_folder: Path, tmp_path: Path):
     folder = as_pickle(decoder_folder, tmp_path / "pickled")
     with pytest.raises(
@@ -324,6 +335,16 @@ def test_spread_over_one_device_that_holds_it(decoder_folder: Path):
     model = load(decoder_folder, device="spread")
     assert model.device == torch.device("cpu")
     assert {each.device.type for each in model.network.parameters()} == {"cpu"}
+
+
+def test_a_device_that_is_full(decoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    class Full:
+        def to(self, device: torch.device) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(models, "_network", lambda *_: Full())
+    with pytest.raises(ShapelibError, match="more than cpu has free: use device spread, or half"):
+        load(decoder_folder, device="cpu")
 
 
 def test_a_projection_after_the_last_block_is_left_to_the_head(tokenizer: Any, tmp_path: Path):
