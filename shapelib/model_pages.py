@@ -56,12 +56,14 @@ def models() -> str:
     lines = _head("name", "family", "role", "parameters", "layers × width", "licence", "weights")
     entries = catalogue.models().values()
     for each in entries:
-        name = f"[{each.name}](https://huggingface.co/{each.hub})" if each.hub else each.name
+        name = f"`{each.name}`"
+        if each.hub:
+            name = f"[{name}](https://huggingface.co/{each.hub})"
         weights = f"{each.weights}, gated" if each.gated else each.weights
         lines.append(
             _row(
                 name, each.family, each.role, _large(each.parameters),
-                f"{each.layers} × {each.hidden_size}", each.licence, weights,
+                f"{each.layers}{_NARROW}×{_NARROW}{each.hidden_size}", each.licence, weights,
             )
         )  # fmt: skip
     caveats = [(each.caveat, each.name) for each in entries if each.caveat]

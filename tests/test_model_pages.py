@@ -50,7 +50,7 @@ def test_table_1_is_the_print_and_shows_both_where_they_differ():
 def test_every_model_and_every_suite_is_there():
     models, suites = model_pages.models(), model_pages.suites()
     for name, entry in catalogue.models().items():
-        assert re.search(rf"^\| \[?{re.escape(name)}[\] ]", models, re.M), name
+        assert re.search(rf"^\| \[?`{re.escape(name)}`[\] ]", models, re.M), name
         if entry.hub:
             assert f"(https://huggingface.co/{entry.hub})" in models
         if entry.caveat or entry.unchecked:
