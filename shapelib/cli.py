@@ -71,7 +71,7 @@ def profile(
     from shapelib.profile import profile as measure
 
     store.check_output(out)
-    source = models.find(model, revision, trust_remote_code, allow_pickle=allow_pickle)
+    source = models.find(model, revision, trust_remote_code, allow_pickle=allow_pickle, fetch=False)
     if trust_remote_code:
         loaded: models.Source | models.Model = models.load(
             source, device=device, dtype=dtype, trust_remote_code=True

@@ -25,7 +25,7 @@ SHORTENED = "massive vectors shortened once"
 # What a kept table depends on besides its inputs.
 _CODE = (
     *("anisotropy", "corpus", "hidden", "interventions", "loops", "massive", "models"),
-    "sources",
+    *("placement", "sources"),
 )
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import math
 import sys
 import tempfile
 import warnings
@@ -15,7 +14,9 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from shapelib import cache
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError
+from shapelib.placement import device_of, place
+from shapelib.placement import pick_device as pick_device
 from shapelib.sources import Source as Source
 from shapelib.sources import fetched
 from shapelib.sources import find as find
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 _log = logging.getLogger("shapelib")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-LARGE = 2_000_000_000
-"""Parameters above which ``dtype="auto"`` takes half precision on an accelerator."""
-# The share of a device's free memory that weights may take: hidden states need room as well.
-_SHARE = 0.8
+_BOTH_HALVES = "{} is an encoder-decoder model; accepted: encoders and decoders alone"
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Model:
     @property
     def device(self) -> "torch.device":
         """Where inputs belong: of a network that is spread out, the first accelerator."""
-        return _device_of(self.network)
+        return device_of(self.network)
 
 
 def load(
@@ -86,44 +83,33 @@ def load(
     _require_transformers()
     import torch
 
-    if dtype not in DTYPES:
-        raise ShapelibError(f"no such dtype: {dtype!r}; {nearest(dtype, list(DTYPES))}")
-    where = pick_device(device)
+    pick_device(device)
     source = (
         name
         if isinstance(name, Source)
-        else find(name, revision, trust_remote_code, allow_pickle=allow_pickle)
+        else find(name, revision, trust_remote_code, allow_pickle=allow_pickle, fetch=False)
     )
+    if source.known and source.known.role == "encoder-decoder":
+        raise ShapelibError(_BOTH_HALVES.format(source.name))
     source = fetched(source)
     folder = source.folder if source.folder.is_dir() else _dequantized(source)
-    size = _size(folder, source.name)
-    dtype = choose_dtype(dtype, size, where)
-    room = _room()
-    need = size * getattr(torch, dtype).itemsize
-    free = room.get(where.index or 0 if where.type == "cuda" else "cpu", 0)
-    spread = device == "spread" or (device == "auto" and need > free * _SHARE)
-    if spread:
-        _log.info(
-            "%s takes %.1f GB in %s and %.1f GB are free on %s: it is spread out, which is slower",
-            source.name, need / 1e9, dtype, free / 1e9, where,
-        )  # fmt: skip
-    placed = {name: int(free * _SHARE) for name, free in room.items()} if spread else None
-    network = _network(folder, source, dtype, trust_remote_code, placed)
+    placed = place(folder, source.name, device, dtype)
+    network = _network(folder, source, placed.dtype, trust_remote_code, placed.share)
     try:
-        network = network.eval() if spread else network.to(where).eval()
+        network = network.eval() if placed.share else network.to(placed.device).eval()
     except torch.OutOfMemoryError as error:
         raise ShapelibError(
-            f"{source.name} takes {need / 1e9:.1f} GB in {dtype}, more than {where} has free: use "
-            "device spread, or half precision"
+            f"{source.name} takes {placed.need / 1e9:.1f} GB in {placed.dtype}, more than "
+            f"{placed.device} has free: use device spread, or half precision"
         ) from error
     tokenizer = _tokenizer(source.tokenizer or folder, source.name, trust_remote_code)
     try:
         with torch.inference_mode():
             role, after_norm = _probe(network, tokenizer, source.name)
     except RuntimeError as error:
-        advice = "" if dtype == "float32" else ": try dtype float32"
+        advice = "" if placed.dtype == "float32" else ": try dtype float32"
         raise ShapelibError(
-            f"{source.name} does not run in {dtype} on {where}{advice} ({error})"
+            f"{source.name} does not run in {placed.dtype} on {placed.device}{advice} ({error})"
         ) from error
     if source.known and source.known.role != role:
         raise ShapelibError(
@@ -139,34 +125,8 @@ def load(
         width=network.config.get_text_config().hidden_size,
         after_norm=after_norm,
         parameters=sum(each.numel() for each in network.parameters()),
-        dtype=dtype,
+        dtype=placed.dtype,
     )
-
-
-def pick_device(device: str) -> "torch.device":
-    """The torch device of a name; ``auto`` is the first accelerator there is, else the CPU, and
-    a model that is ``spread`` starts there."""
-    import torch
-
-    if device in ("auto", "spread"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise ShapelibError(
-            f"device {device!r} cannot be used here ({first}); accepted: auto, spread, cpu, "
-            "cuda, cuda:1, …"
-        ) from error
-    return chosen
-
-
-def choose_dtype(dtype: str, parameters: int, device: "torch.device") -> str:
-    """What ``auto`` means for a model of so many parameters on a device."""
-    if dtype != "auto":
-        return dtype
-    return "bfloat16" if device.type != "cpu" and parameters > LARGE else "float32"
 
 
 def _require_transformers() -> None:
@@ -209,50 +169,12 @@ def _dequantized(source: Source) -> Path:
     return cache.entry("models", f"{source.name}-{key}", build)
 
 
-def _device_of(network: Any) -> "torch.device":
-    import torch
-
-    placed = getattr(network, "hf_device_map", None)
-    if not placed:
-        device: torch.device = next(network.parameters()).device
-        return device
-    return torch.device(next((d for d in placed.values() if d not in ("cpu", "disk")), "cpu"))
-
-
-def _room() -> dict[int | str, int]:
-    """Free bytes of every accelerator, by number, and of main memory (``cpu``)."""
-    from accelerate.utils import get_max_memory
-
-    return dict(get_max_memory())
-
-
-def _size(folder: Path, name: str) -> int:
-    """Parameters in a folder's weight files, from their headers: no weight is read."""
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    count = 0
-    safe = list(folder.glob("*.safetensors"))
-    for file in safe or folder.glob("pytorch_model*.bin"):
-        try:
-            if safe:
-                with safe_open(file, "pt") as tensors:
-                    shapes = [tensors.get_slice(key).get_shape() for key in tensors.keys()]  # noqa: SIM118
-            else:
-                stored = torch.load(file, map_location="meta", weights_only=True)
-                shapes = [each.shape for each in stored.values() if torch.is_tensor(each)]
-        except (ValueError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
-            raise ShapelibError(f"{name} cannot be loaded: {file.name}: {error}") from error
-        count += sum(math.prod(shape) for shape in shapes)
-    return count
-
-
 def _network(
     folder: Path,
     source: Source,
     dtype: str,
     trust_remote_code: bool,
-    placed: dict[int | str, int] | None,
+    share: dict[int | str, int] | None,
 ) -> Any:
     import torch
     from safetensors import SafetensorError
@@ -260,10 +182,10 @@ def _network(
 
     name = source.name
     spread: dict[str, Any] = {}
-    if placed is not None:
+    if share is not None:
         # What is offloaded from pickles is written anew; safetensors are read where they lie.
         offload = tempfile.TemporaryDirectory(dir=cache.folder("spill"), prefix="weights-")
-        spread = {"device_map": "auto", "max_memory": placed, "offload_folder": offload.name}
+        spread = {"device_map": "auto", "max_memory": share, "offload_folder": offload.name}
     try:
         with _quiet():
             network, info = AutoModel.from_pretrained(
@@ -280,9 +202,7 @@ def _network(
     ) as error:
         raise ShapelibError(f"{name} cannot be loaded: {error}") from error
     if network.config.is_encoder_decoder:
-        raise ShapelibError(
-            f"{name} is an encoder-decoder model; accepted: encoders and decoders alone"
-        )
+        raise ShapelibError(_BOTH_HALVES.format(name))
     # A network whose weights are partly missing would be measured with random ones. A pooler is
     # a head: it does not touch hidden states.
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
@@ -290,7 +210,7 @@ def _network(
         raise ShapelibError(
             f"{name}: its files lack {len(missing)} weights of the network, the first {missing[0]}"
         )
-    if placed is not None:
+    if share is not None:
         weakref.finalize(network, offload.cleanup)
     for module in network.modules():
         if getattr(module, "project_out", None) is not None:
@@ -317,7 +237,7 @@ def _probe(network: Any, tokenizer: Any, name: str) -> tuple[str, bool]:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     if len(set(ids)) < 2:
         raise ShapelibError(f"{name}: its tokenizer gives {ids} for {text!r}")
-    device = _device_of(network)
+    device = device_of(network)
     plain = torch.tensor([ids], device=device)
     changed = plain.clone()
     changed[0, -1] = ids[0]

@@ -33,7 +33,7 @@ SETS = ("all", "content")
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
     *("anisotropy", "corpus", "dimension", "hidden", "loops", "massive", "matrix", "models"),
-    *("neighbors", "profile", "sources"),
+    *("neighbors", "placement", "profile", "sources"),
 )
 
 
@@ -115,7 +115,7 @@ def profile(
     if isinstance(model, models.Model):
         source = model.source
     else:
-        source = model if isinstance(model, models.Source) else models.find(model)
+        source = model if isinstance(model, models.Source) else models.find(model, fetch=False)
     asked = {
         "tokens": tokens, "window": window, "unit": unit, "batch": batch, "sets": sets,
         "seed": seed,

@@ -1,22 +1,19 @@
-"""Where a model's files are: a short name, a checkpoint of a suite, a folder, a GGUF file, the hub.
-
-Files of the hub are pinned to a commit, and every one that is used is held against the hash that
-the hub gave for it, so that a damaged cache is noticed and mended.
-"""
+"""Where a model's files are: by short name, checkpoint of a suite, folder, GGUF file, hub name."""
 
 import dataclasses
 import difflib
-import hashlib
 import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from shapelib import assets, cache, catalogue
 from shapelib.errors import ShapelibError, nearest
+from shapelib.hub import HOW, download, matching
+from shapelib.hub import names as files
 
 _log = logging.getLogger("shapelib")
 _SAFETENSORS = (
@@ -30,11 +27,6 @@ _PICKLES = (
 _TOKENIZER = ("*.json", "*.txt", "*.model", "*.jinja")
 # One of these makes a tokenizer; tokenizer_config.json alone does not.
 _VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model", "merges.txt")
-_HOW = (
-    "accepted: a short name such as smollm2-135m or gpt2 (shapelib models lists all), a checkpoint "
-    "such as pythia-160m@step1000, a folder with config.json and safetensors weights, a .gguf "
-    "file, or a hub name such as EleutherAI/pythia-160m"
-)
 
 
 @dataclass(frozen=True)
@@ -112,10 +104,10 @@ def find(
     if known:
         return _known(known, revision, wants)
     if text.startswith((".", "~", os.sep)) or text.endswith(".gguf") or text.count("/") > 1:
-        raise ShapelibError(f"no such folder or file: {text!r}; {_HOW}")
+        raise ShapelibError(f"no such folder or file: {text!r}; {HOW}")
     names = list(catalogue.models())
     if "/" not in text and difflib.get_close_matches(text, names, n=1, cutoff=0.6):
-        raise ShapelibError(f"no such model: {text!r}; {nearest(text, names)}; {_HOW}")
+        raise ShapelibError(f"no such model: {text!r}; {nearest(text, names)}; {HOW}")
     if found := catalogue.checkpoint_on_hub(text, revision):
         return _checkpoint(*found, wants)
     return _from_hub(text, text, revision, wants, known=catalogue.on_hub(text))
@@ -149,15 +141,15 @@ def _local(path: Path, shown: str, allow_pickle: bool) -> Source:
     if path.is_file() and path.suffix == ".gguf":
         return Source(path.stem, path, cache.sha256(path))
     if not path.is_dir():
-        raise ShapelibError(f"{shown!r} is neither a folder nor a .gguf file; {_HOW}")
+        raise ShapelibError(f"{shown!r} is neither a folder nor a .gguf file; {HOW}")
     if not (path / "config.json").is_file():
         raise ShapelibError(f"the folder {shown!r} holds no config.json, so it is not a model")
     pickled = not any(path.glob("*.safetensors"))
     if pickled:
-        _check_pickles(shown, [each.name for each in _matching(path, _PICKLES[:2])], allow_pickle)
+        _check_pickles(shown, [each.name for each in matching(path, _PICKLES[:2])], allow_pickle)
     kinds = _PICKLES if pickled else ("*.safetensors", "*.safetensors.index.json")
     hashed = cache.key_of(
-        {file.name: cache.sha256(file) for file in _matching(path, (*kinds, *_TOKENIZER, "*.py"))}
+        {file.name: cache.sha256(file) for file in matching(path, (*kinds, *_TOKENIZER, "*.py"))}
     )
     return Source(path.resolve().name, path, hashed, pickled=pickled)
 
@@ -174,13 +166,9 @@ def _check_pickles(shown: str, pickles: list[str], allowed: bool) -> None:
         )
 
 
-def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    return sorted({file for pattern in patterns for file in folder.glob(pattern)})
-
-
 def _from_hub(
     name: str,
-    hub: str,
+    repository: str,
     revision: str | None,
     wants: _Wants,
     *,
@@ -191,17 +179,17 @@ def _from_hub(
     """A model's files from the hub or its cache, pinned to the commit that `revision` is now."""
     shown = f"{name}@{point.name}" if point else name
     patterns = ["config.json", *_TOKENIZER, *(("*.py",) if wants.code else ())]
-    folder = _download(shown, hub, revision, patterns)
+    folder = download(shown, repository, revision, patterns)
     if not (folder / "config.json").is_file():
         raise ShapelibError(f"{shown!r}: its repository holds no config.json, so it is no model")
-    names = _names(hub, folder)
+    names = files(repository, folder)
     pickled = not _among(names, _SAFETENSORS)
     if pickled:
         _check_pickles(shown, _among(names, _PICKLES[:2]), wants.pickle)
     fingerprint, borrowed = folder.name, None
-    if tokenizer and not _matching(folder, _VOCABULARIES):
+    if tokenizer and not matching(folder, _VOCABULARIES):
         _log.info("%s ships no tokenizer: using that of %s", shown, tokenizer)
-        borrowed = _download(shown, tokenizer, None, list(_TOKENIZER))
+        borrowed = download(shown, tokenizer, None, list(_TOKENIZER))
         fingerprint = f"{fingerprint}+{borrowed.name}"
     caveats = [each for each in (known and known.caveat, point and point.caveat) if each]
     if point and point.caveat:
@@ -219,7 +207,7 @@ def _from_hub(
         tokenizer_hub=tokenizer if borrowed else None,
         pickled=pickled,
         caveat="; ".join(caveats) or None,
-        pending=hub,
+        pending=repository,
     )
     return fetched(source) if wants.fetch else source
 
@@ -230,121 +218,9 @@ def fetched(source: Source) -> Source:
         return source
     shown = f"{source.name}@{source.checkpoint}" if source.checkpoint else source.name
     patterns = _PICKLES if source.pickled else _SAFETENSORS
-    _download(shown, source.pending, source.revision, list(patterns))
+    download(shown, source.pending, source.revision, list(patterns))
     return dataclasses.replace(source, pending=None)
-
-
-def _names(hub: str, folder: Path) -> list[str]:
-    """The files of a repository at a snapshot's commit, as its download listed them."""
-    from huggingface_hub import errors, get_cached_repo_tree
-
-    try:
-        return [each.path for each in get_cached_repo_tree(hub, revision=folder.name)]
-    except errors.CachedRepoTreeNotFoundError:  # offline, and an older client filled the cache
-        return [each.name for each in folder.iterdir()]
 
 
 def _among(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return sorted(name for name in names if any(fnmatch(name, each) for each in patterns))
-
-
-def _download(shown: str, hub: str, revision: str | None, patterns: list[str]) -> Path:
-    """The snapshot folder of a repository with the files of these patterns, all held against
-    their hashes; a damaged one is fetched again, once."""
-    _require_hub()
-    from huggingface_hub import hf_hub_download, snapshot_download
-
-    try:
-        folder = Path(
-            snapshot_download(
-                hub, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]
-            )
-        )
-        for file in _matching(folder, patterns):
-            if _whole(file):
-                continue
-            _log.warning("%s: %s in the hub's cache is damaged: fetching it again", hub, file.name)
-            try:
-                hf_hub_download(hub, file.name, revision=folder.name, force_download=True)
-            except Exception as error:  # the client's transport has errors without a common base
-                raise ShapelibError(
-                    f"{shown!r}: {file.name} in the hub's cache is damaged, and it could not be "
-                    f"fetched again ({type(error).__name__})"
-                ) from error
-            if not _whole(file):
-                file.resolve().unlink()
-                file.unlink()
-                raise ShapelibError(
-                    f"{shown!r}: what the hub sends as {file.name} is not what it announces (its "
-                    "hash differs, twice). Nothing of it was kept; try again later"
-                )
-    except ShapelibError:
-        raise
-    except Exception as error:
-        _refuse(error, shown, hub, revision)
-    return folder
-
-
-_verified: set[tuple[Path, int, int]] = set()
-
-
-def _whole(file: Path) -> bool:
-    """Whether a file of the hub's cache has the content that its name in the cache promises.
-
-    The client stores a file under the hash that the hub announced: the sha256 of a large file,
-    and git's sha1 (over a header and the content) of a small one. It does not check them.
-    """
-    stored = file.resolve()
-    state = (stored, stored.stat().st_size, stored.stat().st_mtime_ns)
-    if not file.is_symlink() or state in _verified:
-        return True
-    if len(stored.name) == 64:
-        found = cache.sha256(stored)
-    elif len(stored.name) == 40:
-        header = f"blob {state[1]}\0".encode()
-        found = hashlib.sha1(header + stored.read_bytes(), usedforsecurity=False).hexdigest()
-    else:
-        return True
-    if found == stored.name:
-        _verified.add(state)
-    return found == stored.name
-
-
-def _require_hub() -> None:
-    try:
-        import huggingface_hub  # noqa: F401
-    except ImportError as error:
-        raise ShapelibError(
-            'loading a model needs transformers; run: pip install "shapelib[models]"'
-        ) from error
-
-
-def _refuse(error: Exception, shown: str, hub: str, revision: str | None) -> NoReturn:
-    """What the hub's client raised, as a sentence for whoever named the model."""
-    from huggingface_hub import errors, get_token
-
-    at = f" at revision {revision!r}" if revision else ""
-    where = f"{shown!r}" if shown == hub else f"{shown!r} ({hub} on the hub)"
-    if isinstance(error, errors.HFValidationError):
-        raise ShapelibError(f"{shown!r} cannot be a hub name; {_HOW}") from error
-    if isinstance(error, errors.GatedRepoError):
-        why = (
-            "the token that is set has no access to it"
-            if get_token()
-            else "no token is set; after that run: hf auth login, or set HF_TOKEN"
-        )
-        raise ShapelibError(
-            f"{where} is gated: accept its licence on https://huggingface.co/{hub} ({why})"
-        ) from error
-    if isinstance(error, errors.RevisionNotFoundError):
-        raise ShapelibError(
-            f"the hub has {where}, but no revision {revision!r}; accepted: a branch, a tag or a "
-            "commit listed on the model's page"
-        ) from error
-    if isinstance(error, errors.RepositoryNotFoundError):
-        raise ShapelibError(f"the hub has no model {where} (or it is private); {_HOW}") from error
-    shipped = [each.name for each in catalogue.models().values() if each.asset]
-    raise ShapelibError(
-        f"{where}{at} is not in the hub's cache here, and the hub could not be reached for it "
-        f"({type(error).__name__}); {' and '.join(shipped)} need no hub; {_HOW}"
-    ) from error

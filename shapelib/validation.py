@@ -58,7 +58,7 @@ RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = {
     "turned": ("over 1.1", lambda r: r > 1.1, "depends on the estimator", "not seen to depend"),
 }
 _CODE = ("corpus", "dimension", "hidden", "loops", "matrix", "models", "neighbors", "profile",
-         "sources")  # fmt: skip
+         "placement", "sources")  # fmt: skip
 _LABELS = {
     "two_nn": "TwoNN, lowest 90 %",
     "two_nn_lowest20": "TwoNN, lowest 20 %",

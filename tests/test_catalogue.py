@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from shapelib import catalogue
-from shapelib.catalogue import Entry, Ramp, models, read, suite
+from shapelib.catalogue import models, suite
+from shapelib.entries import Entry, Ramp, read
 from shapelib.errors import ShapelibError
 
 HUB = [name for name, entry in models().items() if entry.hub]

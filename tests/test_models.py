@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from shapelib import cache, catalogue, models
+from shapelib import cache, catalogue, models, placement
 from shapelib.errors import ShapelibError
-from shapelib.models import find, load, pick_device
+from shapelib.models import Source, find, load, pick_device
 
 
 def test_the_catalogue_is_true_of_the_files():
@@ -170,7 +170,7 @@ def test_allowed_pickles_are_the_same_weights(shards: int, decoder_folder: Path,
     folder = as_pickle(decoder_folder, tmp_path / "pickled", shards)
     ours, theirs = load(folder, allow_pickle=True), load(decoder_folder)
     assert ours.source.pickled
-    assert models._size(folder, "pickled") == theirs.parameters
+    assert placement.count(folder, "pickled") == theirs.parameters
     for one, two in zip(ours.network.parameters(), theirs.network.parameters(), strict=True):
         assert torch.equal(one, two)
     pickle_file = next(folder.glob("pytorch_model*.bin"))
@@ -266,6 +266,14 @@ def test_encoder_decoders_are_refused(tokenizer: Any, tmp_path: Path):
         load(tmp_path)
 
 
+def test_encoder_decoders_of_the_catalogue_are_refused_before_they_are_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    source = Source("t5-small", tmp_path, "", known=catalogue.models()["t5-small"], pending="x/y")
+    with pytest.raises(ShapelibError, match="t5-small is an encoder-decoder model"):
+        load(source)
+
+
 def test_no_tokenizer(decoder_folder: Path, tmp_path: Path):
     folder = shutil.copytree(decoder_folder, tmp_path / "mute")
     for file in folder.glob("tokenizer*"):
@@ -296,10 +304,10 @@ def test_the_type_of_numbers_follows_size_and_device(
     decoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     assert load(decoder_folder).dtype == "float32"
-    assert models.choose_dtype("auto", 3 * models.LARGE, torch.device("cpu")) == "float32"
-    assert models.choose_dtype("auto", models.LARGE, torch.device("cuda")) == "float32"
-    assert models.choose_dtype("auto", models.LARGE + 1, torch.device("cuda")) == "bfloat16"
-    assert models.choose_dtype("float16", 10, torch.device("cpu")) == "float16"
+    assert placement.choose_dtype("auto", 3 * placement.LARGE, torch.device("cpu")) == "float32"
+    assert placement.choose_dtype("auto", placement.LARGE, torch.device("cuda")) == "float32"
+    assert placement.choose_dtype("auto", placement.LARGE + 1, torch.device("cuda")) == "bfloat16"
+    assert placement.choose_dtype("float16", 10, torch.device("cpu")) == "float16"
 
 
 @pytest.mark.parametrize("pickles", [False, True])
@@ -310,7 +318,7 @@ def test_a_model_larger_than_its_device_is_spread(
     """On a machine whose memory is (as far as the loader is told) smaller than the weights."""
     folder = as_pickle(decoder_folder, tmp_path / "pickled") if pickles else decoder_folder
     whole = load(folder, allow_pickle=pickles)
-    monkeypatch.setattr(models, "_room", lambda: {"cpu": 90_000})
+    monkeypatch.setattr(placement, "room", lambda: {"cpu": 90_000})
     with caplog.at_level("INFO", "shapelib"):
         spread = load(folder, allow_pickle=pickles)
     assert "it is spread out, which is slower" in caplog.text
