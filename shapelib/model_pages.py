@@ -53,7 +53,7 @@ def table1() -> str:
 
 def models() -> str:
     """Every model of the catalogue, a row each; below, caveats and what was not verified."""
-    lines = _head("name", "family", "role", "parameters", "layers × width", "licence", "weights")
+    lines = _head("name", "family", "role", "parameters", "layers", "width", "licence", "weights")
     entries = catalogue.models().values()
     for each in entries:
         name = f"`{each.name}`"
@@ -63,7 +63,7 @@ def models() -> str:
         lines.append(
             _row(
                 name, each.family, each.role, _large(each.parameters),
-                f"{each.layers}{_NARROW}×{_NARROW}{each.hidden_size}", each.licence, weights,
+                str(each.layers), str(each.hidden_size), each.licence, weights,
             )
         )  # fmt: skip
     caveats = [(each.caveat, each.name) for each in entries if each.caveat]
