@@ -182,7 +182,7 @@ def test_run_checks_parameters(tmp_path: Path):
     out = tmp_path / "out.ipynb"
     message = refused("run", notebook, "-p", "token=5", "--out", out)
     assert "has no parameter 'token'; did you mean 'tokens'" in message
-    assert "models, corpus, tokens, window, batch, seed, device" in message
+    assert "models, corpus, tokens, window, batch, sets, seed, device" in message
     assert "is not name=value" in refused("run", notebook, "-p", "tokens", "--out", out)
     message = refused("run", notebook, "-p", "tokens=1e3x", "--out", out)
     assert "accepted: int, such as" in message
