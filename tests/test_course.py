@@ -164,7 +164,7 @@ def test_tinyllama_against_bloom():
         tables(lambda steps, up=up: rise_and_fall(steps) + up, seeds=(0,)) for up in (0.0, 1.0)
     ]
     shapes = [shape.assign(model=name) for (shape, _), name in
-              zip(pairs, ("bloom-1.1b", "tinyllama-1.1b"), strict=True)]  # fmt: skip
+              zip(pairs, ("bloom-1b1", "tinyllama-1.1b"), strict=True)]  # fmt: skip
     record = judge("tinyllama-above-bloom", course(pd.concat(shapes, ignore_index=True)))
     assert record["verdict"] == IN_PART
     assert record["models"][0]["statistic"] == pytest.approx(1, abs=1e-6)
