@@ -296,6 +296,8 @@ def main() -> None:
         "extra_memory_mb": round(memory),
         "ratios": rows,
     }
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    record |= {name: before[name] for name in before.keys() - record.keys()}
     RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 

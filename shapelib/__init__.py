@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shapelib.spectrum import spectrum as spectrum
     from shapelib.store import read_table as read_table
     from shapelib.store import write_table as write_table
+    from shapelib.sweep import sweep as sweep
 
 _HOME = {
     "ShapelibError": "errors",
@@ -49,6 +50,7 @@ _HOME = {
     "pool": "hidden",
     "profile": "profile",
     "read_table": "store",
+    "sweep": "sweep",
     "spectrum": "spectrum",
     "two_nn": "dimension",
     "windows": "corpus",

@@ -1,4 +1,4 @@
-"""The command line: ``shapelib profile · models · corpus · run · cache``."""
+"""The command line: ``shapelib profile · sweep · models · corpus · run · cache``."""
 
 import logging
 import sys
@@ -12,6 +12,8 @@ from shapelib.errors import ShapelibError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from shapelib.suites import Steps
+
 app = typer.Typer(
     help="Measure the geometry of language models: anisotropy and dimension of hidden states.",
     no_args_is_help=True,
@@ -20,6 +22,34 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="List, fetch or clear what is kept outside the checkout.")
 app.add_typer(cache_app, name="cache")
+
+
+Tokens = Annotated[int, typer.Option(help="Vectors a layer, per token set.")]
+Window = Annotated[int, typer.Option(help="Length of a window of text.")]
+Unit = Annotated[
+    Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
+]
+Batch = Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")]
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Token set to measure: all, content (no special tokens), rest (no massive "
+        "vectors), later (no first positions). Give it once for each.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")]
+Dtype = Annotated[
+    str, typer.Option(help="auto (by size and device), float32, bfloat16 or float16.")
+]
+Pickle = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="Read pickled weights, without running what they hold."),
+]
+Memory = Annotated[
+    float,
+    typer.Option(help="GiB for hidden states and the work on them; what is more goes to disk."),
+]
 
 
 @app.command()
@@ -32,39 +62,20 @@ def profile(
         str,
         typer.Option(help="enwiki-sample, enwik8, or a dump or text file."),
     ] = "enwiki-sample",
-    tokens: Annotated[int, typer.Option(help="Vectors a layer, per token set.")] = 8192,
-    window: Annotated[int, typer.Option(help="Length of a window of text.")] = 512,
-    unit: Annotated[
-        Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
-    ] = "characters",
-    batch: Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")] = 4096,
-    sets: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            help="Token set to measure: all, content (no special tokens), rest (no massive "
-            "vectors), later (no first positions). Give it once for each.",
-        ),
-    ] = ["all", "content"],  # noqa: B006
+    tokens: Tokens = 8192,
+    window: Window = 512,
+    unit: Unit = "characters",
+    batch: Batch = 4096,
+    sets: Sets = ["all", "content"],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = 0,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    device: Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="auto (by size and device), float32, bfloat16 or float16."),
-    ] = "auto",
-    memory: Annotated[
-        float, typer.Option(help="GiB of hidden states in memory; more spill to disk.")
-    ] = 4.0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    memory: Memory = 4.0,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that the repository ships.")
     ] = False,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pickle", help="Read pickled weights, without running what they hold."
-        ),
-    ] = False,
+    allow_pickle: Pickle = False,
 ) -> None:
     """Measure a model's hidden states layer by layer, and write one tidy table."""
     from shapelib import models, store
@@ -85,6 +96,62 @@ def profile(
     store.write_table(table, out)
     _print_profile(table)
     typer.echo(f"{len(table)} rows written to {out}")
+
+
+@app.command()
+def sweep(
+    models: Annotated[
+        list[str], typer.Argument(help="Models as profile takes them, suites, and folders of them.")
+    ],
+    output: Annotated[Path, typer.Option(help="The store: a folder that any run goes on with.")],
+    checkpoints: Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")] = "all",
+    corpus: Annotated[
+        list[str], typer.Option(help="As profile takes it. Give it once for each.")
+    ] = ["enwiki-sample"],  # noqa: B006
+    seeds: Annotated[str, typer.Option(help="One or more: 0,1,…")] = "0",
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a running Dask cluster, in place of workers.")
+    ] = None,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="Say what is there and what is missing; compute nothing.")
+    ] = False,
+    tokens: Tokens = 8192,
+    window: Window = 512,
+    unit: Unit = "characters",
+    batch: Batch = 4096,
+    sets: Sets = ["all", "content"],  # noqa: B006
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    memory: Memory = 4.0,
+    allow_pickle: Pickle = False,
+) -> None:
+    """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
+    from shapelib.cells import open_store
+    from shapelib.sweep import missing, plan, run
+
+    kept = open_store(output)
+    steps: Steps = "all" if checkpoints == "all" else _numbers(checkpoints, "--checkpoints")
+    grid = plan(
+        models, corpus, _numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
+        unit=unit, batch=batch, sets=sets, device=device, dtype=dtype, memory=memory,
+        allow_pickle=allow_pickle,
+    )  # fmt: skip
+    todo = missing(grid, kept)
+    typer.echo(f"{len(grid)} cells: {len(grid) - len(todo)} in {output}, {len(todo)} to compute")
+    if only_list:
+        for cell in grid:
+            typer.echo(f"{'missing' if cell in todo else 'there'}  {cell.name}")
+        return
+    try:
+        table = run(grid, kept, workers=workers, dask=dask)
+    except KeyboardInterrupt:
+        typer.echo("finished cells are kept: the same command computes the rest", err=True)
+        raise
+    typer.echo(f"{len(table)} rows in {output / 'table.parquet'}")
+    if failures := table.attrs["failures"]:
+        _print_failures(failures)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -225,7 +292,7 @@ def main() -> None:
     except SystemExit as stop:
         # typer turns Ctrl-C into a silent exit.
         if stop.code == 130:
-            print("shapelib: interrupted; nothing was written", file=sys.stderr)
+            print("shapelib: interrupted; no table was written", file=sys.stderr)
         raise
 
 
@@ -239,6 +306,24 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name, yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ShapelibError(f"the value of -p {text!r} is not YAML: {error}") from error
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError as error:
+        raise ShapelibError(
+            f"{option} {text!r}: whole numbers with commas between them are accepted"
+        ) from error
+
+
+def _print_failures(failures: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    shown = Table("cell", "why", title=f"{len(failures)} failed; the same command tries them again")
+    for cell, why in failures:
+        shown.add_row(cell, why)
+    _print(shown)
 
 
 def _print_profile(table: "pd.DataFrame") -> None:

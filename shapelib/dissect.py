@@ -19,7 +19,7 @@ FIRST = "first position"
 LISTED = 8
 _CODE = (
     *("anisotropy", "corpus", "dissect", "hidden", "leverage", "loops", "massive", "matrix"),
-    *("models", "placement", "sources", "spectrum"),
+    *("models", "placement", "reading", "sources", "spectrum"),
 )
 
 

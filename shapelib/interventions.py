@@ -18,6 +18,7 @@ from shapelib.anisotropy import anisotropy
 from shapelib.errors import ShapelibError
 from shapelib.massive import massive_rows
 from shapelib.profile import GROUPS, run_facts
+from shapelib.reading import encode
 
 _log = logging.getLogger("shapelib")
 PLAIN = "as it is"
@@ -25,7 +26,7 @@ SHORTENED = "massive vectors shortened once"
 # What a kept table depends on besides its inputs.
 _CODE = (
     *("anisotropy", "corpus", "hidden", "interventions", "loops", "massive", "models"),
-    *("placement", "sources"),
+    *("placement", "reading", "sources"),
 )
 
 
@@ -51,7 +52,7 @@ class Intervention:
 
 
 def _has_beginning(model: models.Model) -> bool:
-    return model.tokenizer.bos_token_id is not None or hidden.encode(model, _A_WORD).special[0]
+    return model.tokenizer.bos_token_id is not None or encode(model, _A_WORD).special[0]
 
 
 _A_WORD = corpus.Window(0, 0, text="a")
@@ -150,7 +151,7 @@ def _under(
 ) -> pd.DataFrame:
     """The rows of one intervention."""
     cut = corpus.windows(text, intervention.window, seed=seed, start=intervention.start)
-    usual = hidden.encode(model, _A_WORD).special[0]
+    usual = encode(model, _A_WORD).special[0]
     beginning = not usual if intervention.other_beginning else None
     rows = []
     with hidden.pool(
@@ -159,7 +160,7 @@ def _under(
     ) as pooled:  # fmt: skip
         windows = int(pooled.window.max()) + 1
         groups = min(GROUPS, windows // 2)
-        for layer, states in enumerate(pooled.states):
+        for layer, states in pooled.states.items():
             massive = pooled.massive(layer)
             row = {
                 "intervention": intervention.name, "layer": layer, "depth": layer / model.layers,

@@ -8,7 +8,7 @@ FACTOR = 10.0
 # ordinary vectors.
 _SAMPLED = 1024
 _ROUNDS = 50
-# Rows converted to float64 at once.
+# Rows copied or converted to float64 at once.
 _ROWS = 1024
 
 
@@ -44,11 +44,21 @@ def massive_rows(x: Float[np.ndarray, "n width"], factor: float = FACTOR) -> Boo
         seen.append(found)
         if again:
             break
-        center = x[~found].mean(axis=0, dtype=np.float64)
+        center = _mean(x, ~found)
     else:
         again = [0]
     union: Bool[np.ndarray, " n"] = np.any(seen[again[0] :], axis=0)
     return union
+
+
+def _mean(
+    x: Float[np.ndarray, "n width"], chosen: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " width"]:
+    """The mean of the chosen rows, in float64, without a copy of them all."""
+    total = np.zeros(x.shape[1])
+    for start in range(0, len(x), _ROWS):
+        total += x[start : start + _ROWS][chosen[start : start + _ROWS]].sum(0, dtype=np.float64)
+    return total / np.count_nonzero(chosen)
 
 
 def _lengths(

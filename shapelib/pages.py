@@ -220,7 +220,25 @@ def _timings(record: dict[str, Any]) -> str:
         f"{units} bfloat16 units; {versions}. Extra memory at the greatest D: "
         f"{record['extra_memory_mb']} MB."
     ]
+    if "profile" in record:
+        lines += _profile_timings(record["profile"])
     return "\n".join(lines) + "\n"
+
+
+def _profile_timings(record: dict[str, Any]) -> list[str]:
+    """A whole profile beside its bare forward passes, and its memory beside its budget."""
+    lines = ["\n**A whole profile**\n", "| token sets | × the bare forward passes |", "|---|---|"]
+    lines += [f"| {', '.join(row['sets'])} | {_timing(row)} |" for row in record["ratios"]]
+    peaks = "; ".join(
+        f"{each['anonymous']:.2f} GiB under a budget of {each['budget']:g} GiB"
+        for each in record["memory"]
+    )
+    lines += [
+        f"\n{record['model']} at {record['tokens']} tokens in batches of {record['batch']}, "
+        f"{record['threads']} threads, against the same forward passes in the same turn. Peak "
+        f"memory above the loaded model: {peaks}."
+    ]
+    return lines
 
 
 def _timing(row: dict[str, Any] | None) -> str:

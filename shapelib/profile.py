@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ SETS = ("all", "content")
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
     *("anisotropy", "corpus", "dimension", "hidden", "loops", "massive", "matrix", "models"),
-    *("neighbors", "placement", "profile", "sources"),
+    *("neighbors", "placement", "profile", "reading", "sources"),
 )
 
 
@@ -93,57 +93,84 @@ def profile(
     needs k neighbours is missing where a batch has no more than k + 1 different vectors, or
     where it is not defined.
 
-    `memory`: GiB of hidden states held before they spill to disk. With `reuse`, a measurement
+    `memory`: GiB above the loaded model that hidden states and the work on them may take. What
+    does not fit goes to disk, and where that is too small as well, the text is read several times
+    for some of the layers each; the numbers are the same. With `reuse`, a measurement
     with the same model files, text, parameters and code is taken from the user's cache; a model
     that is already loaded is always measured anew.
 
     Raises `ShapelibError` for anything `models.load`, `corpus.load_corpus` or `hidden.pool`
     refuses, for fewer tokens than one batch, and for a layer that cannot be measured.
     """
-    for name, value in (("tokens", tokens), ("batch", batch)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ShapelibError(f"{name} must be a whole number, got {value!r}")
-    if batch < 4:
-        raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
-    sets = _checked_sets(sets)
-    if tokens < batch:
-        raise ShapelibError(
-            f"one batch needs {batch} tokens, got tokens={tokens}: ask for more, or for a "
-            "smaller batch"
-        )
+    asked = checked(
+        tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed
+    )  # fmt: skip
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
     if isinstance(model, models.Model):
         source = model.source
     else:
         source = model if isinstance(model, models.Source) else models.find(model, fetch=False)
-    asked = {
-        "tokens": tokens, "window": window, "unit": unit, "batch": batch, "sets": sets,
-        "seed": seed,
-    }  # fmt: skip
 
     def measure() -> pd.DataFrame:
         started = time.perf_counter()
         loaded = model if isinstance(model, models.Model) else None
         loaded = loaded or models.load(source, device=device, dtype=dtype)
         cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
-        with hidden.pool(
+        rows: list[dict[str, object]] = []
+        facts: dict[str, int] = {}
+        bos = False
+        for part in hidden.passes(
             loaded, cut, tokens, seed=seed, memory=memory, progress=progress
-        ) as pooled:
-            rows, counts = _measure(pooled, loaded.name, tokens, batch, sets, progress)
-        table = _table(rows, loaded, pooled, text, asked)
-        table.attrs["provenance"] = [run_facts(loaded, text, counts, started, **asked)]
+        ):  # fmt: skip
+            facts, bos = _counts(part, tokens, batch), part.bos
+            rows += _measure(part, loaded.name, tokens, batch, asked["sets"], progress)
+        table = _table(rows, loaded, bos, text, asked)
+        table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
         return table
 
     # The weights of a loaded model may have changed since: only files can vouch for a kept table.
     if not reuse or isinstance(model, models.Model):
         return measure()
     where = str(models.pick_device(device))
-    key = cache.key_of(
+    kept = key(source, text, device=where, dtype=dtype, **asked)
+    return store.cached(f"{source.name}-{kept}", measure)
+
+
+def checked(
+    *,
+    tokens: int = 8192,
+    window: int = 512,
+    unit: Literal["characters", "tokens"] = "characters",
+    batch: int = BATCH,
+    sets: Sequence[str] = SETS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The parameters that a measurement's numbers depend on, or the error that `profile` raises."""
+    for name, value in (("tokens", tokens), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ShapelibError(f"{name} must be a whole number, got {value!r}")
+    if batch < 4:
+        raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
+    if tokens < batch:
+        raise ShapelibError(
+            f"one batch needs {batch} tokens, got tokens={tokens}: ask for more, or for a "
+            "smaller batch"
+        )
+    return {
+        "tokens": tokens, "window": window, "unit": unit, "batch": batch,
+        "sets": _checked_sets(sets), "seed": seed,
+    }  # fmt: skip
+
+
+def key(
+    source: models.Source, text: corpus.Corpus, *, device: str, dtype: str, **asked: object
+) -> str:
+    """A key of everything that a measurement depends on: equal keys, equal numbers."""
+    return cache.key_of(
         source.name, source.fingerprint, source.checkpoint, source.step, source.tokens_seen,
-        text.name, text.sha256, asked, dtype, where,
+        text.name, text.sha256, asked, dtype, device,
         cache.code_hash(*_CODE),
     )  # fmt: skip
-    return store.cached(f"{source.name}-{key}", measure)
 
 
 def run_facts(
@@ -217,19 +244,26 @@ def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
     return tuple(sets)
 
 
+def _counts(pooled: hidden.Pool, tokens: int, batch: int) -> dict[str, int]:
+    n = len(pooled.order)
+    return {
+        "windows": int(pooled.window.max()) + 1, "all": n, "content": len(pooled.rows("content")),
+        "dropped_all": n - tokens // batch * batch,
+    }  # fmt: skip
+
+
 def _measure(
     pooled: hidden.Pool, name: str, tokens: int, batch: int, sets: tuple[str, ...], progress: bool
-) -> tuple[list[dict[str, object]], dict[str, int]]:
-    """Rows of layer, token set and metric with their values; and the counts behind them."""
+) -> list[dict[str, object]]:
+    """Rows of layer, token set and metric with their values."""
     from tqdm import tqdm
 
     windows = int(pooled.window.max()) + 1
-    counts = {"windows": windows, "all": len(pooled.order)}
-    counts["content"] = len(pooled.rows("content"))
-    counts["dropped_all"] = counts["all"] - tokens // batch * batch
+    # More vectors make more groups, not larger ones: a search costs the square of its points.
+    groups = min(max(GROUPS, tokens // batch), windows // 2)
     rows: list[dict[str, object]] = []
     layers = tqdm(
-        range(pooled.layers + 1),
+        pooled.states,
         unit="layer",
         desc=f"{name}: measuring",
         disable=None if progress else True,
@@ -243,22 +277,20 @@ def _measure(
             if key not in done:
                 batches = min(tokens, len(members)) // batch
                 try:
-                    done[key] = list(_measure_set(pooled, layer, each, batch, batches))
+                    done[key] = list(_measure_set(pooled, layer, each, batch, batches, groups))
                 except ValueError as error:
                     raise ShapelibError(
                         f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
                     ) from error
             removed = 1 - len(members) / len(pooled.order)
             rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
-    return rows, counts
+    return rows
 
 
 def _measure_set(
-    pooled: hidden.Pool, layer: int, tokens: str, batch: int, batches: int
+    pooled: hidden.Pool, layer: int, tokens: str, batch: int, batches: int, groups: int
 ) -> Iterator[dict[str, object]]:
     """A row for each metric of one token set of one layer."""
-    windows = int(pooled.window.max()) + 1
-    groups = min(GROUPS, windows // 2)
     over_batches = [measure_points(x) for x in pooled.batches(layer, tokens, batch, batches)]
     over_groups = (
         [measure_points(x)[0] for x in pooled.groups(layer, tokens, groups)]
@@ -295,7 +327,7 @@ COLUMNS = {
 def _table(
     rows: Iterable[dict[str, object]],
     model: models.Model,
-    pooled: hidden.Pool,
+    bos: bool,
     text: corpus.Corpus,
     asked: Mapping[str, object],
 ) -> pd.DataFrame:
@@ -310,7 +342,7 @@ def _table(
     table["window"] = f"{asked['window']} {asked['unit']}"
     table["seed"] = asked["seed"]
     table["dtype"] = model.dtype
-    table["bos"] = pooled.bos
+    table["bos"] = bos
     table["depth"] = table["layer"] / model.layers
     table["after_norm"] = (table["layer"] == model.layers) & model.after_norm
     table = table.sort_values(["tokens", "layer"], kind="stable", ignore_index=True)

@@ -101,7 +101,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     try:
         arrow = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
     kept = (arrow.schema.metadata or {}).get(_KEY)
     table = cast(pd.DataFrame, arrow.to_pandas())

@@ -57,8 +57,10 @@ RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = {
     "decides": ("over 1.5", lambda r: r > 1.5, "decides the estimate", "decides little"),
     "turned": ("over 1.1", lambda r: r > 1.1, "depends on the estimator", "not seen to depend"),
 }
-_CODE = ("corpus", "dimension", "hidden", "loops", "matrix", "models", "neighbors", "profile",
-         "placement", "sources")  # fmt: skip
+_CODE = (
+    *("corpus", "dimension", "hidden", "loops", "matrix", "models", "neighbors", "profile"),
+    *("placement", "reading", "sources"),
+)
 _LABELS = {
     "two_nn": "TwoNN, lowest 90 %",
     "two_nn_lowest20": "TwoNN, lowest 20 %",

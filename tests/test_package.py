@@ -47,10 +47,11 @@ def test_modules_import_only_what_stands_above_them():
     """Data flows one way: the order of the design."""
     order = [
         "errors", "cache", "assets", "templates", "brackets", "wikitext", "dump", "cleaning",
-        "corpus", "entries", "catalogue", "hub", "sources", "placement", "models", "massive",
-        "hidden", "matrix", "loops", "anisotropy", "spectrum", "leverage", "neighbors",
-        "dimension", "store", "profile", "dissect", "interventions", "rules", "course",
-        "training_rules", "claims", "published", "figures", "bell_figures", "training_figures",
+        "corpus", "entries", "catalogue", "hub", "sources", "placement", "models", "suites",
+        "massive", "spill", "reading", "hidden", "matrix", "loops", "anisotropy", "spectrum",
+        "leverage", "neighbors", "dimension", "store", "cells", "workers", "profile", "sweep",
+        "dissect", "interventions", "rules", "course", "training_rules", "claims", "published",
+        "figures", "bell_figures", "training_figures",
         "validation", "notebooks", "model_pages", "pages", "listing", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}

@@ -87,6 +87,16 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
     assert "| ours | 0.5 (0.4 to 123) |" in text
     assert "**1 thread**" in text
     assert "with bfloat16 units" in text
+    assert "A whole profile" not in text
+    record["profile"] = {
+        "model": "smollm2-135m", "tokens": 16384, "batch": 4096, "threads": 2,
+        "ratios": [{"sets": ["all", "rest"], "median": 2, "least": 1.5, "greatest": 3, "turns": 2}],
+        "memory": [{"budget": 4.0, "anonymous": 1.234, "files": 0.1}],
+    }  # fmt: skip
+    (checkout / "benchmarks" / "results.json").write_text(json.dumps(record))
+    text = (pages.execute(checkout) / "timings.md").read_text()
+    assert "| all, rest | 2 (1.5 to 3) |" in text
+    assert "Peak memory above the loaded model: 1.23 GiB under a budget of 4 GiB." in text
 
 
 def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):

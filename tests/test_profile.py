@@ -194,6 +194,35 @@ def test_few_windows_give_no_interval(decoder_folder: Path, text_file: Path):
     assert table.loc[table["metric"] == "two_nn", "std"].notna().all()
 
 
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(("memory", "free"), [(0.0, 1e12), (1e-4, 10.0), (0.0, 1.5e5)])
+def test_where_the_states_lie_changes_no_number(
+    decoder_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch,
+    memory: float, free: float,
+):  # fmt: skip
+    """On disk; a layer at a time in memory; two layers at a time on disk."""
+    sizes: dict[str, Any] = {**SMALL, "sets": ["all", "rest"], "reuse": False}
+    whole = measure(decoder_folder, text_file, **sizes)
+    monkeypatch.setattr("shapelib.hidden._work", lambda _: 0)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Disk", (), {"free": free})())
+    parts = measure(decoder_folder, text_file, **sizes, memory=memory)
+    pd.testing.assert_frame_equal(whole, parts)
+    before, after = (each.attrs["provenance"][0]["pooled"] for each in (whole, parts))
+    assert before == after
+
+
+def test_more_tokens_make_more_groups_of_the_size_of_a_batch(decoder_folder: Path, text_file: Path):
+    few, many = (
+        measure(
+            decoder_folder, text_file, tokens=tokens, batch=100, window=40, sets=["all"],
+            progress=False, reuse=False,
+        )
+        for tokens in (600, 1200)
+    )  # fmt: skip
+    assert set(few["groups"]) == {8}
+    assert set(many["groups"]) == {12}
+
+
 def test_bad_input(decoder_folder: Path, text_file: Path):
     with pytest.raises(ShapelibError, match="one batch needs 4096 tokens, got tokens=600"):
         measure(decoder_folder, text_file, tokens=600)

@@ -1,0 +1,140 @@
+"""A whole profile, in multiples of the bare forward passes over the same windows; and its memory.
+
+Contestants take turns, so that a machine that slows down slows all. The bare passes are those that
+`profile` makes, without hidden states. Peak memory is what a process holds above the loaded model.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from shapelib import corpus, models
+from shapelib.profile import BATCH, profile
+from shapelib.reading import PASS, draw
+
+MODEL = "smollm2-135m"
+TOKENS = 16384
+WINDOW = 512
+TURNS = 2
+SETS = (("all",), ("all", "rest"))
+BUDGETS = (4.0, 1.0)
+GIB = 1 << 30
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def bare(model: models.Model, text: corpus.Corpus, tokens: int) -> float:
+    """Seconds for the forward passes that `profile` makes, and nothing else."""
+    cut = corpus.windows(text, WINDOW, tokenizer=model.tokenizer, seed=0)
+    ids = sorted((each.ids for each in draw(model, cut, tokens)), key=len, reverse=True)
+    fill = model.tokenizer.pad_token_id or 0
+    passes, at = [], 0
+    while at < len(ids):
+        some = ids[at : at + max(1, PASS // len(ids[at]))]
+        at += len(some)
+        lengths = torch.tensor([len(each) for each in some])
+        padded = torch.full((len(some), len(some[0])), fill)
+        for row, each in zip(padded, some, strict=True):
+            row[: len(each)] = torch.tensor(each)
+        passes.append((padded, (torch.arange(len(some[0])) < lengths[:, None]).long()))
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for padded, mask in passes:
+            model.network(input_ids=padded, attention_mask=mask, use_cache=False)
+    return time.perf_counter() - start
+
+
+def measured(
+    model: models.Model, text: corpus.Corpus, tokens: int, sets: tuple[str, ...], memory: float
+) -> float:
+    start = time.perf_counter()
+    profile(
+        model, text, tokens=tokens, window=WINDOW, batch=min(BATCH, tokens // 4), sets=sets,
+        memory=memory, progress=False,
+    )  # fmt: skip
+    return time.perf_counter() - start
+
+
+def held() -> list[int]:
+    """Bytes of memory of this process that no file backs, and bytes that are pages of files."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return [int(lines[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile")]
+
+
+def peak(tokens: int, memory: float) -> list[float]:
+    """GiB above the loaded model, anonymous and of files, at the worst moment of a profile."""
+    model, text = models.load(MODEL), corpus.load_corpus()
+    before = most = held()
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(0.005):
+            most = np.maximum(most, held()).tolist()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    measured(model, text, tokens, ("all", "rest"), memory)
+    done.set()
+    watching.join()
+    return [(a - b) / GIB for a, b in zip(most, before, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="fewer: nothing is recorded")
+    parser.add_argument("--memory", type=float, help="print the peak memory under this budget")
+    arguments = parser.parse_args()
+    tokens = arguments.tokens
+    if arguments.memory is not None:
+        print(*peak(tokens, arguments.memory))
+        return
+    peaks = []
+    for budget in BUDGETS:
+        command = [sys.executable, __file__, "--tokens", str(tokens), "--memory", str(budget)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        anonymous, of_files = (float(each) for each in done.stdout.split())
+        peaks.append({"budget": budget, "anonymous": anonymous, "files": of_files})
+        print(f"budget {budget} GiB: peak {anonymous:.2f} GiB, and {of_files:.2f} GiB of files")
+    model, text = models.load(MODEL), corpus.load_corpus()
+    bare(model, text, min(tokens, 2048))
+    measured(model, text, min(tokens, 2048), SETS[-1], BUDGETS[0])
+    ratios: dict[tuple[str, ...], list[float]] = {each: [] for each in SETS}
+    for turn in range(TURNS):
+        order = SETS if turn % 2 else SETS[::-1]
+        base = bare(model, text, tokens)
+        took = {each: measured(model, text, tokens, each, BUDGETS[0]) for each in order}
+        base = (base + bare(model, text, tokens)) / 2
+        for each, seconds in took.items():
+            ratios[each].append(seconds / base)
+            print(
+                f"{base:.1f} s bare, {seconds:.1f} s with {', '.join(each)}: {seconds / base:.2f}"
+            )
+    rows = [
+        {
+            "sets": list(each), "median": round(statistics.median(found), 3),
+            "least": round(min(found), 3), "greatest": round(max(found), 3), "turns": len(found),
+        }
+        for each, found in ratios.items()
+    ]  # fmt: skip
+    for row in rows:
+        print(f"{', '.join(row['sets'])}: {row['median']} ({row['least']} to {row['greatest']})")
+    if tokens != TOKENS:
+        return
+    record = json.loads(RESULTS.read_text(encoding="utf-8"))
+    record["profile"] = {
+        "model": MODEL, "tokens": TOKENS, "batch": BATCH, "threads": torch.get_num_threads(),
+        "ratios": rows, "memory": peaks,
+    }  # fmt: skip
+    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
