@@ -57,15 +57,26 @@ def distinct_rows(
 ) -> tuple[Float[Tensor, "distinct features"], Int[Tensor, " distinct"]]:
     """The different rows of `x` in the order they first occur, and how often each occurs.
 
+    `x` itself is returned where no row is a copy.
+    """
+    first, counts = first_occurrences(x)
+    return (x if len(first) == len(x) else x[first]), counts
+
+
+def first_occurrences(
+    x: Float[Tensor, "points features"],
+) -> tuple[Int[Tensor, " distinct"], Int[Tensor, " distinct"]]:
+    """Where each different row of `x` first occurs, rising, and how often it occurs.
+
     Rows are sorted by a hash instead of by their values, which is ten times faster; those with
-    one hash are compared value by value. 0 and −0 are one value. `x` itself is returned where no
-    row is a copy.
+    one hash are compared value by value. 0 and −0 are one value.
     """
     hashes, order = _hash(x).sort(stable=True)
     (same,) = torch.nonzero(hashes[1:] == hashes[:-1], as_tuple=True)
-    once = torch.ones(len(x), dtype=torch.int64, device=x.device)
+    rows = torch.arange(len(x), device=x.device)
+    once = torch.ones_like(rows)
     if len(same) == 0:
-        return x, once
+        return rows, once
     if not all(
         bool((x[order[some]] == x[order[some + 1]]).all())
         for some in same.split(max(1, _HASHED // x.shape[1]))
@@ -76,11 +87,10 @@ def distinct_rows(
         group = torch.empty_like(order)
         group[order] = torch.cat([once[:1] * 0, (hashes[1:] != hashes[:-1]).cumsum(0)])
     groups = int(group.max()) + 1
-    rows = torch.arange(len(x), device=x.device)
     first = torch.full((groups,), len(x), device=x.device).scatter_reduce_(0, group, rows, "amin")
     counts = torch.zeros(groups, dtype=torch.int64, device=x.device).scatter_add_(0, group, once)
     first, by_row = first.sort()
-    return x[first], counts[by_row]
+    return first, counts[by_row]
 
 
 def _hash(x: Float[Tensor, "points features"]) -> Int[Tensor, " points"]:

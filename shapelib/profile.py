@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapelib import cache, corpus, hidden, models, store
@@ -23,8 +24,8 @@ from shapelib.dimension import (
     two_nn_from_distances,
 )
 from shapelib.errors import ShapelibError, nearest
-from shapelib.matrix import Points, as_points, distinct_rows
-from shapelib.neighbors import nearest_neighbors
+from shapelib.matrix import Points, as_points, distinct_rows, first_occurrences
+from shapelib.neighbors import Neighbors, nearest_neighbors
 
 BATCH = 4096
 GROUPS = 8
@@ -88,10 +89,12 @@ def profile(
     ``rest`` has fewer batches, or none and its values are missing. `value` and `std` are mean and
     standard deviation over batches, as in the paper. `stderr` is the standard error of the mean
     of disjoint groups of whole windows (`groups` of them), because tokens of one window depend
-    on each other; it is missing where fewer than 6 windows were read. `duplicates` counts exact
-    copies removed before neighbour searches, `n` the vectors that took part. A dimension that
-    needs k neighbours is missing where a batch has no more than k + 1 different vectors, or
-    where it is not defined.
+    on each other; it is missing where fewer than 6 windows were read. For a dimension, a group's
+    value is that at its own points, their neighbours sought among the points of all groups.
+    ``mom_k100`` is measured in one batch: a search for so many neighbours costs twice as much.
+    `duplicates` counts exact copies removed before neighbour searches, `n` the vectors that took
+    part. A dimension that needs k neighbours is missing where a batch has no more than k + 1
+    different vectors, or where it is not defined.
 
     `memory`: GiB above the loaded model that hidden states and the work on them may take. What
     does not fit goes to disk, and where that is too small as well, the text is read several times
@@ -200,33 +203,39 @@ def run_facts(
     )
 
 
-def measure_points(
-    x: Points,
-) -> tuple[dict[Metric, float], int]:
-    """Every metric of one set of vectors, and how many exact copies the search left out.
+def measure_points(x: Points, k: int = MOM_K) -> tuple[dict[Metric, float], Neighbors]:
+    """Every metric of one set of vectors, and the search for `k` neighbours behind the dimensions.
 
-    Raises ValueError where a metric is not defined: equal points, a zero vector.
+    A dimension that needs more neighbours is NaN. Raises ValueError where a metric is not defined:
+    equal points, a zero vector.
     """
     x = as_points(x)
     # One search serves all: the first k columns are the search for k.
-    most = max(k for k, _ in NEIGHBORS.values())
-    found = nearest_neighbors(x, max(2, min(most, len(distinct_rows(x)[0]) - 2)))
-    values = {
+    found = nearest_neighbors(x, max(2, min(k, len(distinct_rows(x)[0]) - 2)))
+    return {**_directions(x), **_dimensions(found.distances)}, found
+
+
+def _directions(x: Points) -> dict[Metric, float]:
+    return {
         Metric("anisotropy", True): anisotropy(x, centered=True),
         Metric("anisotropy", False): anisotropy(x, centered=False),
         Metric("average_cosine", True): average_cosine(x, centered=True),
         Metric("average_cosine", False): average_cosine(x, centered=False),
     }
-    for name, (k, estimate) in NEIGHBORS.items():
-        values[Metric(name, None)] = _or_missing(estimate, found.distances, k)
-    return values, found.duplicates
+
+
+def _dimensions(distances: Float[Tensor, "n k"]) -> dict[Metric, float]:
+    return {
+        Metric(name, None): _or_missing(estimate, distances, k)
+        for name, (k, estimate) in NEIGHBORS.items()
+    }
 
 
 def _or_missing(
     estimate: Callable[[Tensor], float], distances: Float[Tensor, "n k"], k: int
 ) -> float:
     """One estimate; NaN for too few neighbours, and where it is not defined (on a grid)."""
-    if distances.shape[1] < k:
+    if distances.shape[1] < k or len(distances) < 4:
         return math.nan
     try:
         return estimate(distances[:, :k])
@@ -291,21 +300,47 @@ def _measure_set(
     pooled: hidden.Pool, layer: int, tokens: str, batch: int, batches: int, groups: int
 ) -> Iterator[dict[str, object]]:
     """A row for each metric of one token set of one layer."""
-    over_batches = [measure_points(x) for x in pooled.batches(layer, tokens, batch, batches)]
-    over_groups = (
-        [measure_points(x)[0] for x in pooled.groups(layer, tokens, groups)]
-        if groups >= 3 and batches
-        else []
-    )
-    for metric in METRICS:
-        values = [found[metric] for found, _ in over_batches]
+    values: dict[Metric, list[float]] = {metric: [] for metric in METRICS}
+    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]] = []
+    duplicates = 0
+    for number, x in enumerate(pooled.batches(layer, tokens, batch, batches)):
+        # A hundred neighbours cost twice what twenty do, so they are sought in one batch.
+        measured, found = measure_points(x, MADA_K if number else MOM_K)
+        for metric in METRICS:
+            if number == 0 or metric.name != f"mom_k{MOM_K}":
+                values[metric].append(measured[metric])
+        rows = pooled.rows(tokens, layer)[number * batch : (number + 1) * batch]
+        group = torch.from_numpy(pooled.window[rows] % max(groups, 1))
+        first, _ = first_occurrences(as_points(x))
+        searched.append((found.distances, group.to(first.device)[first]))
+        duplicates += found.duplicates
+    over_groups: list[dict[Metric, float]] = []
+    if groups >= 3 and batches:
+        over_groups = [
+            {**_directions(x), **_dimensions_of_group(searched, group)}
+            for group, x in enumerate(pooled.groups(layer, tokens, groups))
+        ]
+    for metric, found_values in values.items():
         yield {
             "layer": layer, "metric": metric.name, "centered": metric.centered,
-            "value": float(np.mean(values)) if values else math.nan, "std": _std(values),
+            "value": float(np.mean(found_values)) if found_values else math.nan,
+            "std": _std(found_values),
             "stderr": _std([found[metric] for found in over_groups]) / max(groups, 1) ** 0.5,
-            "batches": batches, "batch_size": batch, "groups": groups, "n": batches * batch,
-            "duplicates": sum(copies for _, copies in over_batches),
+            "batches": len(found_values), "batch_size": batch, "groups": groups,
+            "n": len(found_values) * batch, "duplicates": duplicates,
         }  # fmt: skip
+
+
+def _dimensions_of_group(
+    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]], group: int
+) -> dict[Metric, float]:
+    """The dimensions at the points of one group of windows, among the neighbours of all."""
+    own = [distances[member == group] for distances, member in searched]
+    fewest = min(each.shape[1] for each in own)
+    shared = _dimensions(torch.cat([each[:, :fewest] for each in own]))
+    # Only the first search went as far as this one's neighbours.
+    furthest = Metric(f"mom_k{MOM_K}", None)
+    return {**shared, furthest: _dimensions(own[0])[furthest]}
 
 
 def _std(values: list[float]) -> float:

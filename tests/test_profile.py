@@ -11,10 +11,17 @@ import torch
 from shapelib import profile as measure
 from shapelib.anisotropy import anisotropy, average_cosine
 from shapelib.corpus import load_corpus, windows
-from shapelib.dimension import mada, mom, two_nn
+from shapelib.dimension import (
+    mada,
+    mada_from_distances,
+    mom,
+    two_nn,
+    two_nn_from_distances,
+)
 from shapelib.errors import ShapelibError
 from shapelib.hidden import pool
 from shapelib.models import load
+from shapelib.neighbors import nearest_neighbors
 from shapelib.profile import COLUMNS, METRICS
 from shapelib.store import read_table, write_table
 
@@ -44,9 +51,12 @@ def test_a_row_for_every_layer_token_set_and_metric(table: pd.DataFrame):
     assert (first["batches"], first["batch_size"], first["n"], first["groups"]) == (2, 256, 512, 8)
     assert table["bos"].all()
     assert table["depth"].unique().tolist() == [0.0, 0.5, 1.0]
-    # Groups of 75 vectors have no hundred neighbours.
-    enough = table[table["metric"] != "mom_k100"]
-    assert np.isfinite(enough[["value", "std", "stderr"]]).all(axis=None)
+    assert np.isfinite(table[["value", "stderr"]]).all(axis=None)
+    furthest = table["metric"] == "mom_k100"
+    assert np.isfinite(table.loc[~furthest, "std"]).all()
+    assert (table.loc[furthest, "batches"] == 1).all()
+    assert (table.loc[furthest, "n"] == 256).all()
+    assert table.loc[furthest, "std"].isna().all()
     assert table["step"].isna().all()
 
 
@@ -64,7 +74,6 @@ def test_values_are_means_over_batches(encoder_folder: Path, text_file: Path, ta
             ("two_nn_lowest20", None): [two_nn(x, discard=0.8) for x in batches],
             ("mada_k20", None): [mada(x, k=20) for x in batches],
             ("mom_k20", None): [mom(x, k=20) for x in batches],
-            ("mom_k100", None): [mom(x, k=100) for x in batches],
         }
         here = rows(table, layer=2, tokens=tokens)
         for (metric, centered), values in expected.items():
@@ -72,6 +81,8 @@ def test_values_are_means_over_batches(encoder_folder: Path, text_file: Path, ta
             row = row[row["centered"].isna()] if centered is None else rows(row, centered=centered)
             assert row["value"].item() == pytest.approx(np.mean(values), rel=1e-9)
             assert row["std"].item() == pytest.approx(np.std(values, ddof=1), rel=1e-6)
+        furthest = here[here["metric"] == "mom_k100"]
+        assert furthest["value"].item() == pytest.approx(mom(batches[0], k=100), rel=1e-9)
 
 
 def test_stderr_comes_from_groups_of_whole_windows(
@@ -82,6 +93,31 @@ def test_stderr_comes_from_groups_of_whole_windows(
     values = [anisotropy(x) for x in pooled.groups(1, "all", 8)]
     row = rows(table, layer=1, tokens="all", metric="anisotropy", centered=True)
     assert row["stderr"].item() == pytest.approx(np.std(values, ddof=1) / 8**0.5, rel=1e-9)
+
+
+def test_the_stderr_of_a_dimension_is_of_points_grouped_by_window(
+    encoder_folder: Path, text_file: Path, table: pd.DataFrame
+):
+    """By hand: a search in each batch, its distances dealt out by window, each group's estimate."""
+    model, text = load(encoder_folder), load_corpus(text_file)
+    pooled = pool(model, windows(text, 40, seed=0), 600, seed=0, progress=False)
+    # In layer 0 many vectors are copies, which a search leaves out.
+    for layer in (0, 2):
+        dealt: list[list[np.ndarray]] = [[] for _ in range(8)]
+        for start in (0, 256):
+            rows_here = pooled.rows("all")[start : start + 256]
+            x = pooled.states[layer][rows_here]
+            _, first = np.unique(x, axis=0, return_index=True)
+            first.sort()
+            distances = nearest_neighbors(x, 20).distances.numpy()
+            for place, row in enumerate(first):
+                dealt[pooled.window[rows_here[row]] % 8].append(distances[place])
+        for metric, estimate in (("two_nn", two_nn_from_distances),
+                                 ("mada_k20", mada_from_distances)):  # fmt: skip
+            values = [estimate(np.array(group)) for group in dealt]
+            expected = np.std(values, ddof=1) / 8**0.5
+            row = rows(table, layer=layer, tokens="all", metric=metric)
+            assert row["stderr"].item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_duplicates_and_leftovers_are_counted(table: pd.DataFrame):
