@@ -23,6 +23,7 @@ KINDS = {
     "corpora": "cleaned text",
     "downloads": "files fetched from the web",
     "models": "weights converted once",
+    "pretrained": "checkpoints of models trained here",
     "tables": "measurements",
     "spill": "hidden states of a run in progress",
 }

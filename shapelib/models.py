@@ -187,7 +187,7 @@ def _network(
         offload = tempfile.TemporaryDirectory(dir=cache.folder("spill"), prefix="weights-")
         spread = {"device_map": "auto", "max_memory": share, "offload_folder": offload.name}
     try:
-        with _quiet():
+        with quiet():
             network, info = AutoModel.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
@@ -223,7 +223,7 @@ def _tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        with _quiet():
+        with quiet():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except (ValueError, OSError, ImportError, KeyError) as error:
         raise ShapelibError(f"{name} has no tokenizer that loads: {error}") from error
@@ -273,12 +273,12 @@ def _bars_on_terminals_only() -> Iterator[None]:
         yield
     else:
         # Some of its bars heed no setting.
-        with contextlib.redirect_stderr(io.StringIO()), _quiet():
+        with contextlib.redirect_stderr(io.StringIO()), quiet():
             yield
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bars: a load takes about a second."""
     from transformers.utils import logging
 

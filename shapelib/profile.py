@@ -33,8 +33,8 @@ SETS = ("all", "content")
 # What a kept measurement depends on besides its inputs: change one and it is measured again.
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
-    *("anisotropy", "corpus", "dimension", "hidden", "loops", "massive", "matrix", "models"),
-    *("neighbors", "placement", "profile", "reading", "sources"),
+    *("anisotropy", "corpus", "dimension", "hidden", "loops", "masks", "massive", "matrix"),
+    *("models", "neighbors", "placement", "profile", "reading", "sources"),
 )
 
 

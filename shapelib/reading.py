@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from shapelib import masks
 from shapelib.corpus import Window
 from shapelib.errors import ShapelibError
 from shapelib.models import Model
@@ -169,7 +170,7 @@ def _states(
     padded, mask = _padded(ids, model)
     output = model.network(
         input_ids=padded,
-        attention_mask=_attention(mask, model.role, unseen),
+        attention_mask=_attention(mask, model, unseen),
         output_hidden_states=True,
         use_cache=False,
     )
@@ -195,16 +196,16 @@ def _padded(ids: list[list[int]], model: Model) -> tuple[torch.Tensor, torch.Ten
     return padded.to(model.device), mask.to(model.device)
 
 
-def _attention(mask: torch.Tensor, role: str, unseen: int) -> torch.Tensor:
-    """What the network is given as its mask: the padding's, unless positions are to be unseen.
+def _attention(mask: torch.Tensor, model: Model, unseen: int) -> torch.Tensor:
+    """What the network is given as its mask: its own, unless positions are to be unseen.
 
     Then it says for each query (row) which keys (columns) it sees.
     """
     if not unseen:
-        return mask
+        return masks.attention_mask(model.network, mask)
     length = mask.shape[1]
     sees = torch.ones(length, length, dtype=torch.bool, device=mask.device)
-    if role == "decoder":
+    if model.role == "decoder":
         sees = sees.tril()
     sees[:, :unseen] = False
     sees.fill_diagonal_(True)

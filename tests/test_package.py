@@ -47,12 +47,13 @@ def test_modules_import_only_what_stands_above_them():
     """Data flows one way: the order of the design."""
     order = [
         "errors", "cache", "assets", "templates", "brackets", "wikitext", "dump", "cleaning",
-        "corpus", "entries", "catalogue", "hub", "sources", "placement", "models", "suites",
-        "massive", "spill", "reading", "hidden", "matrix", "loops", "anisotropy", "spectrum",
-        "leverage", "neighbors", "dimension", "store", "cells", "workers", "profile", "sweep",
+        "corpus", "entries", "catalogue", "hub", "sources", "placement", "models", "masks",
+        "suites", "massive", "spill", "reading", "hidden", "matrix", "loops", "anisotropy",
+        "spectrum", "leverage", "neighbors", "dimension", "store", "cells", "workers", "profile",
+        "recipe", "objectives", "training_text", "checkpoints", "training", "pretrain", "sweep",
         "dissect", "interventions", "rules", "course", "training_rules", "claims", "published",
-        "figures", "bell_figures", "training_figures",
-        "validation", "notebooks", "model_pages", "pages", "listing", "cli",
+        "figures", "bell_figures", "training_figures", "validation", "notebooks", "model_pages",
+        "pages", "listing", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)

@@ -1,0 +1,164 @@
+"""The checkpoints of a training run: ordinary safetensors folders, each whole or not there."""
+
+import json
+import logging
+import pickle
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from shapelib import models
+from shapelib.errors import ShapelibError
+
+RECORD = "training.json"
+"""What a checkpoint says of itself."""
+LATEST = ".latest"
+"""The folder of the newest state, which may lie between two checkpoints."""
+_OPTIMIZER, _LOSSES = "optimizer.pt", "losses.npy"
+_NAME = re.compile(r"step-(\d+)")
+_log = logging.getLogger("shapelib")
+
+
+def folder_of(step: int) -> str:
+    """The folder name of a step, which sorts as steps do."""
+    return f"step-{step:08d}"
+
+
+def damage(folder: Path) -> str | None:
+    """Why a folder is not a whole checkpoint, or None where it is one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        record(folder)["step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"it has no {RECORD} that can be read"
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            return f"it has no {name}"
+    try:
+        # The header says how long the file must be.
+        with safe_open(folder / "model.safetensors", "pt"):
+            return None
+    except (OSError, SafetensorError):
+        return "its model.safetensors is cut off or damaged"
+
+
+def whole(output: Path) -> dict[int, Path]:
+    """The whole checkpoints of a run by step; a half-written one is left out, and said."""
+    found = {}
+    for folder in sorted(output.glob("step-*")):
+        named = _NAME.fullmatch(folder.name)
+        if named is None or not folder.is_dir():
+            continue
+        wrong = damage(folder)
+        if wrong is None:
+            found[int(named[1])] = folder
+        else:
+            _log.warning("%s is ignored: %s", folder, wrong)
+    return found
+
+
+def sources(output: str | Path) -> list[models.Source]:
+    """The whole checkpoints of a run for `profile` and `load`, with step and tokens seen.
+
+    Raises `ShapelibError` where there is none.
+    """
+    output = Path(output)
+    found = whole(output)
+    if not found:
+        raise ShapelibError(f"{str(output)!r} holds no whole checkpoint (folders named step-…)")
+    made = []
+    for step, folder in sorted(found.items()):
+        at = models.find(folder)
+        made.append(
+            models.Source(
+                name=output.resolve().name,
+                folder=folder,
+                fingerprint=at.fingerprint,
+                checkpoint=folder.name,
+                step=step,
+                tokens_seen=record(folder)["tokens_seen"],
+            )
+        )
+    return made
+
+
+def save(
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    optimizer: torch.optim.Optimizer,
+    losses: list[tuple[float, int]],
+    facts: dict[str, Any],
+) -> None:
+    """Write a checkpoint from which training can go on, all of it or nothing.
+
+    `losses`: mean loss and loss-bearing positions of each step so far.
+    """
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.building-", dir=folder.parent))
+    try:
+        with models.quiet():
+            model.save_pretrained(building)
+        tokenizer.save_pretrained(building)
+        torch.save(optimizer.state_dict(), building / _OPTIMIZER)
+        np.save(building / _LOSSES, np.array(losses, dtype=np.float64).reshape(-1, 2))
+        (building / RECORD).write_text(json.dumps(facts, indent=1), "utf-8")
+        # mkdtemp makes the folder private; a checkpoint is as readable as any new folder.
+        building.chmod(0o755)
+        # No folder can be renamed over a full one. A kill between these two lines leaves neither,
+        # and training goes on from the state before.
+        shutil.rmtree(folder, ignore_errors=True)
+        building.replace(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def clear_leftovers(output: Path) -> None:
+    """Delete what killed writers left; for the one process that trains in `output`."""
+    for stale in output.glob(".*.building-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def latest(output: Path) -> dict[int, Path]:
+    """The newest state by its step, or nothing where there is none whole."""
+    folder = output / LATEST
+    return {} if damage(folder) else {record(folder)["step"]: folder}
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """What a whole checkpoint says of itself."""
+    found: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))
+    return found
+
+
+def losses(folder: Path) -> Float[np.ndarray, "steps 2"]:
+    """Mean loss and loss-bearing positions of each step up to a checkpoint."""
+    found: Float[np.ndarray, "steps 2"] = np.load(folder / _LOSSES)
+    return found
+
+
+def restore(
+    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> list[tuple[float, int]] | None:
+    """Fill model and optimizer from a checkpoint; its losses, or None where nothing could be read.
+
+    The files beside the weights may have been deleted to save space.
+    """
+    from safetensors.torch import load_file
+
+    device = next(model.parameters()).device
+    try:
+        moments = torch.load(folder / _OPTIMIZER, weights_only=True, map_location=device)
+        read = losses(folder)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        _log.warning("training cannot go on from %s (%s)", folder, error)
+        return None
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    optimizer.load_state_dict(moments)
+    return [(float(loss), int(bearing)) for loss, bearing in read]

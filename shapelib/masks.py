@@ -1,0 +1,44 @@
+"""Who may attend to whom: the mask that a network's own config asks for."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+PREFIX_KEY = "prefix_share"
+"""The config entry of a prefix language model: which share of a text is its prefix."""
+MEASURED_SHARE = 0.5
+"""Trained with prefixes of random lengths, such a model is measured with half of each text."""
+
+
+def attention_mask(network: Any, padding: Int[Tensor, "batch length"]) -> Tensor:
+    """What to pass as ``attention_mask`` to measure `network` under the mask it was trained with.
+
+    `padding`: 1 for a token, 0 for padding on the right. Causal and full masks are the network's
+    own doing (``is_causal`` in its config). A prefix language model gets full attention within
+    the first ``prefix_share`` of each text, rounded down, and causal attention after it.
+    """
+    share = getattr(network.config, PREFIX_KEY, None)
+    if share is None:
+        return padding
+    lengths = (padding.sum(dim=1) * share).long()
+    return prefix_mask(lengths, padding, next(network.parameters()).dtype)
+
+
+def prefix_mask(
+    lengths: Int[Tensor, " batch"],
+    padding: Int[Tensor, "batch length"],
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, "batch 1 length length"]:
+    """0 where query may see key, the lowest number of `dtype` where it may not.
+
+    Additive, because the eager attention of transformers adds what it is given: a boolean mask
+    would shift scores by one and hide nothing.
+    """
+    at = torch.arange(padding.shape[1], device=padding.device)
+    seen = at[None, :] <= at[:, None]
+    in_prefix = at[None, None, :] < lengths[:, None, None]
+    allowed = (seen[None] | in_prefix) & padding.bool()[:, None, :]
+    blocked = torch.zeros(allowed.shape, dtype=dtype, device=padding.device)
+    return blocked.masked_fill(~allowed, torch.finfo(dtype).min)[:, None]

@@ -1,0 +1,208 @@
+"""Train a recipe's model into a folder of checkpoints that is a suite, resumable at any moment."""
+
+import json
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from shapelib import cache, checkpoints, corpus, models, store
+from shapelib.errors import ShapelibError
+from shapelib.recipe import Recipe, differences
+from shapelib.training import LossNotFinite, Training
+
+CONFIG, TABLE = "recipe.json", "training.parquet"
+# Seconds between two states kept for going on: what a kill may cost.
+_KEEP_EVERY = 30.0
+# What a kept suite depends on besides its recipe and text.
+_CODE = ("masks", "objectives", "recipe", "training", "training_text")
+_log = logging.getLogger("shapelib")
+
+
+def suite(recipe: Recipe, *, device: str = "auto", progress: bool = True) -> Path:
+    """The folder of a recipe's checkpoints in the user's cache: trained once, then reused.
+
+    Its key is the recipe, the text and the code. As with `train`, an interrupted run goes on and a
+    deleted checkpoint is trained again. Raises `ShapelibError` as `train` does.
+    """
+    text = corpus.load_corpus(recipe.corpus)
+    key = cache.key_of(recipe.as_dict(), text.sha256, cache.code_hash(*_CODE))
+    folder = cache.folder("pretrained") / f"{recipe.kind}-{recipe.width}-seed{recipe.seed}-{key}"
+    return train(recipe, folder, device=device, progress=progress)
+
+
+def train(
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    device: str = "auto",
+    minutes: float | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train what is missing of a recipe's checkpoints in the folder `output`, and return it.
+
+    It comes to hold ``recipe.json``, ``training.parquet`` (the `training` table) and, for each
+    checkpoint, a safetensors folder ``step-…`` with tokenizer and ``training.json``. A killed run
+    goes on from its newest state when asked for again, and ends as if it had not been; with
+    `minutes` it stops by itself after that time. A deleted checkpoint is trained again from the
+    nearest one before it. Two processes that ask for one folder train it once.
+
+    Raises `ShapelibError` for a folder of another recipe or of other files, for a loss that is no
+    longer finite (what was kept stays), for a device that is not there, and for a text too short
+    for the vocabulary or a single window.
+    """
+    from filelock import FileLock
+
+    if minutes is not None and not minutes > 0:
+        raise ShapelibError(f"minutes is {minutes!r}; a number above 0 is accepted")
+    output, text = Path(output), corpus.load_corpus(recipe.corpus)
+    where = models.pick_device(device)
+    _claim(output, {**recipe.as_dict(), "corpus_sha256": text.sha256})
+    with FileLock(output / ".lock"):
+        checkpoints.clear_leftovers(output)
+        kept = checkpoints.whole(output)
+        missing = [step for step in recipe.checkpoints if step not in kept]
+        if missing:
+            until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+            training = Training(recipe, text, where)
+            _say_epochs(recipe, training.stream.tokens)
+            try:
+                _fill(training, output, missing, until, progress)
+            except LossNotFinite as error:
+                kept = checkpoints.whole(output)
+                raise ShapelibError(
+                    f"{error}: training stopped. Checkpoints up to step {max(kept, default=None)} "
+                    f"are kept in {output}; a lower learning rate than {recipe.learning_rate:g} "
+                    "or a longer warm-up may help"
+                ) from error
+    return output
+
+
+def _claim(output: Path, asked: dict[str, Any]) -> None:
+    """Make `output` this recipe's folder, or refuse one that is not."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShapelibError(f"{output} cannot be made a folder: {error.strerror}") from error
+    config = output / CONFIG
+    if config.is_file():
+        try:
+            there = json.loads(config.read_text("utf-8"))
+        except ValueError as error:
+            raise ShapelibError(f"{config} cannot be read: {error}") from error
+        if there != asked:
+            raise ShapelibError(
+                f"{output} holds a run of another recipe: {'; '.join(differences(there, asked))}. "
+                "Give another folder, or delete this one"
+            )
+    elif any(each.name != ".lock" for each in output.iterdir()):
+        raise ShapelibError(
+            f"{output} holds files and no {CONFIG}; an empty folder, a new one, or one that "
+            "holds a run of this recipe is accepted"
+        )
+    else:
+        text = json.dumps(asked, indent=1, ensure_ascii=False)
+        store.write_atomically(config, lambda file: file.write_text(text, "utf-8"))
+
+
+def _say_epochs(recipe: Recipe, tokens: int) -> None:
+    needed = recipe.steps * recipe.tokens_per_step
+    if needed > tokens:
+        _log.info(
+            "%d steps of %d tokens read the text's %d tokens %.1f times",
+            recipe.steps, recipe.tokens_per_step, tokens, needed / tokens,
+        )  # fmt: skip
+
+
+def _fill(
+    training: Training, output: Path, missing: list[int], until: float, progress: bool
+) -> None:
+    """Train to each missing checkpoint from the nearest state before it."""
+    from tqdm import tqdm
+
+    recipe, latest = training.recipe, output / checkpoints.LATEST
+    bar = tqdm(
+        total=recipe.steps, unit="step", desc=f"{recipe.kind}: training",
+        disable=None if progress else True,
+    )  # fmt: skip
+    with bar:
+        for target in missing:
+            _go_to(training, output, target)
+            kept = time.monotonic()
+            while training.step < target:
+                if time.monotonic() > until:
+                    training.save(latest, _facts(training))
+                    _log.info(
+                        "stopped at step %d of %d: the same command goes on from there",
+                        training.step, recipe.steps,
+                    )  # fmt: skip
+                    return
+                if time.monotonic() - kept > _KEEP_EVERY:
+                    training.save(latest, _facts(training))
+                    kept = time.monotonic()
+                training.advance()
+                bar.update(training.step - bar.n)
+                bar.set_postfix_str(f"loss {training.losses[-1][0]:.3f}", refresh=False)
+            facts = {**_facts(training), "perplexity": training.perplexity()}
+            training.save(output / checkpoints.folder_of(target), facts)
+            _write_table(recipe, output)
+
+
+def _go_to(training: Training, output: Path, target: int) -> None:
+    """Take up the newest kept state that is not past `target`, if it is ahead of this one."""
+    states = {**checkpoints.whole(output), **checkpoints.latest(output)}
+    for step in sorted(states, reverse=True):
+        if training.step < step <= target and training.restore(states[step]):
+            _log.info("going on from step %d", step)
+            return
+
+
+def _facts(training: Training) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    recipe, step = training.recipe, training.step
+    return {
+        "step": step,
+        "tokens_seen": step * recipe.tokens_per_step,
+        "loss_tokens": sum(bearing for _, bearing in training.losses),
+        "loss": training.losses[-1][0] if step else None,
+        "learning_rate": recipe.rate(step) if step else None,
+        "kind": recipe.kind,
+        "mask": recipe.mask,
+        "objective": recipe.objective,
+        "seed": recipe.seed,
+        "device": str(training.device),
+    }
+
+
+def _write_table(recipe: Recipe, output: Path) -> None:
+    """The `training` table: a row for step 0 and for every step that the newest state knows of."""
+    kept = checkpoints.whole(output)
+    losses = checkpoints.losses(kept[max(kept)])
+    steps = range(len(losses) + 1)
+    exam = {step: checkpoints.record(folder)["perplexity"] for step, folder in kept.items()}
+    table = pd.DataFrame(
+        {
+            "model": output.resolve().name,
+            "kind": recipe.kind,
+            "mask": recipe.mask,
+            "objective": recipe.objective,
+            "width": recipe.width,
+            "layers": recipe.layers,
+            "warmup": recipe.warmup,
+            "schedule": recipe.schedule,
+            "seed": recipe.seed,
+            "step": steps,
+            "tokens_seen": [step * recipe.tokens_per_step for step in steps],
+            "loss_tokens": [0, *losses[:, 1].cumsum().astype(int)],
+            "loss": [math.nan, *losses[:, 0]],
+            "learning_rate": [math.nan, *(recipe.rate(step) for step in steps[1:])],
+            "perplexity": [exam.get(step, math.nan) for step in steps],
+        }
+    )
+    table.attrs["provenance"] = [
+        store.provenance(**json.loads((output / CONFIG).read_text("utf-8")))
+    ]
+    store.write_table(table, output / TABLE)
