@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from shapelib.anisotropy import anisotropy as anisotropy
     from shapelib.anisotropy import average_cosine as average_cosine
+    from shapelib.callback import ShapeCallback as ShapeCallback
     from shapelib.claims import judge as judge
     from shapelib.corpus import load_corpus as load_corpus
     from shapelib.corpus import windows as windows
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from shapelib.models import load as load
     from shapelib.neighbors import nearest_neighbors as nearest_neighbors
     from shapelib.profile import profile as profile
+    from shapelib.recipe import recipe as recipe
     from shapelib.spectrum import spectrum as spectrum
     from shapelib.store import read_table as read_table
     from shapelib.store import write_table as write_table
     from shapelib.sweep import sweep as sweep
 
 _HOME = {
+    "ShapeCallback": "callback",
     "ShapelibError": "errors",
     "anisotropy": "anisotropy",
     "average_cosine": "anisotropy",
@@ -50,6 +53,7 @@ _HOME = {
     "pool": "hidden",
     "profile": "profile",
     "read_table": "store",
+    "recipe": "recipe",
     "sweep": "sweep",
     "spectrum": "spectrum",
     "two_nn": "dimension",

@@ -18,8 +18,10 @@ from shapelib.errors import ShapelibError
 
 RECORD = "training.json"
 """What a checkpoint says of itself."""
-LATEST = ".latest"
-"""The folder of the newest state, which may lie between two checkpoints."""
+WORK = ".state"
+"""The folder of what is no checkpoint: folders being written, and the newest state."""
+LATEST = Path(WORK, "latest")
+"""The newest state, which may lie between two checkpoints."""
 _OPTIMIZER, _LOSSES = "optimizer.pt", "losses.npy"
 _NAME = re.compile(r"step-(\d+)")
 _log = logging.getLogger("shapelib")
@@ -90,7 +92,8 @@ def sources(output: str | Path) -> list[models.Source]:
 
 
 def save(
-    folder: Path,
+    output: Path,
+    folder: str | Path,
     model: Any,
     tokenizer: Any,
     optimizer: torch.optim.Optimizer,
@@ -99,9 +102,11 @@ def save(
 ) -> None:
     """Write a checkpoint from which training can go on, all of it or nothing.
 
-    `losses`: mean loss and loss-bearing positions of each step so far.
+    `folder`: its place below `output`. `losses`: mean loss and loss-bearing positions of each
+    step so far.
     """
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.building-", dir=folder.parent))
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=work(output)))
+    folder = output / folder
     try:
         with models.quiet():
             model.save_pretrained(building)
@@ -121,8 +126,14 @@ def save(
 
 def clear_leftovers(output: Path) -> None:
     """Delete what killed writers left; for the one process that trains in `output`."""
-    for stale in output.glob(".*.building-*"):
+    for stale in work(output).glob("building-*"):
         shutil.rmtree(stale, ignore_errors=True)
+
+
+def work(output: Path) -> Path:
+    """The folder of what is no checkpoint, made if it is missing."""
+    (output / WORK).mkdir(exist_ok=True)
+    return output / WORK
 
 
 def latest(output: Path) -> dict[int, Path]:

@@ -1,4 +1,4 @@
-"""The command line: ``shapelib profile · sweep · models · corpus · run · cache``."""
+"""The command line: ``shapelib profile · sweep · models · corpus · pretrain · run · cache``."""
 
 import logging
 import sys
@@ -213,6 +213,45 @@ def corpus(
         shown.add_row(label.replace("_", " "), str(value))
     shown.add_row("sha256 of the cleaned text", loaded.sha256)
     _print(shown)
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="The suite: a folder of checkpoints.")],
+    kind: Annotated[
+        str, typer.Option(help="decoder, encoder, causal-masked, or prefix.")
+    ] = "decoder",
+    size: Annotated[str, typer.Option(help="nano, nano-48, nano-192, or base.")] = "nano",
+    steps: Annotated[int | None, typer.Option(help="Updates; the size's own if unset.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Steps in which the rate grows.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest rate.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="cosine or constant.")] = None,
+    seed: Annotated[int, typer.Option(help="Initial weights, and windows with their order.")] = 0,
+    corpus: Annotated[
+        str, typer.Option(help="enwiki-sample, enwik8, or a dump or text file.")
+    ] = "enwiki-sample",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so long; the same command goes on.")
+    ] = None,
+) -> None:
+    """Train a small model from scratch, with checkpoints at log-spaced steps; resumable."""
+    from shapelib import checkpoints
+    from shapelib.pretrain import train
+    from shapelib.recipe import recipe
+
+    asked = {
+        "steps": steps, "warmup": warmup, "learning_rate": learning_rate, "schedule": schedule,
+    }  # fmt: skip
+    changes = {name: value for name, value in asked.items() if value is not None}
+    made = recipe(kind, size, seed=seed, corpus=corpus, **changes)
+    train(made, out, device=device, minutes=minutes)
+    kept = checkpoints.whole(out)
+    done = f"{len(kept)} of {len(made.checkpoints)} checkpoints in {out}"
+    if kept:
+        last = checkpoints.record(kept[max(kept)])
+        done += f"; held-out perplexity {last['perplexity']:.1f} at step {last['step']}"
+    typer.echo(done)
 
 
 @app.command()

@@ -116,16 +116,45 @@ def load(
             f"{source.name} is a {role} by effect, but is listed as {source.known.role}: the "
             "installed transformers applies another attention mask than the model was made with"
         )
+    return _model(source, network, tokenizer, role, after_norm, placed.dtype)
+
+
+def live(
+    network: Any,
+    tokenizer: Any,
+    name: str = "live",
+    *,
+    step: int | None = None,
+    tokens_seen: int | None = None,
+) -> Model:
+    """A base network that somebody else built, in eval mode, as `load` would give it.
+
+    Its weights may change later, so nothing that is measured on it is kept for reuse.
+    """
+    import torch
+
+    with torch.inference_mode():
+        role, after_norm = _probe(network, tokenizer, name)
+    checkpoint = None if step is None else f"step-{step}"
+    source = Source(name, Path(), "live", checkpoint=checkpoint, step=step, tokens_seen=tokens_seen)
+    dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
+    return _model(source, network, tokenizer, role, after_norm, dtype)
+
+
+def _model(
+    source: Source, network: Any, tokenizer: Any, role: str, after_norm: bool, dtype: str
+) -> Model:
+    config = network.config.get_text_config()
     return Model(
         source=source,
         network=network,
         tokenizer=tokenizer,
         role=role,
-        layers=network.config.get_text_config().num_hidden_layers,
-        width=network.config.get_text_config().hidden_size,
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
         after_norm=after_norm,
         parameters=sum(each.numel() for each in network.parameters()),
-        dtype=placed.dtype,
+        dtype=dtype,
     )
 
 

@@ -61,7 +61,7 @@ def train(
     output, text = Path(output), corpus.load_corpus(recipe.corpus)
     where = models.pick_device(device)
     _claim(output, {**recipe.as_dict(), "corpus_sha256": text.sha256})
-    with FileLock(output / ".lock"):
+    with FileLock(checkpoints.work(output) / "lock"):
         checkpoints.clear_leftovers(output)
         kept = checkpoints.whole(output)
         missing = [step for step in recipe.checkpoints if step not in kept]
@@ -98,7 +98,7 @@ def _claim(output: Path, asked: dict[str, Any]) -> None:
                 f"{output} holds a run of another recipe: {'; '.join(differences(there, asked))}. "
                 "Give another folder, or delete this one"
             )
-    elif any(each.name != ".lock" for each in output.iterdir()):
+    elif any(each.name != checkpoints.WORK for each in output.iterdir()):
         raise ShapelibError(
             f"{output} holds files and no {CONFIG}; an empty folder, a new one, or one that "
             "holds a run of this recipe is accepted"
@@ -123,7 +123,7 @@ def _fill(
     """Train to each missing checkpoint from the nearest state before it."""
     from tqdm import tqdm
 
-    recipe, latest = training.recipe, output / checkpoints.LATEST
+    recipe = training.recipe
     bar = tqdm(
         total=recipe.steps, unit="step", desc=f"{recipe.kind}: training",
         disable=None if progress else True,
@@ -133,21 +133,22 @@ def _fill(
             _go_to(training, output, target)
             kept = time.monotonic()
             while training.step < target:
-                if time.monotonic() > until:
-                    training.save(latest, _facts(training))
+                training.advance()
+                bar.update(training.step - bar.n)
+                bar.set_postfix_str(f"loss {training.losses[-1][0]:.3f}", refresh=False)
+                # After the step, so that even the shortest segment makes one.
+                over = time.monotonic() > until and training.step < recipe.steps
+                if over or time.monotonic() - kept > _KEEP_EVERY:
+                    training.save(output, checkpoints.LATEST, _facts(training))
+                    kept = time.monotonic()
+                if over:
                     _log.info(
                         "stopped at step %d of %d: the same command goes on from there",
                         training.step, recipe.steps,
                     )  # fmt: skip
                     return
-                if time.monotonic() - kept > _KEEP_EVERY:
-                    training.save(latest, _facts(training))
-                    kept = time.monotonic()
-                training.advance()
-                bar.update(training.step - bar.n)
-                bar.set_postfix_str(f"loss {training.losses[-1][0]:.3f}", refresh=False)
             facts = {**_facts(training), "perplexity": training.perplexity()}
-            training.save(output / checkpoints.folder_of(target), facts)
+            training.save(output, checkpoints.folder_of(target), facts)
             _write_table(recipe, output)
 
 

@@ -93,7 +93,7 @@ class Recipe:
 # Heads of 24 dimensions at each width of nano, so that width is all that differs.
 _NANO: dict[str, Any] = {
     "layers": 6, "width": 96, "heads": 4, "vocabulary": 1024, "window": 64, "batch": 32,
-    "steps": 1800, "learning_rate": 2e-3, "warmup": 50,
+    "steps": 1280, "learning_rate": 2e-3, "warmup": 50,
 }  # fmt: skip
 SIZES: dict[str, dict[str, Any]] = {
     "nano": _NANO,

@@ -126,9 +126,11 @@ class Training:
         self.model.train()
         return math.exp(min(total / count, 700.0))
 
-    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+    def save(self, output: Path, folder: str | Path, facts: dict[str, Any]) -> None:
         """Keep the model as a checkpoint from which training can go on."""
-        checkpoints.save(folder, self.model, self.tokenizer, self._optimizer, self.losses, facts)
+        checkpoints.save(
+            output, folder, self.model, self.tokenizer, self._optimizer, self.losses, facts
+        )
 
     def restore(self, folder: Path) -> bool:
         """Go to a kept checkpoint's step; False, and at step 0, where it cannot be gone on from."""

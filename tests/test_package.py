@@ -50,10 +50,10 @@ def test_modules_import_only_what_stands_above_them():
         "corpus", "entries", "catalogue", "hub", "sources", "placement", "models", "masks",
         "suites", "massive", "spill", "reading", "hidden", "matrix", "loops", "anisotropy",
         "spectrum", "leverage", "neighbors", "dimension", "store", "cells", "workers", "profile",
-        "recipe", "objectives", "training_text", "checkpoints", "training", "pretrain", "sweep",
-        "dissect", "interventions", "rules", "course", "training_rules", "claims", "published",
-        "figures", "bell_figures", "training_figures", "validation", "notebooks", "model_pages",
-        "pages", "listing", "cli",
+        "callback", "recipe", "objectives", "training_text", "checkpoints", "training", "pretrain",
+        "sweep", "dissect", "interventions", "rules", "course", "training_rules", "claims",
+        "published", "figures", "bell_figures", "training_figures", "validation", "notebooks",
+        "model_pages", "pages", "listing", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)
