@@ -8,11 +8,12 @@ from typing import Any, Literal
 import torch
 from transformers import TrainerCallback
 
-from shapelib import corpus, models, profile, store
+from shapelib import corpus, models, store
 from shapelib.errors import ShapelibError
+from shapelib.profile import profile as measure
 
 
-class ShapeCallback(TrainerCallback):  # type: ignore[misc]
+class ShapeCallback(TrainerCallback):
     """Measures the model of a transformers ``Trainer`` at chosen steps, into one `shape` table.
 
     ``Trainer(…, callbacks=[ShapeCallback("held-out.txt", "shape.parquet", every=100)])``
@@ -102,7 +103,7 @@ class ShapeCallback(TrainerCallback):  # type: ignore[misc]
             live = models.live(
                 network, tokenizer, step=step, tokens_seen=state.num_input_tokens_seen or None
             )
-            table = profile.profile(live, self._text, progress=False, **self._asked)
+            table = measure(live, self._text, progress=False, **self._asked)
         if self._output.is_file():
             before = store.read_table(self._output)
             runs = before.attrs["provenance"]

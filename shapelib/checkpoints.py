@@ -155,14 +155,12 @@ def losses(folder: Path) -> Float[np.ndarray, "steps 2"]:
 
 
 def restore(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path, model: Any, optimizer: torch.optim.Optimizer
 ) -> list[tuple[float, int]] | None:
     """Fill model and optimizer from a checkpoint; its losses, or None where nothing could be read.
 
     The files beside the weights may have been deleted to save space.
     """
-    from safetensors.torch import load_file
-
     device = next(model.parameters()).device
     try:
         moments = torch.load(folder / _OPTIMIZER, weights_only=True, map_location=device)
@@ -170,6 +168,8 @@ def restore(
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         _log.warning("training cannot go on from %s (%s)", folder, error)
         return None
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    # transformers' own way: names in its files differ from those in the network.
+    with models.quiet():
+        model.load_state_dict(type(model).from_pretrained(folder).state_dict())
     optimizer.load_state_dict(moments)
     return [(float(loss), int(bearing)) for loss, bearing in read]

@@ -239,7 +239,7 @@ def test_the_loss_is_that_of_transformers(story: Path):
     work = objectives.batch(made, windows, np.random.default_rng(0))
     ours, count = objectives.loss(model, work)
     theirs = model(input_ids=work.ids, labels=work.ids).loss
-    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     assert count == 4 * 15
 
 
