@@ -104,6 +104,7 @@ class ShapeCallback(TrainerCallback):
                 network, tokenizer, step=step, tokens_seen=state.num_input_tokens_seen or None
             )
             table = measure(live, self._text, progress=False, **self._asked)
+        table.attrs["provenance"] = [{**run, "step": step} for run in table.attrs["provenance"]]
         if self._output.is_file():
             before = store.read_table(self._output)
             runs = before.attrs["provenance"]
