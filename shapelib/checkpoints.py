@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from shapelib import models
 from shapelib.errors import ShapelibError
@@ -148,10 +147,12 @@ def record(folder: Path) -> dict[str, Any]:
     return found
 
 
-def losses(folder: Path) -> Float[np.ndarray, "steps 2"]:
-    """Mean loss and loss-bearing positions of each step up to a checkpoint."""
-    found: Float[np.ndarray, "steps 2"] = np.load(folder / _LOSSES)
-    return found
+def losses(folder: Path) -> list[tuple[float, int]]:
+    """Mean loss and loss-bearing positions of each step up to a checkpoint; none if not kept."""
+    try:
+        return [(float(loss), int(bearing)) for loss, bearing in np.load(folder / _LOSSES)]
+    except (OSError, ValueError):
+        return []
 
 
 def restore(
@@ -162,14 +163,17 @@ def restore(
     The files beside the weights may have been deleted to save space.
     """
     device = next(model.parameters()).device
+    known = losses(folder)
     try:
         moments = torch.load(folder / _OPTIMIZER, weights_only=True, map_location=device)
-        read = losses(folder)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         _log.warning("training cannot go on from %s (%s)", folder, error)
+        return None
+    if len(known) != record(folder)["step"]:
+        _log.warning("training cannot go on from %s (no %s of all steps)", folder, _LOSSES)
         return None
     # transformers' own way: names in its files differ from those in the network.
     with models.quiet():
         model.load_state_dict(type(model).from_pretrained(folder).state_dict())
     optimizer.load_state_dict(moments)
-    return [(float(loss), int(bearing)) for loss, bearing in read]
+    return known

@@ -1,5 +1,6 @@
 """Train a recipe's model into a folder of checkpoints that is a suite, resumable at any moment."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -7,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from shapelib import cache, checkpoints, corpus, models, store
+from shapelib import cache, checkpoints, corpus, models, store, training_text
 from shapelib.errors import ShapelibError
+from shapelib.profile import profile
 from shapelib.recipe import Recipe, differences
 from shapelib.training import LossNotFinite, Training
 
@@ -30,7 +33,7 @@ def suite(recipe: Recipe, *, device: str = "auto", progress: bool = True) -> Pat
     """
     text = corpus.load_corpus(recipe.corpus)
     key = cache.key_of(recipe.as_dict(), text.sha256, cache.code_hash(*_CODE))
-    folder = cache.folder("pretrained") / f"{recipe.kind}-{recipe.width}-seed{recipe.seed}-{key}"
+    folder = cache.folder("pretrained") / f"{recipe.name}-{key}"
     return train(recipe, folder, device=device, progress=progress)
 
 
@@ -79,6 +82,75 @@ def train(
                     "or a longer warm-up may help"
                 ) from error
     return output
+
+
+def recipe_of(output: str | Path) -> Recipe:
+    """The recipe of a run's folder. Raises `ShapelibError` where there is none."""
+    config = Path(output) / CONFIG
+    try:
+        read = json.loads(config.read_text("utf-8"))
+        del read["corpus_sha256"]
+        return Recipe(**{**read, "checkpoints": tuple(read["checkpoints"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShapelibError(
+            f"{str(output)!r} is not the folder of a run: its {CONFIG} cannot be read ({error})"
+        ) from error
+
+
+def table(output: str | Path) -> pd.DataFrame:
+    """The `training` table of a run: a row for step 0 and one for every step trained so far.
+
+    `loss`: mean over the loss-bearing positions of the step's windows before its update, in nats.
+    `loss_tokens`: how many such positions were seen up to it. `perplexity`: held out, at kept
+    checkpoints (see `Training.perplexity`).
+    """
+    output = Path(output)
+    made, kept = recipe_of(output), checkpoints.whole(output)
+    exam = {step: checkpoints.record(folder)["perplexity"] for step, folder in kept.items()}
+    known = [checkpoints.losses(folder) for folder in kept.values()]
+    losses = max([[], *known], key=len)
+    steps = range(len(losses) + 1)
+    rows = pd.DataFrame(
+        {
+            "model": made.name,
+            "kind": made.kind,
+            "mask": made.mask,
+            "objective": made.objective,
+            "layers": made.layers,
+            "width": made.width,
+            "warmup": made.warmup,
+            "schedule": made.schedule,
+            "seed": made.seed,
+            "step": steps,
+            "tokens_seen": [step * made.tokens_per_step for step in steps],
+            "loss_tokens": np.cumsum([0, *(int(bearing) for _, bearing in losses)]),
+            "loss": [math.nan, *(loss for loss, _ in losses)],
+            "learning_rate": [math.nan, *(made.rate(step) for step in steps[1:])],
+            "perplexity": [exam.get(step, math.nan) for step in steps],
+        }
+    )
+    config = json.loads((output / CONFIG).read_text("utf-8"))
+    rows.attrs["provenance"] = [store.provenance(**config)]
+    return rows
+
+
+def measure(
+    output: str | Path, *, tokens: int = 16_384, batch: int = 4096, progress: bool = True
+) -> pd.DataFrame:
+    """The `shape` table of a run: every whole checkpoint on text that was held out of training.
+
+    Windows are as long as in training and the same at every step. `tokens` vectors of each layer
+    are measured in batches of `batch`; a measurement that is in the user's cache is taken from it.
+    Raises `ShapelibError` as `profile.profile` does, and where there is no checkpoint.
+    """
+    made = recipe_of(output)
+    text = training_text.held_out(corpus.load_corpus(made.corpus))
+    how: dict[str, Any] = {
+        "tokens": tokens, "batch": batch, "window": made.window, "unit": "tokens", "sets": ("all",),
+        "progress": progress,
+    }  # fmt: skip
+    named = [dataclasses.replace(each, name=made.name) for each in checkpoints.sources(output)]
+    return store.combine([profile(each, text, **how) for each in named])
 
 
 def _claim(output: Path, asked: dict[str, Any]) -> None:
@@ -149,7 +221,7 @@ def _fill(
                     return
             facts = {**_facts(training), "perplexity": training.perplexity()}
             training.save(output, checkpoints.folder_of(target), facts)
-            _write_table(recipe, output)
+            store.write_table(table(output), output / TABLE)
 
 
 def _go_to(training: Training, output: Path, target: int) -> None:
@@ -176,34 +248,3 @@ def _facts(training: Training) -> dict[str, Any]:
         "seed": recipe.seed,
         "device": str(training.device),
     }
-
-
-def _write_table(recipe: Recipe, output: Path) -> None:
-    """The `training` table: a row for step 0 and for every step that the newest state knows of."""
-    kept = checkpoints.whole(output)
-    losses = checkpoints.losses(kept[max(kept)])
-    steps = range(len(losses) + 1)
-    exam = {step: checkpoints.record(folder)["perplexity"] for step, folder in kept.items()}
-    table = pd.DataFrame(
-        {
-            "model": output.resolve().name,
-            "kind": recipe.kind,
-            "mask": recipe.mask,
-            "objective": recipe.objective,
-            "width": recipe.width,
-            "layers": recipe.layers,
-            "warmup": recipe.warmup,
-            "schedule": recipe.schedule,
-            "seed": recipe.seed,
-            "step": steps,
-            "tokens_seen": [step * recipe.tokens_per_step for step in steps],
-            "loss_tokens": [0, *losses[:, 1].cumsum().astype(int)],
-            "loss": [math.nan, *losses[:, 0]],
-            "learning_rate": [math.nan, *(recipe.rate(step) for step in steps[1:])],
-            "perplexity": [exam.get(step, math.nan) for step in steps],
-        }
-    )
-    table.attrs["provenance"] = [
-        store.provenance(**json.loads((output / CONFIG).read_text("utf-8")))
-    ]
-    store.write_table(table, output / TABLE)

@@ -56,6 +56,11 @@ class Recipe:
     """Steps after which a checkpoint is kept; the last is `steps`."""
 
     @property
+    def name(self) -> str:
+        """What tables call the model."""
+        return f"{self.kind}-{self.width}-warmup{self.warmup}-seed{self.seed}"
+
+    @property
     def mask(self) -> str:
         return KINDS[self.kind].mask
 

@@ -124,8 +124,8 @@ def test_a_resumed_run_continues_the_table(tokenizer: Any, text_file: Path, tmp_
     assert sorted(each["step"] for each in after.attrs["provenance"]) == [0, 3, 6, 9]
     # Step 6 was reached again, by another schedule: its rows are the new ones.
     kept = [
-        [each[each["step"] == step]["value"].tolist() for step in (0, 3, 6)]
-        for each in (before.fillna(0.0), after.fillna(0.0))
+        [each[each["step"] == step]["value"].fillna(0.0).tolist() for step in (0, 3, 6)]
+        for each in (before, after)
     ]
     assert kept[0][:2] == kept[1][:2]
     assert kept[0][2] != kept[1][2]

@@ -1,0 +1,116 @@
+"""What training costs beside a bare torch loop, and what measuring costs beside training.
+
+The bare loop makes the same updates of the same network on the same windows, all of them made
+beforehand: forward, backward, clipping and AdamW, nothing else. Contestants take turns of a few
+steps, and each turn's time is divided by the bare loop's beside it, so that a machine that slows
+down slows both. Times of measuring are given in training steps for the same reason.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shapelib import corpus, models, training_text
+from shapelib.profile import profile
+from shapelib.recipe import recipe
+from shapelib.training import Training, build
+
+TURNS, STEPS = 6, 5
+THREADS = 1
+ALLOWED = 1.3
+RESULTS = Path(__file__).with_name("pretrain.json")
+
+
+class Bare:
+    """A loop that anyone would write, for next-token loss."""
+
+    def __init__(self, made: Any, windows: torch.Tensor) -> None:
+        self.model = build(made).train()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
+        self.windows, self.batch, self.at = windows, made.batch, 0
+
+    def step(self) -> None:
+        ids = self.windows[self.at : self.at + self.batch]
+        self.at += self.batch
+        self.optimizer.zero_grad()
+        logits = self.model(input_ids=ids, use_cache=False).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+
+
+def seconds(work: Any, times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - start) / times
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    text = corpus.load_corpus()
+    held_out = training_text.held_out(text)
+    made = recipe("decoder", "nano")
+    ours = Training(made, text, torch.device("cpu"))
+    encoder = Training(recipe("encoder", "nano"), text, torch.device("cpu"))
+    bare = Bare(made, torch.from_numpy(ours.stream.take(0, 10_000)).long())
+    live = models.live(ours.model.base_model.eval(), ours.tokenizer)
+
+    def measure() -> None:
+        ours.model.eval()
+        profile(live, held_out, tokens=4096, window=64, unit="tokens", progress=False)
+        ours.model.train()
+
+    def keep() -> None:
+        ours.perplexity()
+        ours.save(Path(folder.name), "step", {"step": ours.step})
+
+    folder = tempfile.TemporaryDirectory()
+    loops = {"bare torch loop": bare.step, "decoder": ours.advance, "encoder": encoder.advance}
+    for step in loops.values():
+        seconds(step, 2)
+    measured = {"a measurement": measure, "a checkpoint kept": keep}
+    for work in measured.values():
+        work()
+    taken: dict[str, list[float]] = {name: [] for name in (*loops, *measured)}
+    for turn in range(TURNS):
+        # The order changes with the turn, so that nobody is always just after the same one.
+        for name in list(loops)[:: 1 if turn % 2 else -1]:
+            taken[name].append(seconds(loops[name], STEPS))
+        for name, work in measured.items():
+            taken[name].append(seconds(work, 1))
+    folder.cleanup()
+    ratios = {
+        name: [each / yard for each, yard in zip(times, taken["bare torch loop"], strict=True)]
+        for name, times in taken.items()
+    }
+    rows = []
+    for name, each in ratios.items():
+        middle = statistics.median(each)
+        print(f"{name:20s} {middle:8.2f} bare steps  ({min(each):.2f} to {max(each):.2f})")
+        rows.append({"name": name, "median": middle, "least": min(each), "greatest": max(each)})
+    of = {name: statistics.median(each) for name, each in ratios.items()}
+    measuring = of["a measurement"] / of["decoder"]
+    share = len(made.checkpoints) * measuring / made.steps
+    print(f"a measurement of 4096 vectors of every layer takes {measuring:.1f} training steps")
+    print(f"measuring all {len(made.checkpoints)} checkpoints: {share:.0%} of training them")
+    print(f"within {ALLOWED} × of the bare loop: {of['decoder'] <= ALLOWED}")
+    record = {
+        "bare_step_seconds": statistics.median(taken["bare torch loop"]),
+        "threads": THREADS,
+        "ratios_to_bare_step": rows,
+        "measurement_in_training_steps": measuring,
+        "all_checkpoints_to_training": share,
+        "torch": torch.__version__,
+    }
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
