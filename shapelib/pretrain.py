@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +136,21 @@ def table(output: str | Path) -> pd.DataFrame:
 
 
 def measure(
-    output: str | Path, *, tokens: int = 16_384, batch: int = 4096, progress: bool = True
+    output: str | Path,
+    *,
+    tokens: int = 4096,
+    batch: int = 4096,
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    progress: bool = True,
 ) -> pd.DataFrame:
     """The `shape` table of a run: every whole checkpoint on text that was held out of training.
 
-    Windows are as long as in training and the same at every step. `tokens` vectors of each layer
-    are measured in batches of `batch`; a measurement that is in the user's cache is taken from it.
-    Raises `ShapelibError` as `profile.profile` does, and where there is no checkpoint.
+    Windows are as long as in training. For each of `seeds`, which draw the windows, `tokens`
+    vectors of each layer are measured in batches of `batch`. With one batch it holds all vectors
+    of its windows; with more, the vectors of more windows are shuffled into them, and a batch holds
+    fewer neighbours of one window: the dimensions differ. Measurements that are in the user's cache
+    are taken from it. Raises `ShapelibError` as `profile.profile` does, and where there is no
+    checkpoint.
     """
     made = recipe_of(output)
     text = training_text.held_out(corpus.load_corpus(made.corpus))
@@ -150,7 +159,9 @@ def measure(
         "progress": progress,
     }  # fmt: skip
     named = [dataclasses.replace(each, name=made.name) for each in checkpoints.sources(output)]
-    return store.combine([profile(each, text, **how) for each in named])
+    return store.combine(
+        [profile(each, text, seed=seed, **how) for each in named for seed in seeds]
+    )
 
 
 def _claim(output: Path, asked: dict[str, Any]) -> None:
