@@ -50,8 +50,8 @@ def damage(folder: Path) -> str | None:
         return "its model.safetensors is cut off or damaged"
 
 
-def whole(output: Path) -> dict[int, Path]:
-    """The whole checkpoints of a run by step; a half-written one is left out, and said."""
+def whole(output: Path, say: bool = False) -> dict[int, Path]:
+    """The whole checkpoints of a run by step, without half-written ones; `say` names those."""
     found = {}
     for folder in sorted(output.glob("step-*")):
         named = _NAME.fullmatch(folder.name)
@@ -60,9 +60,14 @@ def whole(output: Path) -> dict[int, Path]:
         wrong = damage(folder)
         if wrong is None:
             found[int(named[1])] = folder
-        else:
+        elif say:
             _log.warning("%s is ignored: %s", folder, wrong)
     return found
+
+
+def begun(output: Path) -> bool:
+    """Whether anything was trained in a folder, be it whole or not."""
+    return any(output.glob("step-*")) or (output / LATEST).exists()
 
 
 def sources(output: str | Path) -> list[models.Source]:
@@ -71,7 +76,7 @@ def sources(output: str | Path) -> list[models.Source]:
     Raises `ShapelibError` where there is none.
     """
     output = Path(output)
-    found = whole(output)
+    found = whole(output, say=True)
     if not found:
         raise ShapelibError(f"{str(output)!r} holds no whole checkpoint (folders named step-…)")
     made = []

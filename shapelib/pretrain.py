@@ -6,11 +6,14 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from shapelib import cache, checkpoints, corpus, models, store, training_text
 from shapelib.errors import ShapelibError
@@ -32,10 +35,40 @@ def suite(recipe: Recipe, *, device: str = "auto", progress: bool = True) -> Pat
     Its key is the recipe, the text and the code. As with `train`, an interrupted run goes on and a
     deleted checkpoint is trained again. Raises `ShapelibError` as `train` does.
     """
+    return train(recipe, _kept_at(recipe), device=device, progress=progress)
+
+
+def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = True) -> list[Path]:
+    """`suite` for several recipes at once, each in a process of its own with its share of cores.
+
+    Small models train faster so than one after another with all cores. A progress bar shows the
+    first. A script that calls it must guard its main part with ``if __name__ == "__main__"``.
+    """
+    folders = [_kept_at(each) for each in recipes]
+    new = [
+        (recipe, folder)
+        for recipe, folder in zip(recipes, folders, strict=True)
+        if not set(recipe.checkpoints) <= set(checkpoints.whole(folder))
+    ]
+    if new:
+        cores = torch.get_num_threads()
+        at_once = min(len(new), cores)
+        with ProcessPoolExecutor(
+            at_once, get_context("spawn"), torch.set_num_threads, (cores // at_once,)
+        ) as pool:
+            running = [
+                pool.submit(train, *each, device=device, progress=progress and number == 0)
+                for number, each in enumerate(new)
+            ]
+            for each in running:
+                each.result()
+    return folders
+
+
+def _kept_at(recipe: Recipe) -> Path:
     text = corpus.load_corpus(recipe.corpus)
     key = cache.key_of(recipe.as_dict(), text.sha256, cache.code_hash(*_CODE))
-    folder = cache.folder("pretrained") / f"{recipe.name}-{key}"
-    return train(recipe, folder, device=device, progress=progress)
+    return cache.folder("pretrained") / f"{recipe.name}-{key}"
 
 
 def train(
@@ -67,7 +100,7 @@ def train(
     _claim(output, {**recipe.as_dict(), "corpus_sha256": text.sha256})
     with FileLock(checkpoints.work(output) / "lock"):
         checkpoints.clear_leftovers(output)
-        kept = checkpoints.whole(output)
+        kept = checkpoints.whole(output, say=True)
         missing = [step for step in recipe.checkpoints if step not in kept]
         if missing:
             until = math.inf if minutes is None else time.monotonic() + 60 * minutes
@@ -171,24 +204,25 @@ def _claim(output: Path, asked: dict[str, Any]) -> None:
     except OSError as error:
         raise ShapelibError(f"{output} cannot be made a folder: {error.strerror}") from error
     config = output / CONFIG
-    if config.is_file():
-        try:
-            there = json.loads(config.read_text("utf-8"))
-        except ValueError as error:
-            raise ShapelibError(f"{config} cannot be read: {error}") from error
-        if there != asked:
+    if not config.is_file():
+        if any(each.name != checkpoints.WORK for each in output.iterdir()):
+            raise ShapelibError(
+                f"{output} holds files and no {CONFIG}; an empty folder, a new one, or one that "
+                "holds a run of this recipe is accepted"
+            )
+    else:
+        recipe_of(output)
+        there = json.loads(config.read_text("utf-8"))
+        if there == asked:
+            return
+        # A recipe that nothing was trained by, for it was refused, holds no place.
+        if checkpoints.begun(output):
             raise ShapelibError(
                 f"{output} holds a run of another recipe: {'; '.join(differences(there, asked))}. "
                 "Give another folder, or delete this one"
             )
-    elif any(each.name != checkpoints.WORK for each in output.iterdir()):
-        raise ShapelibError(
-            f"{output} holds files and no {CONFIG}; an empty folder, a new one, or one that "
-            "holds a run of this recipe is accepted"
-        )
-    else:
-        text = json.dumps(asked, indent=1, ensure_ascii=False)
-        store.write_atomically(config, lambda file: file.write_text(text, "utf-8"))
+    text = json.dumps(asked, indent=1, ensure_ascii=False)
+    store.write_atomically(config, lambda file: file.write_text(text, "utf-8"))
 
 
 def _say_epochs(recipe: Recipe, tokens: int) -> None:

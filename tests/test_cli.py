@@ -1,6 +1,7 @@
 """The command line as a user meets it: right, and wrong on purpose."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -207,3 +208,23 @@ def test_help(words: tuple[str, ...]):
     done = shapelib(*words, "--help")
     assert done.returncode == 0
     assert "Usage:" in done.stdout
+
+
+def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
+    out, words = tmp_path / "suite", tmp_path / "words.txt"
+    draw = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words.write_text(" ".join("".join(draw.choices(letters, k=5)) for _ in range(20_000)))
+    small = ("pretrain", "--size", "nano-48", "--steps", 2, "--warmup", 1, "--out", out)
+    # Half a page has no thousand different tokens; and the folder stays free.
+    assert "is too short for a vocabulary of 1024" in refused(*small, "--corpus", text_file)
+    first = shapelib(*small, "--corpus", words, "--minutes", 1e-9)
+    assert first.returncode == 0, first.stderr
+    assert "stopped at step 1 of 2: the same command goes on from there" in first.stderr
+    assert f"1 of 2 checkpoints in {out}; held-out perplexity" in first.stdout
+    second = shapelib(*small, "--corpus", words)
+    assert "going on from step 1" in second.stderr
+    assert f"2 of 2 checkpoints in {out}" in second.stdout
+    other = refused(*small, "--corpus", words, "--kind", "encoder")
+    assert "kind is 'decoder' there and 'encoder' here" in other
+    assert "no such size: 'nan'; did you mean 'nano'?" in refused(*small, "--size", "nan")

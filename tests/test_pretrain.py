@@ -26,6 +26,7 @@ from shapelib.errors import ShapelibError
 from shapelib.hidden import pool
 from shapelib.objectives import IGNORED
 from shapelib.pretrain import suite, train
+from shapelib.profile import profile
 from shapelib.recipe import KINDS, Recipe, log_spaced, recipe
 from shapelib.store import read_table
 from shapelib.training import Training, build
@@ -393,9 +394,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(story: Path, tmp_path: Path):
     whole = train(made, tmp_path / "whole", device="cpu", progress=False)
     folder, draw = tmp_path / "killed", random.Random(1)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["shapelib.pretrain", "tests.test_pretrain"])
+    context.set_forkserver_preload(["transformers.models.gpt_neox.modeling_gpt_neox", __name__])
     reached = []
-    for _ in range(5):
+    for _ in range(4):
         ours, theirs = context.Pipe()
         process = context.Process(target=kept_going, args=(str(story), str(folder), theirs))
         process.start()
@@ -496,6 +497,7 @@ def test_a_half_written_checkpoint_is_ignored_and_said(
     assert [each.step for each in checkpoints.sources(folder)] == [0, 3, 8]
     train(tiny(story), folder, device="cpu", progress=False)
     assert sorted(checkpoints.whole(folder)) == [0, 3, 5, 8]
+    assert caplog.text.count(f"{half} is ignored: it") == 1
     reference = weights(suites["decoder"] / checkpoints.folder_of(5))
     assert all(torch.equal(value, reference[name]) for name, value in weights(half).items())
 
@@ -511,6 +513,42 @@ def test_a_kept_suite_is_trained_once(story: Path, monkeypatch: pytest.MonkeyPat
     story_again = story.with_name("again.txt")
     story_again.write_text(story.read_text() + "One more line.")
     assert suite(tiny(story_again), device="cpu", progress=False) != first
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_several_suites_are_those_trained_alone(suites: dict[str, Path], story: Path):
+    made = [tiny(story, kind) for kind in ("decoder", "encoder")]
+    folders = pretrain.suites(made, device="cpu", progress=False)
+    for kind, folder in zip(("decoder", "encoder"), folders, strict=True):
+        assert losses(folder)[1:] == pytest.approx(losses(suites[kind])[1:], abs=1e-6)
+    before = [each.stat().st_mtime_ns for each in folders]
+    assert pretrain.suites(made, device="cpu", progress=False) == folders
+    assert [each.stat().st_mtime_ns for each in folders] == before
+
+
+def test_a_run_is_measured_on_held_out_text(suites: dict[str, Path], story: Path, text: Corpus):
+    table = pretrain.measure(suites["encoder"], tokens=128, batch=64, seeds=(3, 4), progress=False)
+    assert table["model"].unique().tolist() == ["encoder-16-warmup2-seed0"]
+    assert table["role"].unique().tolist() == ["encoder"]
+    assert table["corpus"].unique().tolist() == ["story.txt, held out"]
+    assert table["window"].unique().tolist() == ["16 tokens"]
+    assert sorted(set(zip(table["step"], table["tokens_seen"], strict=True))) == [
+        (0, 0), (3, 192), (5, 320), (8, 512),
+    ]  # fmt: skip
+    assert sorted(table["seed"].unique()) == [3, 4]
+    alone = profile(
+        suites["encoder"] / checkpoints.folder_of(5), training_text.held_out(text),
+        tokens=128, batch=64, window=16, unit="tokens", sets=("all",), seed=4, progress=False,
+        reuse=False,
+    )  # fmt: skip
+    here = table[(table["step"] == 5) & (table["seed"] == 4)]
+    assert np.array_equal(here["value"], alone["value"], equal_nan=True)
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path):
+    for ask in (pretrain.table, pretrain.measure, pretrain.recipe_of):
+        with pytest.raises(ShapelibError, match="is not the folder of a run"):
+            ask(tmp_path)
 
 
 # ---- bad input
