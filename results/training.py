@@ -28,6 +28,7 @@ RUNS = {
             for kind in ("decoder", "encoder")
         ),
         recipe("encoder", warmup=400),
+        *(recipe("decoder", block="parallel", steps=2560, seed=seed) for seed in (0, 1, 2)),
     )
 }
 

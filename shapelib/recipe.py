@@ -1,6 +1,5 @@
 """What is trained: kinds of model, sizes, and the recipe that decides a training run."""
 
-import difflib
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ KINDS = {
     "prefix": Kind("prefix", "suffix"),
 }
 SCHEDULES = ("cosine", "constant")
+BLOCKS = ("sequential", "parallel")
 CORPUS = "enwiki-sample"
 PAD, MASK = SPECIAL_TOKENS = ("<pad>", "<mask>")
 """The first ids of every tokenizer."""
@@ -37,6 +37,9 @@ class Recipe:
     layers: int
     width: int
     heads: int
+    block: str
+    """``sequential``: attention, then a feed-forward layer on its sum, rotary positions on whole
+    heads; ``parallel``: both on the same input, rotary positions on a quarter, as in Pythia."""
     vocabulary: int
     window: int
     """Tokens of one training window."""
@@ -58,7 +61,8 @@ class Recipe:
     @property
     def name(self) -> str:
         """What tables call the model."""
-        return f"{self.kind}-{self.width}-warmup{self.warmup}-seed{self.seed}"
+        parallel = "-parallel" if self.block == "parallel" else ""
+        return f"{self.kind}{parallel}-{self.width}-warmup{self.warmup}-seed{self.seed}"
 
     @property
     def mask(self) -> str:
@@ -131,7 +135,8 @@ def recipe(kind: str = "decoder", size: str = "nano", **changes: Any) -> Recipe:
         if name not in known:
             raise ShapelibError(f"a recipe has no {name!r}; {nearest(name, known)}")
     values: dict[str, Any] = {
-        "kind": kind, "schedule": "cosine", "seed": 0, "corpus": CORPUS, "checkpoints": (),
+        "kind": kind, "block": "sequential", "schedule": "cosine", "seed": 0, "corpus": CORPUS,
+        "checkpoints": (),
         **SIZES[size], **changes,
     }  # fmt: skip
     made = Recipe(**{**values, "checkpoints": tuple(values["checkpoints"])})
@@ -169,14 +174,10 @@ def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
 
 
 def _check(made: Recipe) -> None:
-    if made.kind not in KINDS:
-        raise ShapelibError(f"no such kind: {made.kind!r}; {nearest(made.kind, list(KINDS))}")
-    if made.schedule not in SCHEDULES:
-        close = difflib.get_close_matches(made.schedule, SCHEDULES, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ShapelibError(
-            f"no such schedule: {made.schedule!r}; {hint}known: {', '.join(SCHEDULES)}"
-        )
+    for name, known in (("kind", [*KINDS]), ("schedule", [*SCHEDULES]), ("block", [*BLOCKS])):
+        value = getattr(made, name)
+        if value not in known:
+            raise ShapelibError(f"no such {name}: {value!r}; {nearest(str(value), known)}")
     least = {
         "layers": 1, "width": 2, "heads": 1, "vocabulary": 260, "window": 4, "batch": 1,
         "steps": 1, "warmup": 0, "seed": 0,
@@ -189,11 +190,13 @@ def _check(made: Recipe) -> None:
             )
     if not (isinstance(made.learning_rate, float | int) and made.learning_rate > 0):
         raise ShapelibError(f"learning_rate is {made.learning_rate!r}; a number above 0 is needed")
-    accepted = [each for each in range(1, made.width // 2 + 1) if made.width % (2 * each) == 0]
+    # Rotary positions come in pairs of dimensions; parallel blocks have them on a quarter.
+    unit = 8 if made.block == "parallel" else 2
+    accepted = [each for each in range(1, made.width + 1) if made.width % (unit * each) == 0]
     if made.heads not in accepted:
         raise ShapelibError(
-            f"{made.heads} heads do not divide a width of {made.width} into heads of an even "
-            f"number of dimensions; heads that do: {', '.join(map(str, accepted)) or 'none'}"
+            f"{made.heads} heads do not divide a width of {made.width} into heads of a multiple of "
+            f"{unit} dimensions; heads that do: {', '.join(map(str, accepted)) or 'none'}"
         )
     if made.warmup > made.steps:
         raise ShapelibError(f"warmup is {made.warmup}, longer than the {made.steps} steps")

@@ -1,8 +1,7 @@
 """One small language model in training: its network, its updates, its held-out perplexity.
 
 Kinds of model differ in mask and objective and in nothing else. The network is the pre-norm
-GPT-NeoX of transformers for all of them (sequential residuals, rotary positions on whole heads,
-untied embeddings, no dropout).
+GPT-NeoX of transformers for all of them, with rotary positions, untied embeddings and no dropout.
 """
 
 import contextlib
@@ -42,9 +41,11 @@ def build(recipe: Recipe) -> Any:
         num_attention_heads=recipe.heads,
         intermediate_size=4 * recipe.width,
         max_position_embeddings=recipe.window,
-        use_parallel_residual=False,
+        use_parallel_residual=recipe.block == "parallel",
         rope_parameters={
-            "rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 1.0,
+            "rope_type": "default",
+            "rope_theta": 10_000.0,
+            "partial_rotary_factor": 0.25 if recipe.block == "parallel" else 1.0,
         },
         bos_token_id=None,
         eos_token_id=None,
