@@ -1,9 +1,10 @@
-"""Make the tables in results/training: python results/training.py [RUN …], all runs without any.
+"""Make the tables of trained models: python results/training.py [RUN …], all runs without any.
 
 Models are trained in the user's cache, two at a time, and measured on held-out text in two ways:
-in `shape.parquet` 4096 vectors are all the tokens of 64 windows, under four draws of windows; in
-`mixed.parquet` 16384 vectors of 256 windows are shuffled into four batches of 4096.
-`training.parquet` has every step's loss. A run that is made again replaces its rows.
+16384 vectors of 256 windows shuffled into four batches of 4096 (the rows with four batches), and
+4096 vectors that are all the tokens of 64 windows, under several draws of windows (the rows with
+one). `shape.parquet` has both, `training.parquet` every step's loss. A run that is made again
+replaces its rows. Runs of the pair's block are in training/, of Pythia's in training-parallel/.
 """
 
 import sys
@@ -14,11 +15,12 @@ import pandas as pd
 from shapelib import pretrain, store
 from shapelib.recipe import Recipe, recipe
 
-HERE = Path(__file__).with_name("training")
+HERE = Path(__file__).parent
+PAIR = [recipe(kind, seed=seed) for seed in (0, 1, 2) for kind in ("decoder", "encoder")]
 RUNS = {
     made.name: made
     for made in (
-        *(recipe(kind, seed=seed) for seed in (0, 1, 2) for kind in ("decoder", "encoder")),
+        *PAIR,
         recipe("causal-masked"),
         recipe("prefix"),
         *(recipe("decoder", seed=seed, warmup=400) for seed in (0, 1, 2)),
@@ -45,20 +47,32 @@ def main() -> None:
 
 
 def keep(made: Recipe, folder: Path) -> None:
-    """Put one run's rows into the three tables."""
+    """Put one run's rows into its tables."""
+    # The seeds of the pair carry verdicts; elsewhere fewer draws will do.
+    draws = range(4) if made in PAIR else range(2)
+    mixed = pretrain.measure(folder, tokens=16_384, seeds=(0,))
+    whole = pretrain.measure(folder, seeds=draws)
+    put("shape", made, store.combine([mixed, whole]))
     put("training", made, pretrain.table(folder))
-    put("shape", made, pretrain.measure(folder))
-    put("mixed", made, pretrain.measure(folder, tokens=16_384, seeds=(0,)))
-    print(f"{made.name}: kept in {HERE}", flush=True)
+    print(f"{made.name}: kept", flush=True)
 
 
 def put(name: str, made: Recipe, table: pd.DataFrame) -> None:
     """Replace a run's rows in one table; of what its measurements say of themselves keep one."""
     first = table.attrs["provenance"][0]
-    runs = [{**first, **made.as_dict(), "model": made.name, "command": command(made)}]
+    runs = [
+        {
+            **first,
+            **made.as_dict(),
+            "model": made.name,
+            "command": f"python results/training.py {made.name}",
+        }
+    ]
     # Six digits are enough for a figure, and halve the file.
     table = table.astype(dict.fromkeys(table.select_dtypes("float64"), "float32"))
-    path = HERE / f"{name}.parquet"
+    folder = HERE / ("training-parallel" if made.block == "parallel" else "training")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.parquet"
     if path.is_file():
         before = store.read_table(path)
         runs = [each for each in before.attrs["provenance"] if each["model"] != made.name] + runs
@@ -66,10 +80,6 @@ def put(name: str, made: Recipe, table: pd.DataFrame) -> None:
         table = pd.concat([before[before["model"] != made.name], table], ignore_index=True)
     table.attrs["provenance"] = runs
     store.write_table(table, path)
-
-
-def command(made: Recipe) -> str:
-    return f"python results/training.py {made.name}"
 
 
 if __name__ == "__main__":

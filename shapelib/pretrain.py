@@ -150,6 +150,7 @@ def table(output: str | Path) -> pd.DataFrame:
             "kind": made.kind,
             "mask": made.mask,
             "objective": made.objective,
+            "block": made.block,
             "layers": made.layers,
             "width": made.width,
             "warmup": made.warmup,
