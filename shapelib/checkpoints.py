@@ -146,6 +146,11 @@ def latest(output: Path) -> dict[int, Path]:
     return {} if damage(folder) else {record(folder)["step"]: folder}
 
 
+def drop_latest(output: Path) -> None:
+    """Delete the newest state, which the checkpoints make needless once all are there."""
+    shutil.rmtree(output / LATEST, ignore_errors=True)
+
+
 def record(folder: Path) -> dict[str, Any]:
     """What a whole checkpoint says of itself."""
     found: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))

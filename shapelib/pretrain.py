@@ -132,7 +132,7 @@ def recipe_of(output: str | Path) -> Recipe:
 
 
 def table(output: str | Path) -> pd.DataFrame:
-    """The `training` table of a run: a row for step 0 and one for every step trained so far.
+    """The `training` table of a run: a row for each step from 0 to the last kept checkpoint.
 
     `loss`: mean over the loss-bearing positions of the step's windows before its update, in nats.
     `loss_tokens`: how many such positions were seen up to it. `perplexity`: held out, at kept
@@ -268,6 +268,7 @@ def _fill(
             facts = {**_facts(training), "perplexity": training.perplexity()}
             training.save(output, checkpoints.folder_of(target), facts)
             store.write_table(table(output), output / TABLE)
+    checkpoints.drop_latest(output)
 
 
 def _go_to(training: Training, output: Path, target: int) -> None:

@@ -76,15 +76,6 @@ class Recipe:
     def tokens_per_step(self) -> int:
         return self.batch * self.window
 
-    @property
-    def loss_tokens_per_step(self) -> int | None:
-        """Positions that bear a loss in one step; None where it differs from step to step."""
-        if self.objective == "suffix":
-            return None
-        if self.objective == "next-token":
-            return self.batch * (self.window - 1)
-        return self.batch * masked_positions(self.window)
-
     def rate(self, step: int) -> float:
         """The learning rate of update `step`, counted from 1."""
         if step <= self.warmup:

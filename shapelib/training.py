@@ -114,7 +114,7 @@ class Training:
 
         For masked-token models it is the perplexity of masked tokens, for a prefix language model
         that of the tokens after a random prefix. Windows, masked positions and prefix lengths are
-        the same for every training seed.
+        the same for every training seed. Raises `LossNotFinite`: the last update spoilt the model.
         """
         draw = np.random.default_rng(_HELD_OUT_SEED)
         total = count = 0.0
@@ -125,6 +125,8 @@ class Training:
             mean, bearing = objectives.loss(self.model, work.to(self.device))
             total, count = total + float(mean) * bearing, count + bearing
         self.model.train()
+        if not math.isfinite(total):
+            raise LossNotFinite(f"the held-out loss is {total / count} after step {self.step}")
         return math.exp(min(total / count, 700.0))
 
     def save(self, output: Path, folder: str | Path, facts: dict[str, Any]) -> None:

@@ -445,6 +445,7 @@ def test_segments_make_one_run(suites: dict[str, Path], story: Path, tmp_path: P
         assert step == segment, "a segment makes at least one step"
     assert losses(folder)[1:] == pytest.approx(losses(suites["decoder"])[1:], abs=1e-6)
     assert sorted(checkpoints.whole(folder)) == [0, 3, 5, 8]
+    assert not checkpoints.latest(folder)
 
 
 def count_updates(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -591,13 +592,16 @@ def test_a_folder_with_other_files_is_refused(story: Path, tmp_path: Path):
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(story: Path, tmp_path: Path):
-    made = tiny(story, learning_rate=1e38, warmup=4, steps=40, checkpoints=(0, 1, 40))
-    message = r"the loss is (nan|inf) at step \d+: .* up to step \d are kept .* lower learning rate"
+    made = tiny(story, learning_rate=1e38, warmup=4, steps=40, checkpoints=(0, 40))
+    message = r"the loss is (nan|inf) at step \d+: .* up to step 0 are kept .* lower learning rate"
     with pytest.raises(ShapelibError, match=message):
         train(made, tmp_path / "run", device="cpu", progress=False)
-    kept = checkpoints.whole(tmp_path / "run")
-    assert 0 in kept
-    assert 40 not in kept
+    # An update that spoils the model is noticed before the model is kept.
+    made = dataclasses.replace(made, checkpoints=tuple(range(41)))
+    with pytest.raises(ShapelibError, match=r"loss is (nan|inf) (at|after) step \d+: "):
+        train(made, tmp_path / "all", device="cpu", progress=False)
+    for folder in checkpoints.whole(tmp_path / "all").values():
+        assert all(torch.isfinite(value).all() for value in weights(folder).values())
 
 
 def test_epochs_are_said(story: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
