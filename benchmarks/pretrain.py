@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainerState
 
-from shapelib import corpus, models, training_text
-from shapelib.profile import profile
+from shapelib import ShapeCallback, corpus, training_text
 from shapelib.recipe import recipe
 from shapelib.training import Training, build
 
@@ -60,22 +60,24 @@ def main() -> None:
     ours = Training(made, text, torch.device("cpu"))
     encoder = Training(recipe("encoder", "nano"), text, torch.device("cpu"))
     bare = Bare(made, torch.from_numpy(ours.stream.take(0, 10_000)).long())
-    live = models.live(ours.model.base_model.eval(), ours.tokenizer)
+    folder = tempfile.TemporaryDirectory()
+    callback = ShapeCallback(
+        held_out, Path(folder.name, "shape.parquet"), every=1, window=64, unit="tokens",
+        tokenizer=ours.tokenizer,
+    )  # fmt: skip
+    state = TrainerState(global_step=1)
 
     def measure() -> None:
-        ours.model.eval()
-        profile(live, held_out, tokens=4096, window=64, unit="tokens", progress=False)
-        ours.model.train()
+        callback.on_step_end(None, state, None, model=ours.model)
 
     def keep() -> None:
         ours.perplexity()
         ours.save(Path(folder.name), "step", {"step": ours.step})
 
-    folder = tempfile.TemporaryDirectory()
     loops = {"bare torch loop": bare.step, "decoder": ours.advance, "encoder": encoder.advance}
     for step in loops.values():
         seconds(step, 2)
-    measured = {"a measurement": measure, "a checkpoint kept": keep}
+    measured = {"a callback's measurement": measure, "a checkpoint kept": keep}
     for work in measured.values():
         work()
     taken: dict[str, list[float]] = {name: [] for name in (*loops, *measured)}
@@ -93,10 +95,10 @@ def main() -> None:
     rows = []
     for name, each in ratios.items():
         middle = statistics.median(each)
-        print(f"{name:20s} {middle:8.2f} bare steps  ({min(each):.2f} to {max(each):.2f})")
+        print(f"{name:26s} {middle:8.2f} bare steps  ({min(each):.2f} to {max(each):.2f})")
         rows.append({"name": name, "median": middle, "least": min(each), "greatest": max(each)})
     of = {name: statistics.median(each) for name, each in ratios.items()}
-    measuring = of["a measurement"] / of["decoder"]
+    measuring = of["a callback's measurement"] / of["decoder"]
     share = len(made.checkpoints) * measuring / made.steps
     print(f"a measurement of 4096 vectors of every layer takes {measuring:.1f} training steps")
     print(f"measuring all {len(made.checkpoints)} checkpoints: {share:.0%} of training them")

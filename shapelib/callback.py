@@ -23,7 +23,7 @@ class ShapeCallback(TrainerCallback):
     measure at step 0, after every so many optimizer steps, and at the end; or `steps`: after these
     (0 is before the first). `tokens`, `window`, `unit`, `batch` and `seed` as in `profile.profile`;
     a measurement of the default 4096 vectors takes one forward pass over 4096 tokens and one
-    neighbour search a layer, about ten training steps of a model of a million parameters.
+    neighbour search a layer, about a dozen training steps of a model of a million parameters.
     `tokenizer`: that of the Trainer (its ``processing_class``) where none is given.
 
     Training is not touched: weights, gradients, random states and each module's training mode are
