@@ -59,20 +59,19 @@ def keep(made: Recipe, folder: Path) -> None:
 
 def put(name: str, made: Recipe, table: pd.DataFrame) -> None:
     """Replace a run's rows in one table; of what its measurements say of themselves keep one."""
-    first = table.attrs["provenance"][0]
-    runs = [
-        {
-            **first,
-            **made.as_dict(),
-            "model": made.name,
-            "command": f"python results/training.py {made.name}",
-        }
-    ]
-    # Six digits are enough for a figure, and halve the file.
+    run = {
+        **table.attrs["provenance"][0],
+        "model": made.name,
+        "recipe": made.as_dict(),
+        "command": f"python results/training.py {made.name}",
+    }
+    # Six digits are enough for a figure, and halve the file; so do three decimals of a loss.
     table = table.astype(dict.fromkeys(table.select_dtypes("float64"), "float32"))
+    table = table.round({"loss": 3})
     folder = HERE / ("training-parallel" if made.block == "parallel" else "training")
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.parquet"
+    runs = [run]
     if path.is_file():
         before = store.read_table(path)
         runs = [each for each in before.attrs["provenance"] if each["model"] != made.name] + runs
