@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from shapelib import models
-from shapelib.errors import ShapelibError
 
 RECORD = "training.json"
 """What a checkpoint says of itself."""
@@ -68,31 +67,6 @@ def whole(output: Path, say: bool = False) -> dict[int, Path]:
 def begun(output: Path) -> bool:
     """Whether anything was trained in a folder, be it whole or not."""
     return any(output.glob("step-*")) or (output / LATEST).exists()
-
-
-def sources(output: str | Path) -> list[models.Source]:
-    """The whole checkpoints of a run for `profile` and `load`, with step and tokens seen.
-
-    Raises `ShapelibError` where there is none.
-    """
-    output = Path(output)
-    found = whole(output, say=True)
-    if not found:
-        raise ShapelibError(f"{str(output)!r} holds no whole checkpoint (folders named step-…)")
-    made = []
-    for step, folder in sorted(found.items()):
-        at = models.find(folder)
-        made.append(
-            models.Source(
-                name=output.resolve().name,
-                folder=folder,
-                fingerprint=at.fingerprint,
-                checkpoint=folder.name,
-                step=step,
-                tokens_seen=record(folder)["tokens_seen"],
-            )
-        )
-    return made
 
 
 def save(

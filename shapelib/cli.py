@@ -10,7 +10,6 @@ import typer
 from shapelib.errors import ShapelibError, nearest
 
 if TYPE_CHECKING:
-    import pandas as pd
 
     from shapelib.suites import Steps
 
@@ -78,7 +77,7 @@ def profile(
     allow_pickle: Pickle = False,
 ) -> None:
     """Measure a model's hidden states layer by layer, and write one tidy table."""
-    from shapelib import models, store
+    from shapelib import models, store, summary
     from shapelib.profile import profile as measure
 
     store.check_output(out)
@@ -94,7 +93,9 @@ def profile(
         seed=seed, device=device, dtype=dtype, memory=memory,
     )  # fmt: skip
     store.write_table(table, out)
-    _print_profile(table)
+    _print(summary.summary(table))
+    if caveat := table.attrs["provenance"][0]["caveat"]:
+        typer.echo(f"{table['model'].iloc[0]}: {caveat}")
     typer.echo(f"{len(table)} rows written to {out}")
 
 
@@ -363,42 +364,6 @@ def _print_failures(failures: list[tuple[str, str]]) -> None:
     for cell, why in failures:
         shown.add_row(cell, why)
     _print(shown)
-
-
-def _print_profile(table: "pd.DataFrame") -> None:
-    """The decisive columns of a profile, a row per layer."""
-    from rich.table import Table
-
-    main, *others = table["tokens"].unique()
-    columns = {
-        "anisotropy": ("anisotropy", True, main),
-        "± std": ("anisotropy", True, main),
-        **{f"of {other}": ("anisotropy", True, other) for other in others},
-        "average cosine": ("average_cosine", False, main),
-        "TwoNN 90 %": ("two_nn", None, main),
-        "TwoNN 20 %": ("two_nn_lowest20", None, main),
-    }
-    first = table.iloc[0]
-    shown = Table(
-        "layer", *columns, "copies",
-        title=f"{first['model']} ({first['role']}), {first['corpus']}, "
-        f"{main} tokens, {first['batches']} batches of {first['batch_size']}",
-    )  # fmt: skip
-    for layer, rows in table.groupby("layer"):
-        cells = []
-        for label, (metric, centered, tokens) in columns.items():
-            chosen = rows[(rows["metric"] == metric) & (rows["tokens"] == tokens)]
-            if centered is not None:
-                chosen = chosen[chosen["centered"] == centered]
-            field = "std" if label.startswith("±") else "value"
-            cells.append(f"{chosen.iloc[0][field]:.3f}")
-        mark = " after norm" if rows["after_norm"].iloc[0] else ""
-        copies = rows.loc[rows["tokens"] == main, "duplicates"].iloc[0]
-        shown.add_row(f"{layer}{mark}", *cells, str(copies))
-    _print(shown)
-    caveat = table.attrs["provenance"][0]["caveat"]
-    if caveat:
-        typer.echo(f"{first['model']}: {caveat}")
 
 
 def _width() -> int:

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from shapelib import cache, checkpoints, corpus, models, store, training_text
+from shapelib import suites as suites_of_folders
 from shapelib.errors import ShapelibError
 from shapelib.profile import profile
 from shapelib.recipe import Recipe, differences
@@ -192,7 +193,11 @@ def measure(
         "tokens": tokens, "batch": batch, "window": made.window, "unit": "tokens", "sets": ("all",),
         "progress": progress,
     }  # fmt: skip
-    named = [dataclasses.replace(each, name=made.name) for each in checkpoints.sources(output)]
+    whole = sorted(checkpoints.whole(Path(output), say=True))
+    named = [
+        dataclasses.replace(each, name=made.name)
+        for each in suites_of_folders.sources(output, whole or "all")
+    ]
     return store.combine(
         [profile(each, text, seed=seed, **how) for each in named for seed in seeds]
     )

@@ -29,6 +29,7 @@ from shapelib.pretrain import suite, train
 from shapelib.profile import profile
 from shapelib.recipe import KINDS, Recipe, log_spaced, recipe
 from shapelib.store import read_table
+from shapelib.suites import sources
 from shapelib.training import Training, build
 
 TINY: dict[str, Any] = {
@@ -314,7 +315,7 @@ def test_a_mask_holds_after_reloading(
 def test_a_suite_loads_and_is_measured_under_its_mask(
     suites: dict[str, Path], kind: str, story: Path
 ):
-    source = checkpoints.sources(suites[kind])[-1]
+    source = sources(suites[kind])[-1]
     assert (source.checkpoint, source.step, source.tokens_seen) == ("step-00000008", 8, 8 * 64)
     model = models.load(source, device="cpu")
     # A prefix model's last token is after the prefix: nothing before it can feel it.
@@ -507,9 +508,7 @@ def test_a_half_written_checkpoint_is_ignored_and_said(
         (half / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     else:
         (half / harm).unlink()
-    assert [each.step for each in checkpoints.sources(folder)] == [0, 3, 8]
-    assert f"{half} is ignored: it" in caplog.text
-    caplog.clear()
+    assert sorted(checkpoints.whole(folder)) == [0, 3, 8]
     train(tiny(story), folder, device="cpu", progress=False)
     assert caplog.text.count(f"{half} is ignored: it") == 1
     assert sorted(checkpoints.whole(folder)) == [0, 3, 5, 8]
