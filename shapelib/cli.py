@@ -10,7 +10,6 @@ import typer
 from shapelib.errors import ShapelibError, nearest
 
 if TYPE_CHECKING:
-
     from shapelib.suites import Steps
 
 app = typer.Typer(

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from shapelib.dimension import MOM_K
 from shapelib.errors import ShapelibError
 
 MIXED, WHOLE = "windows mixed", "whole windows"
@@ -15,14 +16,16 @@ def course(shape: pd.DataFrame, training: pd.DataFrame | None = None) -> pd.Data
     `recipe` (the run without its seed), `kind`, `run` (the seed), `warmup`, `perplexity` and
     `learning_rate`. Without them a suite is one recipe with one run.
 
-    `family` is the recipe without its warm-up. `value` is the mean over layers, the embedding and
+    ``mom_k100`` is left out. `family` is the recipe without its warm-up. `value` is the mean over layers, the embedding and
     a layer after the final norm left out, of the means over seeds of the sample; `stderr` that of
     their standard errors over windows, which layers share. `mixing` says whether a batch mixes
     vectors of many windows or holds all vectors of a few (`MIXED`, `WHOLE`): dimensions differ.
     """
     if "step" not in shape or shape["step"].isna().any():
         raise ShapelibError("this is no table of checkpoints: it has rows without a step")
-    inner = shape[(shape["layer"] > 0) & ~shape["after_norm"]].copy()
+    inner = shape[(shape["layer"] > 0) & ~shape["after_norm"]]
+    # It is measured in one batch however many there are, so its batches say nothing of mixing.
+    inner = inner[inner["metric"] != f"mom_k{MOM_K}"].copy()
     inner["mixing"] = inner["batches"].gt(1).map({True: MIXED, False: WHOLE})
     inner["centered"] = inner["centered"].astype("boolean")
     by = ["model", "role", "step", "tokens_seen", "mixing", "tokens", "metric", "centered"]

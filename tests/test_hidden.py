@@ -478,13 +478,13 @@ def test_no_one_sees_an_unseen_position_but_itself(model: Model, text: Corpus):
 
 def test_the_mask_that_spells_out_who_sees_whom(model: Model, text: Corpus):
     ids, mask = torch.tensor([[7, 8, 9, 4]]), torch.tensor([[1, 1, 1, 0]])
-    spelled = reading._attention(mask, model.role, 1)
+    spelled = reading._attention(mask, model, 1)
     assert spelled.shape == (1, 1, 4, 4)
     assert spelled[0, 0, 3].tolist() == [False, True, True, True]
     assert spelled[0, 0, 1].tolist() == [False, True, model.role == "encoder", False]
     with torch.inference_mode():
         padded = model.network(input_ids=ids, attention_mask=spelled)
-        whole = reading._attention(mask[:, :3], model.role, 1)
+        whole = reading._attention(mask[:, :3], model, 1)
         alone = model.network(input_ids=ids[:, :3], attention_mask=whole)
     torch.testing.assert_close(padded[0][0, :3], alone[0][0], atol=1e-5, rtol=1e-5)
     with pytest.raises(ShapelibError, match="unseen must be 0"):
