@@ -135,7 +135,7 @@ def label(record: Record) -> str:
 def sentence(model: Record) -> str:
     """One model's statistic and interval, as ``0.02 [−0.01, 0.05]``."""
     if model["low"] is None:
-        return f"{_number(model['statistic'])} (no interval: too few windows)"
+        return f"{_number(model['statistic'])} (no interval: too few windows or runs)"
     return f"{_number(model['statistic'])} [{_number(model['low'])}, {_number(model['high'])}]"
 
 
@@ -162,7 +162,8 @@ def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]
     rows = table if claim.role == "any" else table[table["role"] == claim.role]
     rows = chosen(rows, claim.select)
     if claim.along == "all":
-        return [] if rows.empty else [("", rows)]
+        there = not any(chosen(rows, one).empty for one in claim.series)
+        return [("both", rows)] if there else []
     return [(str(name), group) for name, group in rows.groupby(claim.along, sort=False)]
 
 

@@ -16,10 +16,11 @@ def course(shape: pd.DataFrame, training: pd.DataFrame | None = None) -> pd.Data
     `recipe` (the run without its seed), `kind`, `run` (the seed), `warmup`, `perplexity` and
     `learning_rate`. Without them a suite is one recipe with one run.
 
-    ``mom_k100`` is left out. `family` is the recipe without its warm-up. `value` is the mean over layers, the embedding and
+    `family` is the recipe without its warm-up. `value` is the mean over layers, the embedding and
     a layer after the final norm left out, of the means over seeds of the sample; `stderr` that of
     their standard errors over windows, which layers share. `mixing` says whether a batch mixes
     vectors of many windows or holds all vectors of a few (`MIXED`, `WHOLE`): dimensions differ.
+    ``mom_k100`` is left out.
     """
     if "step" not in shape or shape["step"].isna().any():
         raise ShapelibError("this is no table of checkpoints: it has rows without a step")

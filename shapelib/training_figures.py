@@ -86,11 +86,11 @@ def training_curves(
 
 def estimators_in_training(curves: pd.DataFrame) -> "Figure":
     """Figures 4 and 5 of the paper: each estimator against steps, by how batches are made."""
-    figure, panels = grid_of_panels(2 * len(_ESTIMATORS), len(_ESTIMATORS))
+    figure, panels = grid_of_panels(2 * len(_ESTIMATORS), 2)
     colours = dict(zip(curves["recipe"].unique(), PALETTE * 5, strict=False))
-    for row, mixing in enumerate((MIXED, WHOLE)):
-        for column, (metric, title) in enumerate(_ESTIMATORS.items()):
-            axes = panels[row * len(_ESTIMATORS) + column]
+    for row, (metric, title) in enumerate(_ESTIMATORS.items()):
+        for column, mixing in enumerate((MIXED, WHOLE)):
+            axes = panels[2 * row + column]
             dress(axes, f"{title}\n{mixing}", "step", None)
             rows = curves[(curves["metric"] == metric) & (curves["mixing"] == mixing)]
             for recipe, own in rows.groupby("recipe", sort=False):

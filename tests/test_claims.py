@@ -109,7 +109,7 @@ def test_nothing_to_test():
     assert verdict("decoder-bell", shape(BELL, stderr=float("nan"), groups=2)) == UNTESTABLE
     assert verdict("decoder-bell", shape([0.1, 0.2, 0.3])) == UNTESTABLE
     record = judge("decoder-bell", shape([0.1, 0.2, 0.3]))
-    assert sentence(record["models"][0]) == "– (no interval: too few windows)"
+    assert sentence(record["models"][0]) == "– (no interval: too few windows or runs)"
 
 
 def test_content_tokens_are_shown_beside():

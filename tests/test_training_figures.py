@@ -69,7 +69,7 @@ def test_four_estimators_by_two_ways_of_making_batches(shape: pd.DataFrame, trai
     assert all(len(axes.lines) == 2 for axes in figure.axes)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "TwoNN, lowest 90 %\nwindows mixed"
-    assert titles[4] == "TwoNN, lowest 90 %\nwhole windows"
+    assert titles[1] == "TwoNN, lowest 90 %\nwhole windows"
 
 
 def test_a_map_for_each_kind_is_the_mean_over_runs(shape: pd.DataFrame):
