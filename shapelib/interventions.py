@@ -246,7 +246,9 @@ def perplexity(model: models.Model, pooled: hidden.Pool) -> float:
     at = np.flatnonzero(pooled.window[1:] == pooled.window[:-1])
     total = 0.0
     for rows in np.array_split(at, max(1, len(at) // 512)):
-        states = torch.from_numpy(pooled.states[model.layers][rows]).to(weights.device, weights.dtype)
+        states = torch.from_numpy(pooled.states[model.layers][rows]).to(
+            weights.device, weights.dtype
+        )
         following = torch.from_numpy(pooled.token[rows + 1]).to(weights.device)
         scores = (states @ weights.T).float()
         total += float(torch.nn.functional.cross_entropy(scores, following, reduction="sum"))

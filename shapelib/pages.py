@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapelib import cache, model_pages, notebooks
+from shapelib import cache, model_pages, notebooks, timings
 from shapelib.errors import ShapelibError, nearest
 
 
@@ -88,7 +88,7 @@ def execute(root: Path) -> Path:
         print(f"{page.name}: {seconds} s", flush=True)
     for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
         stray.unlink()
-    gather(executed, root / "benchmarks" / "results.json")
+    gather(executed, root / "benchmarks")
     return executed
 
 
@@ -115,9 +115,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
     (executed / "verdicts.md").write_text(_verdicts(records), encoding="utf-8")
-    if benchmarks.is_file():
-        timed = _timings(json.loads(benchmarks.read_text(encoding="utf-8")))
-        (executed / "timings.md").write_text(timed, encoding="utf-8")
+    (executed / "timings.md").write_text(timings.markdown(benchmarks), encoding="utf-8")
     model_pages.write(executed)
 
 
@@ -198,55 +196,6 @@ def _verdicts(records: list[dict[str, Any]]) -> str:
             f"| {each['states']} {each['margin']}. {measured}{claims.proviso(each)} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _timings(record: dict[str, Any]) -> str:
-    """A recorded benchmark as Markdown: a table for each number of threads, a row a contestant."""
-    rows = record["ratios"]
-    widths = sorted({row["features"] for row in rows})
-    lines = []
-    for threads in sorted({row["threads"] for row in rows}):
-        lines += [f"\n**{threads} thread{'s' if threads > 1 else ''}**\n"]
-        lines += ["| | " + " | ".join(f"D = {width}" for width in widths) + " |"]
-        lines += ["|---" * (1 + len(widths)) + "|"]
-        here = {(r["name"], r["features"]): r for r in rows if r["threads"] == threads}
-        for name in dict.fromkeys(name for name, _ in here):
-            cells = [_timing(here.get((name, width))) for width in widths]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    units = "with" if record["bfloat16_units"] else "without"
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    lines += [
-        f"\nMultiples of {record['yardstick']}: median (least to greatest). {record['processor']}, "
-        f"{units} bfloat16 units; {versions}. Extra memory at the greatest D: "
-        f"{record['extra_memory_mb']} MB."
-    ]
-    if "profile" in record:
-        lines += _profile_timings(record["profile"])
-    return "\n".join(lines) + "\n"
-
-
-def _profile_timings(record: dict[str, Any]) -> list[str]:
-    """A whole profile beside its bare forward passes, and its memory beside its budget."""
-    lines = ["\n**A whole profile**\n", "| token sets | × the bare forward passes |", "|---|---|"]
-    lines += [f"| {', '.join(row['sets'])} | {_timing(row)} |" for row in record["ratios"]]
-    peaks = "; ".join(
-        f"{each['anonymous']:.2f} GiB under a budget of {each['budget']:g} GiB"
-        for each in record["memory"]
-    )
-    lines += [
-        f"\n{record['model']} at {record['tokens']} tokens in batches of {record['batch']}, "
-        f"{record['threads']} threads, against the same forward passes in the same turn. Peak "
-        f"memory above the loaded model: {peaks}."
-    ]
-    return lines
-
-
-def _timing(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "–"
-    if row["turns"] == 1:
-        return f"{row['median']:.3g} (one turn)"
-    return f"{row['median']:.3g} ({row['least']:.3g} to {row['greatest']:.3g})"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -97,6 +97,12 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
     text = (pages.execute(checkout) / "timings.md").read_text()
     assert "| all, rest | 2 (1.5 to 3) |" in text
     assert "Peak memory above the loaded model: 1.23 GiB under a budget of 4 GiB." in text
+    small = {"title": "Leverage", "yardstick": "one search", "ratios": [{**row, "name": "curve"}]}
+    (checkout / "benchmarks" / "leverage.json").write_text(json.dumps(small))
+    text = (pages.execute(checkout) / "timings.md").read_text()
+    assert "**Leverage**" in text
+    assert "| curve | 0.5 (0.4 to 123) |" in text
+    assert "Multiples of one search." in text
 
 
 def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
@@ -157,7 +163,7 @@ def test_recorded_pages_belong_to_their_template_and_parameters(page: pages.Page
 
 def test_recorded_figures_and_verdicts_are_those_of_the_recorded_pages(tmp_path: Path):
     again = shutil.copytree(RECORDED, tmp_path / "executed")
-    pages.gather(again, ROOT / "benchmarks" / "results.json")
+    pages.gather(again, ROOT / "benchmarks")
     kept = {file.relative_to(RECORDED): file for file in RECORDED.rglob("*") if file.is_file()}
     assert {file.relative_to(again) for file in again.rglob("*") if file.is_file()} == set(kept)
     for name, file in kept.items():

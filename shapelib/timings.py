@@ -1,0 +1,78 @@
+"""Recorded benchmarks as Markdown: what the page on speed shows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+# Recorded benchmarks of one yardstick and one table, in the order they are shown.
+_SMALL = ("leverage", "pretrain")
+
+
+def markdown(benchmarks: Path) -> str:
+    """The tables of all results in a folder: ``results.json``, and one file for each of `_SMALL`.
+
+    Those have a `title`, a `yardstick`, and `ratios` with `name`, `median`, `least`, `greatest`
+    and `turns`.
+    """
+    results = benchmarks / "results.json"
+    text = _estimators(json.loads(results.read_text("utf-8"))) if results.is_file() else ""
+    for name in _SMALL:
+        file = benchmarks / f"{name}.json"
+        if file.is_file():
+            text += _small(json.loads(file.read_text("utf-8")))
+    return text
+
+
+def _small(record: dict[str, Any]) -> str:
+    lines = [f"\n**{record['title']}**\n", "| | ratio |", "|---|---|"]
+    lines += [f"| {row['name']} | {_timing(row)} |" for row in record["ratios"]]
+    return "\n".join([*lines, f"\nMultiples of {record['yardstick']}.", ""])
+
+
+def _estimators(record: dict[str, Any]) -> str:
+    """A recorded benchmark as Markdown: a table for each number of threads, a row a contestant."""
+    rows = record["ratios"]
+    widths = sorted({row["features"] for row in rows})
+    lines = []
+    for threads in sorted({row["threads"] for row in rows}):
+        lines += [f"\n**{threads} thread{'s' if threads > 1 else ''}**\n"]
+        lines += ["| | " + " | ".join(f"D = {width}" for width in widths) + " |"]
+        lines += ["|---" * (1 + len(widths)) + "|"]
+        here = {(r["name"], r["features"]): r for r in rows if r["threads"] == threads}
+        for name in dict.fromkeys(name for name, _ in here):
+            cells = [_timing(here.get((name, width))) for width in widths]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    units = "with" if record["bfloat16_units"] else "without"
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    lines += [
+        f"\nMultiples of {record['yardstick']}: median (least to greatest). {record['processor']}, "
+        f"{units} bfloat16 units; {versions}. Extra memory at the greatest D: "
+        f"{record['extra_memory_mb']} MB."
+    ]
+    if "profile" in record:
+        lines += _profile_timings(record["profile"])
+    return "\n".join(lines) + "\n"
+
+
+def _profile_timings(record: dict[str, Any]) -> list[str]:
+    """A whole profile beside its bare forward passes, and its memory beside its budget."""
+    lines = ["\n**A whole profile**\n", "| token sets | × the bare forward passes |", "|---|---|"]
+    lines += [f"| {', '.join(row['sets'])} | {_timing(row)} |" for row in record["ratios"]]
+    peaks = "; ".join(
+        f"{each['anonymous']:.2f} GiB under a budget of {each['budget']:g} GiB"
+        for each in record["memory"]
+    )
+    lines += [
+        f"\n{record['model']} at {record['tokens']} tokens in batches of {record['batch']}, "
+        f"{record['threads']} threads, against the same forward passes in the same turn. Peak "
+        f"memory above the loaded model: {peaks}."
+    ]
+    return lines
+
+
+def _timing(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    if row["turns"] == 1:
+        return f"{row['median']:.3g} (one turn)"
+    return f"{row['median']:.3g} ({row['least']:.3g} to {row['greatest']:.3g})"
