@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_the_old_table_whole(text_file: Path, tmp_path: Path):
     out = tmp_path / "p.parquet"
     out.write_bytes(b"the old table")
     command = [*SHAPELIB, "profile", "minilm-l6", "--corpus", str(text_file), "--out", str(out)]
-    command += ["--tokens", "9000", "--batch", "3000", "--window", "60", "--memory", "0"]
+    command += ["--tokens", "5000", "--batch", "2500", "--window", "60", "--memory", "0"]
     # A new session has default signal handling, as a shell's foreground job has.
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
