@@ -161,7 +161,8 @@ def tabulate(carriers: pd.DataFrame, model: str, layers: Sequence[int]) -> pd.Da
         & carriers["layer"].isin(layers)
         & (carriers["rank"] < 2)
     ]
-    return rows[["layer", "token", "count", "share", "half", "coordinate", "weight"]]
+    columns = ["token", "count", "share", "half", "coordinate", "weight"]
+    return rows.set_index("layer")[columns]
 
 
 def tabulate_interventions(table: pd.DataFrame) -> pd.DataFrame:
@@ -185,4 +186,5 @@ def tabulate_interventions(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     shown = pd.DataFrame(rows).set_index("change")
-    return shown.astype({"of which first (%)": "Int64"})
+    shown = shown.astype({"of which first (%)": "Int64"}).astype(object)
+    return shown.where(shown.notna(), "–")

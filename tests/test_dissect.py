@@ -103,5 +103,5 @@ def test_figures_show_what_the_tables_hold(
     assert len(panels) == 6
     assert all(len(axes.lines) == 4 for axes in panels)
     shown = bell_figures.tabulate(both.carriers, "tiny-encoder", [0, 1])
-    assert set(shown["layer"]) == {0, 1}
+    assert set(shown.index) == {0, 1}
     assert FIRST not in set(shown["token"])

@@ -152,3 +152,5 @@ def test_figure_and_table(table: pd.DataFrame):
     listed = bell_figures.tabulate_interventions(table)
     assert len(listed) == names
     assert listed.loc[PLAIN, "massive (%)"] > 0
+    assert listed.loc[SHORTENED, "of which first (%)"] in (100, "–")
+    assert (listed["perplexity"] == "–").all(), "its output weights are not tied"
