@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from shapelib.figures import PALETTE, dress, grid_of_panels, legend, role_panels
+from shapelib.rules import chosen, thirds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ _MEASURES = {
 
 def massive_profile(table: pd.DataFrame) -> "Figure":
     """Centered anisotropy over relative depth: all vectors, and without the massive ones."""
-    rows = table[(table["metric"] == "anisotropy") & (table["centered"] == True)]  # noqa: E712
+    rows = chosen(table, {"metric": "anisotropy", "centered": True})
     return role_panels(
         rows,
         [({"tokens": "all"}, "all vectors"), ({"tokens": "rest"}, "without massive vectors")],
@@ -80,8 +81,8 @@ def carriers_profile(carriers: pd.DataFrame, model: str, named: int = 4) -> "Fig
     titles = {"all": "of all vectors", "later": "of those after the first position"}
     for axes, (token_set, title) in zip(panels, titles.items(), strict=True):
         dress(axes, title, "layer", None)
-        chosen = rows[rows["tokens"] == token_set]
-        shares = chosen.pivot_table(index="layer", columns="token", values="share", fill_value=0)
+        of_set = rows[rows["tokens"] == token_set]
+        shares = of_set.pivot_table(index="layer", columns="token", values="share", fill_value=0)
         bottom = np.zeros(len(shares))
         for token, colour in zip(tokens, PALETTE, strict=False):
             if token in shares:
@@ -168,7 +169,7 @@ def tabulate(carriers: pd.DataFrame, model: str, layers: Sequence[int]) -> pd.Da
 def tabulate_interventions(table: pd.DataFrame) -> pd.DataFrame:
     """One line an intervention: what the middle third of the layers and the middle one show."""
     layers = table[(table["layer"] > 0) & ~table["after_norm"]]
-    third = np.array_split(np.sort(layers["layer"].unique()), 3)[1]
+    third = thirds(layers.drop_duplicates("layer"))[1]["layer"].to_numpy()
     rows = []
     for name, of in layers[layers["layer"].isin(third)].groupby("intervention", sort=False):
         by_set = of.groupby("tokens")["value"].mean()

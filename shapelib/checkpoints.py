@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from shapelib import models
+from shapelib import models, suites
 
 RECORD = "training.json"
 """What a checkpoint says of itself."""
@@ -32,8 +32,6 @@ def folder_of(step: int) -> str:
 
 def damage(folder: Path) -> str | None:
     """Why a folder is not a whole checkpoint, or None where it is one."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         record(folder)["step"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -41,12 +39,9 @@ def damage(folder: Path) -> str | None:
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         if not (folder / name).is_file():
             return f"it has no {name}"
-    try:
-        # The header says how long the file must be.
-        with safe_open(folder / "model.safetensors", "pt"):
-            return None
-    except (OSError, SafetensorError):
+    if not suites.is_whole(folder / "model.safetensors"):
         return "its model.safetensors is cut off or damaged"
+    return None
 
 
 def whole(output: Path, say: bool = False) -> dict[int, Path]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from shapelib.rules import chosen
+
 if TYPE_CHECKING:
     from IPython.display import SVG
     from matplotlib.axes import Axes
@@ -68,10 +70,8 @@ def published_profile(table: pd.DataFrame) -> "Figure":
     for axes, (model, rows) in zip(panels, table.groupby("model"), strict=True):
         dress(axes, f"{model} (published)")
         for (metric, name), colour in zip(names.items(), PALETTE, strict=False):
-            chosen = rows[rows["metric"] == metric].sort_values("layer")
-            axes.plot(
-                chosen["depth"], chosen["value"], "o-", color=colour, markersize=3, label=name
-            )
+            line = rows[rows["metric"] == metric].sort_values("layer")
+            axes.plot(line["depth"], line["value"], "o-", color=colour, markersize=3, label=name)
     legend(figure, panels[:1])
     panels[0].set_ylim(0, 1.02)
     return figure
@@ -98,7 +98,7 @@ def _panels(
     limits: tuple[float, float] | None,
 ) -> "Figure":
     """A panel for encoders and one for decoders, with curves of several metrics."""
-    chosen = [
+    wanted = [
         (
             {"metric": metric, "centered": centered}
             if centered is not None
@@ -107,7 +107,7 @@ def _panels(
         )
         for metric, centered, n in curves
     ]
-    return role_panels(table[table["tokens"] == tokens], chosen, label, limits)
+    return role_panels(table[table["tokens"] == tokens], wanted, label, limits)
 
 
 def role_panels(
@@ -129,9 +129,7 @@ def role_panels(
             axes.text(0.5, 0.5, f"no {role} measured", ha="center", transform=axes.transAxes)
         for model, of_model in of_role.groupby("model", sort=False):
             for (wanted, note), style in zip(curves, _STYLES, strict=False):
-                rows = of_model
-                for column, value in wanted.items():
-                    rows = rows[rows[column] == value]
+                rows = chosen(of_model, wanted)
                 name = f"{model}, {note}" if note else str(model)
                 _curve(axes, rows.sort_values("layer"), colours[model], style, name)
     panels[0].set_ylabel(label)

@@ -56,8 +56,7 @@ def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
     Layers of one run share their windows, so their standard errors are added up, not averaged
     away: the interval is wider than it would be for independent layers.
     """
-    ordered = layers.sort_values("layer")
-    first, middle, last = (ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3))
+    first, middle, last = thirds(layers)
     outer = max((first, last), key=lambda third: float(third["value"].mean()))
     value = float(middle["value"].mean() - outer["value"].mean())
     low, high = _interval(value, middle["stderr"].mean() + outer["stderr"].mean(), claim, layers)
@@ -113,11 +112,10 @@ def carried(claim: Claim, layers: pd.DataFrame) -> Statistic:
     1 − second ÷ first, of means over the middle third of the layers. The relative standard errors
     of both means are added, for the two series share their windows.
     """
-    first, second = (chosen(layers, one).sort_values("layer") for one in claim.series)
-    if list(first["layer"]) != list(second["layer"]):
+    first, second = (thirds(chosen(layers, one)) for one in claim.series)
+    if [list(part["layer"]) for part in first] != [list(part["layer"]) for part in second]:
         return Statistic(math.nan, math.nan, math.nan, False, {})
-    rows = np.array_split(range(len(first)), 3)[1]
-    whole, left = first.iloc[rows], second.iloc[rows]
+    whole, left = first[1], second[1]
     ratio = float(left["value"].mean() / whole["value"].mean())
     errors = [part["stderr"].mean() / part["value"].mean() for part in (whole, left)]
     low, high = _interval(1 - ratio, ratio * sum(errors), claim, layers)
@@ -142,6 +140,12 @@ def spearman(a: np.ndarray, b: np.ndarray) -> Any:
     with np.errstate(invalid="ignore"):
         found = (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
     return float(found) if found.ndim == 0 else found
+
+
+def thirds(layers: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of the first, the middle and the last third of the layers."""
+    ordered = layers.sort_values("layer")
+    return [ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3)]
 
 
 def chosen(rows: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:

@@ -7,11 +7,13 @@ import pandas as pd
 
 from shapelib.course import MIXED, WHOLE, curve
 from shapelib.figures import PALETTE, dress, grid_of_panels, legend, role_panels
+from shapelib.rules import chosen, thirds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ANISOTROPY = {"metric": "anisotropy", "centered": True}
 _ESTIMATORS = {
     "two_nn": "TwoNN, lowest 90 %",
     "two_nn_lowest20": "TwoNN, lowest 20 %",
@@ -28,7 +30,7 @@ def layer_step_maps(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    rows = shape[(shape["metric"] == "anisotropy") & (shape["centered"] == True)]  # noqa: E712
+    rows = chosen(shape, _ANISOTROPY)
     rows = rows.assign(title=rows["model"].map(titles)).dropna(subset=["title"])
     names = list(dict.fromkeys(titles.values()))
     figure = Figure(figsize=(3.6 * len(names) + 0.6, 3.4), layout="constrained")
@@ -129,12 +131,17 @@ def loss_and_rate(training: pd.DataFrame) -> "Figure":
 
 def final_profiles(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
     """Centered anisotropy over depth at the last checkpoint, a line for each of `titles`."""
-    last = shape[shape["step"] == shape.groupby("model")["step"].transform("max")]
-    last = last[(last["metric"] == "anisotropy") & (last["centered"] == True)]  # noqa: E712
+    last = _at_the_end(shape)
     last = last.assign(model=last["model"].map(titles)).dropna(subset=["model"])
     by = ["model", "role", "layer", "depth", "after_norm"]
     means = last.groupby(by, sort=False)[["value", "std"]].mean().reset_index()
     return role_panels(means, [({}, "")], "anisotropy (centered)", (0, 1.02))
+
+
+def _at_the_end(shape: pd.DataFrame) -> pd.DataFrame:
+    """Centered anisotropy at each model's last checkpoint."""
+    last = shape[shape["step"] == shape.groupby("model")["step"].transform("max")]
+    return chosen(last, _ANISOTROPY)
 
 
 def _centered(rows: pd.DataFrame) -> pd.DataFrame:
@@ -159,14 +166,13 @@ def bells(shape: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
     as `shapelib.rules.bell` takes it, the mean over runs; `± two s.e.` over them, where there are
     at least three.
     """
-    last = shape[shape["step"] == shape.groupby("model")["step"].transform("max")]
-    last = last[(last["metric"] == "anisotropy") & (last["centered"] == True)]  # noqa: E712
+    last = _at_the_end(shape)
     last = last[(last["layer"] > 0) & ~last["after_norm"]]
     found: dict[str, list[float]] = {}
     for model, rows in last.groupby("model", sort=False):
-        values = rows.groupby("layer")["value"].mean().sort_index().to_numpy()
-        first, middle, final = (float(part.mean()) for part in np.array_split(values, 3))
         if model in titles:
+            values = rows.groupby("layer")["value"].mean().reset_index()
+            first, middle, final = (float(part["value"].mean()) for part in thirds(values))
             found.setdefault(titles[str(model)], []).append(middle - max(first, final))
     return pd.DataFrame(
         {
