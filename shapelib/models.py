@@ -116,6 +116,11 @@ def load(
             f"{source.name} is a {role} by effect, but is listed as {source.known.role}: the "
             "installed transformers applies another attention mask than the model was made with"
         )
+    if role == "decoder" and getattr(network.config, "is_causal", None) is False:
+        raise ShapelibError(
+            f"{source.name} was trained with a full mask (is_causal is false in its config), and "
+            "is a decoder by effect: the installed transformers does not heed that for its class"
+        )
     return _model(source, network, tokenizer, role, after_norm, placed.dtype)
 
 

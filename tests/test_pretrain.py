@@ -331,7 +331,20 @@ def test_a_suite_loads_and_is_measured_under_its_mask(
     )
 
 
-def test_a_boolean_mask_would_hide_nothing(suites: dict[str, Path]):
+def test_a_full_mask_that_is_not_heeded_is_refused(suites: dict[str, Path], tmp_path: Path):
+    """GPT-1's class builds its causal mask itself, whatever its config says."""
+    from transformers import AutoTokenizer, OpenAIGPTConfig, OpenAIGPTModel
+
+    config = OpenAIGPTConfig(vocab_size=300, n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    config.is_causal = False
+    OpenAIGPTModel(config).save_pretrained(tmp_path)
+    folder = suites["decoder"] / checkpoints.folder_of(0)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
+    with pytest.raises(ShapelibError, match=r"trained with a full mask .* is a decoder by effect"):
+        models.load(tmp_path, device="cpu")
+
+
+def test_a_boolean_mask_would_hide_nothing():
     """Why `prefix_mask` is additive: eager attention adds a boolean mask to its scores."""
     mask = masks.prefix_mask(torch.tensor([2]), torch.tensor([[1, 1, 1, 0]]))
     low = torch.finfo(torch.float32).min
