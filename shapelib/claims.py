@@ -25,9 +25,16 @@ FAILS = "does not hold here"
 UNTESTABLE = "not testable here"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNTESTABLE)
 METADATA = "shapelib_claims"
-_NEEDED = {
-    False: {"model", "role", "layer", "tokens", "metric", "centered", "value", "stderr", "groups"},
-    True: {"recipe", "family", "role", "run", "step", "tokens", "metric", "mixing", "value"},
+# The tables that claims are judged from: what messages call them, and columns they must have.
+_TABLES = {
+    "shape": (
+        "shape table",
+        {"model", "role", "layer", "tokens", "metric", "centered", "value", "stderr", "groups"},
+    ),
+    "course": (
+        "table of curves along training",
+        {"recipe", "family", "role", "run", "step", "tokens", "metric", "mixing", "value"},
+    ),
 }
 # Token sets that a claim is judged on besides its own, where the table has them.
 _OTHER_TOKENS = {
@@ -66,8 +73,8 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     if claim not in claims():
         raise ShapelibError(f"no such claim: {claim!r}; {nearest(claim, list(claims()))}")
     fixed = claims()[claim]
-    if lacking := sorted(_NEEDED[bool(fixed.along)] - set(table.columns)):
-        what = "table of curves along training" if fixed.along else "shape table"
+    what, needed = _TABLES[fixed.table]
+    if lacking := sorted(needed - set(table.columns)):
         raise ShapelibError(f"this is no {what}: it has no column {lacking[0]!r}")
     by_model = _groups(fixed, table)
     judged = {name: _statistic(fixed, rows) for name, rows in by_model}
@@ -157,7 +164,7 @@ def _by_model(
 
 def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """What each statistic is taken from, with its name."""
-    if not claim.along:
+    if claim.table == "shape":
         return _by_model(claim, table, claim.select, inner=True)
     rows = table if claim.role == "any" else table[table["role"] == claim.role]
     rows = chosen(rows, claim.select)
@@ -168,7 +175,7 @@ def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]
 
 
 def _statistic(claim: Claim, layers: pd.DataFrame) -> Statistic:
-    if claim.along:
+    if claim.table == "course":
         return training_rules.RULES[claim.rule](claim, layers)
     if layers["layer"].nunique() < 3:
         return Statistic(math.nan, math.nan, math.nan, False, {})
@@ -190,7 +197,7 @@ def _verdict(claim: Claim, judged: list[Statistic], roles: list[str]) -> str:
 
 def _sensitivity(claim: Claim, table: pd.DataFrame) -> list[Record]:
     """The same rule where the layers or the vectors that count are chosen otherwise."""
-    if claim.along:
+    if claim.table != "shape":
         return [
             {"what": each["what"], **_as_record(name, _statistic(other, rows))}
             for each in claim.otherwise

@@ -27,11 +27,13 @@ class Claim:
     confidence: float
     series: tuple[dict[str, Any], ...] = ()
     asked: str = ""
+    table: str = "shape"
+    """What is judged: a ``shape`` table, the ``course`` of a training, or a ``tuning`` table."""
     along: str = ""
-    """Empty for a claim about layers. For one about training, what its statistic is taken over:
-    the runs of a ``recipe``, the recipes of a ``family``, or ``all`` rows."""
+    """Of a claim about training, what its statistic is taken over: the runs of a ``recipe``, the
+    recipes of a ``family``, or ``all`` rows."""
     otherwise: tuple[dict[str, Any], ...] = ()
-    """Of a claim about training: other selections it is judged on too, and `what` they are."""
+    """Of a claim about no shape table: what else it is judged on, and `what` that is."""
     at_most: str = ""
     because: str = ""
 
