@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from shapelib import training_rules
+from shapelib import rules, training_rules, tuning_rules
 from shapelib.errors import ShapelibError, nearest
-from shapelib.rules import RULES, Claim, Statistic, chosen
+from shapelib.rules import Claim, Statistic, chosen
 
 HOLDS = "holds"
 IN_PART = "holds in part"
@@ -35,7 +35,15 @@ _TABLES = {
         "table of curves along training",
         {"recipe", "family", "role", "run", "step", "tokens", "metric", "mixing", "value"},
     ),
+    "d90": (
+        "table of the d90 of single runs",
+        {
+            *("task", "model", "role", "init", "method", "bar", "seed", "D", "m"),
+            *("d90", "largest_tried", "score", "train_score"),
+        },
+    ),
 }
+_RULES = {"shape": rules.RULES, "course": training_rules.RULES, "d90": tuning_rules.RULES}
 # Token sets that a claim is judged on besides its own, where the table has them.
 _OTHER_TOKENS = {
     "all": "all tokens",
@@ -168,6 +176,9 @@ def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]
         return _by_model(claim, table, claim.select, inner=True)
     rows = table if claim.role == "any" else table[table["role"] == claim.role]
     rows = chosen(rows, claim.select)
+    if claim.table == "d90":
+        by = ["task"] if claim.along == "task" else ["task", "model"]
+        return [(", ".join(map(str, name)), group) for name, group in rows.groupby(by, sort=False)]
     if claim.along == "all":
         there = not any(chosen(rows, one).empty for one in claim.series)
         return [("both", rows)] if there else []
@@ -175,11 +186,9 @@ def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]
 
 
 def _statistic(claim: Claim, layers: pd.DataFrame) -> Statistic:
-    if claim.table == "course":
-        return training_rules.RULES[claim.rule](claim, layers)
-    if layers["layer"].nunique() < 3:
+    if claim.table == "shape" and layers["layer"].nunique() < 3:
         return Statistic(math.nan, math.nan, math.nan, False, {})
-    return RULES[claim.rule](claim, layers)
+    return _RULES[claim.table][claim.rule](claim, layers)
 
 
 def _verdict(claim: Claim, judged: list[Statistic], roles: list[str]) -> str:

@@ -28,10 +28,10 @@ class Claim:
     series: tuple[dict[str, Any], ...] = ()
     asked: str = ""
     table: str = "shape"
-    """What is judged: a ``shape`` table, the ``course`` of a training, or a ``tuning`` table."""
+    """What is judged: a ``shape`` table, the ``course`` of a training, or the ``d90`` of runs."""
     along: str = ""
-    """Of a claim about training, what its statistic is taken over: the runs of a ``recipe``, the
-    recipes of a ``family``, or ``all`` rows."""
+    """What a statistic is taken over, where that is not one model: of a training the runs of a
+    ``recipe``, the recipes of a ``family``, or ``all`` rows; of d90 all models of a ``task``."""
     otherwise: tuple[dict[str, Any], ...] = ()
     """Of a claim about no shape table: what else it is judged on, and `what` that is."""
     at_most: str = ""

@@ -16,7 +16,7 @@ from shapelib.course import curve
 from shapelib.rules import Claim, Statistic, chosen, spearman
 
 RUNS = 3
-_NOTHING = Statistic(math.nan, math.nan, math.nan, False, {})
+NOTHING = Statistic(math.nan, math.nan, math.nan, False, {})
 
 
 def two_phases(claim: Claim, rows: pd.DataFrame) -> Statistic:
@@ -30,9 +30,9 @@ def two_phases(claim: Claim, rows: pd.DataFrame) -> Statistic:
     curves = curve(chosen(rows, claim.series[0]))
     found = [_rise_and_fall(curves, run) for run in curves.columns]
     if len(found) < RUNS:
-        return _NOTHING
+        return NOTHING
     rises, falls, _, peaks = zip(*found, strict=True)
-    rise, fall = _over_runs(rises), _over_runs(falls)
+    rise, fall = over_runs(rises), over_runs(falls)
     value, low, high = min(rise, fall)
     details = {
         "rise": rise[0],
@@ -52,9 +52,9 @@ def grows_and_settles(claim: Claim, rows: pd.DataFrame) -> Statistic:
     """
     curves = curve(chosen(rows, claim.series[0]))
     if curves.shape[1] < RUNS or len(curves) < 4:
-        return _NOTHING
+        return NOTHING
     late = curves.iloc[-max(2, len(curves) // 4) :]
-    value, low, high = _over_runs(late.mean() - curves.iloc[0])
+    value, low, high = over_runs(late.mean() - curves.iloc[0])
     mean = late.mean(axis=1)
     change = float(mean.max() - mean.min())
     details = {
@@ -72,7 +72,7 @@ def agree_in_training(claim: Claim, rows: pd.DataFrame) -> Statistic:
     """The smallest rank correlation (Spearman) over the steps between two of the series."""
     curves = [curve(chosen(rows, one)) for one in claim.series]
     if curves[0].shape[1] < RUNS:
-        return _NOTHING
+        return NOTHING
     names = [one["metric"] for one in claim.series]
     details: dict[str, float] = {}
     intervals = []
@@ -81,7 +81,7 @@ def agree_in_training(claim: Claim, rows: pd.DataFrame) -> Statistic:
             spearman(curves[a][run].to_numpy(), curves[b][run].to_numpy())
             for run in curves[a].columns
         ]
-        intervals.append(_over_runs(each))
+        intervals.append(over_runs(each))
         details[f"{names[a]}_and_{names[b]}"] = intervals[-1][0]
     value, low, high = min(intervals)
     return Statistic(value, low, high, min(each[1] for each in intervals) > claim.margin, details)
@@ -96,16 +96,16 @@ def peak_stays(claim: Claim, rows: pd.DataFrame) -> Statistic:
     wanted = chosen(rows, claim.series[0])
     warmups = sorted(wanted["warmup"].dropna().unique())
     if len(warmups) < 2:
-        return _NOTHING
+        return NOTHING
     short, long = (curve(wanted[wanted["warmup"] == each]) for each in (warmups[0], warmups[-1]))
     both = [run for run in short.columns if run in long.columns]
     if len(both) < RUNS:
-        return _NOTHING
+        return NOTHING
     any_size = replace(claim, margin=0.0)
     if not two_phases(any_size, wanted[wanted["warmup"] == warmups[0]]).met:
-        return _NOTHING
+        return NOTHING
     moved = [math.log2(_peak(long[run]) / _peak(short[run])) for run in both]
-    value, low, high = _over_runs(moved)
+    value, low, high = over_runs(moved)
     details = {
         "shortest_warmup": float(warmups[0]),
         "longest_warmup": float(warmups[-1]),
@@ -122,7 +122,7 @@ def lies_above(claim: Claim, rows: pd.DataFrame) -> Statistic:
     """
     first, second = (chosen(rows, one).sort_values("step") for one in claim.series)
     if first.empty or second.empty:
-        return _NOTHING
+        return NOTHING
     found = []
     for at_the_peak in (True, False):
         a, b = (
@@ -162,7 +162,7 @@ def _peak(values: pd.Series) -> float:
     return float(max(peak, 1))
 
 
-def _over_runs(values: object) -> tuple[float, float, float]:
+def over_runs(values: object) -> tuple[float, float, float]:
     """Mean over runs, and plus and minus two standard errors."""
     array = np.asarray(values, dtype=float)
     half = 2 * float(array.std(ddof=1)) / len(array) ** 0.5

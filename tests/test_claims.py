@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import claims, rules, training_rules
+from shapelib import claims, rules, training_rules, tuning_rules
 from shapelib.claims import FAILS, HOLDS, IN_PART, UNTESTABLE, Shown, judge, sentence, words
 from shapelib.errors import ShapelibError
 
@@ -133,10 +133,10 @@ def test_a_record_is_plain_json_and_shown_in_full(capsys: pytest.CaptureFixture[
 
 
 def test_every_claim_is_complete():
-    several = ("agree", "carried", "agree_in_training", "lies_above")
+    several = ("agree", "carried", "agree_in_training", "lies_above", "needs_more")
     assert set(claims.VERDICTS) == {HOLDS, IN_PART, FAILS, UNTESTABLE}
     for claim in claims.claims().values():
-        known = {"shape": rules, "course": training_rules}
+        known = {"shape": rules, "course": training_rules, "d90": tuning_rules}
         assert claim.rule in known[claim.table].RULES
         assert (claim.along in ("recipe", "family", "all")) == (claim.table == "course")
         assert claim.role in ("encoder", "decoder", "any")
