@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from shapelib.models import load as load
     from shapelib.neighbors import nearest_neighbors as nearest_neighbors
     from shapelib.profile import profile as profile
+    from shapelib.projection import fastfood as fastfood
     from shapelib.recipe import recipe as recipe
     from shapelib.spectrum import spectrum as spectrum
     from shapelib.store import read_table as read_table
     from shapelib.store import write_table as write_table
+    from shapelib.subspace import reparameterize as reparameterize
     from shapelib.sweep import sweep as sweep
 
 _HOME = {
@@ -41,6 +43,7 @@ _HOME = {
     "anisotropy": "anisotropy",
     "average_cosine": "anisotropy",
     "dimensions": "dimension",
+    "fastfood": "projection",
     "judge": "claims",
     "leave_out": "leverage",
     "leverage": "leverage",
@@ -54,6 +57,7 @@ _HOME = {
     "profile": "profile",
     "read_table": "store",
     "recipe": "recipe",
+    "reparameterize": "subspace",
     "sweep": "sweep",
     "spectrum": "spectrum",
     "two_nn": "dimension",

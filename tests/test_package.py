@@ -51,9 +51,10 @@ def test_modules_import_only_what_stands_above_them():
         "suites", "massive", "spill", "reading", "hidden", "matrix", "loops", "anisotropy",
         "spectrum", "leverage", "neighbors", "dimension", "store", "cells", "workers", "profile",
         "callback", "recipe", "objectives", "training_text", "checkpoints", "training", "pretrain",
-        "sweep", "dissect", "interventions", "rules", "course", "training_rules", "tuning_rules",
-        "claims", "published", "figures", "bell_figures", "training_figures", "validation",
-        "notebooks", "model_pages", "timings", "pages", "listing", "summary", "cli",
+        "sweep", "hadamard", "projection", "parameters", "subspace", "dissect", "interventions",
+        "rules", "course", "training_rules", "tuning_rules", "claims", "published", "figures",
+        "bell_figures", "training_figures", "validation", "notebooks", "model_pages", "timings",
+        "pages", "listing", "summary", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)
