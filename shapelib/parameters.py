@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ def trained(model: nn.Module) -> list[Piece]:
             full = f"{path}.{name}" if path else name
             if parameter.dtype != torch.float32:
                 raise ShapelibError(
-                    f"{full} is {parameter.dtype}; trained parameters must be torch.float32 (load "
+                    f"{full} is {parameter.dtype}; trained parameters must be float32 (load "
                     "the model so, and train under autocast)"
                 )
             if id(parameter) not in pieces:
@@ -122,16 +122,16 @@ def spans(pieces: list[Piece], groups: dict[str, str]) -> list[tuple[int, slice]
     return joined
 
 
-def fingerprint(model: nn.Module, pieces: list[Piece], without: str = "") -> str:
+def fingerprint(model: nn.Module, pieces: list[Piece], without: Collection[str] = ()) -> str:
     """A hash of a model: names, shapes, types and values of trained and of frozen parameters.
 
-    `without`: the path of a submodule that does not count.
+    `without`: names of parameters that do not count.
     """
     train: dict[str, Any] = {piece.name: piece.parameter for piece in pieces}
     frozen = {
         name: value
         for name, value in model.named_parameters()
-        if name not in train and not (without and name.startswith(f"{without}."))
+        if name not in train and name not in without
     }
     found = hashlib.sha256()
     for kind, parameters in (("trained", train), ("frozen", frozen)):

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from shapelib.projection import Projection, dense, fastfood
 VERSION = 1
 """Of the files that `Subspace.save` writes."""
 _FORMAT = "shapelib-subspace"
-_NAME = "subspace"
+_NAME, _Z, _SCALES = "subspace", "subspace_z", "subspace_scales"
 _PROBES = 64
 
 
@@ -67,11 +67,11 @@ def reparameterize(
     return Subspace(model, projection, pieces, group_of)
 
 
-class Subspace(nn.Module):
-    """What trains in a reparametrised model, where it is the submodule ``subspace``.
+class Subspace:
+    """The subspace of a reparametrised model, and its attribute ``subspace``.
 
-    `z`: Float[d] or Float[d − scales]; `scales`: Float[groups], or None for DID; `projection`: P;
-    `groups`: the group of each trained parameter by name, or None.
+    `projection`: P; `groups`: the group of each trained parameter by name, or None for DID. What
+    trains are the model's parameters ``subspace_z`` and ``subspace_scales``.
     """
 
     def __init__(
@@ -81,12 +81,8 @@ class Subspace(nn.Module):
         pieces: list[Piece],
         groups: dict[str, str] | None,
     ) -> None:
-        super().__init__()
         device = pieces[0].parameter.device
         self.projection, self.groups = projection.to(device), groups
-        self.z = nn.Parameter(torch.zeros(projection.dimension, device=device))
-        count = len(set(groups.values())) if groups else 0
-        self.scales = nn.Parameter(torch.ones(count, device=device)) if groups else None
         self._pieces = pieces
         self._spans = parameters.spans(pieces, groups) if groups else []
         self._origin = torch.cat([piece.parameter.detach().reshape(-1) for piece in pieces])
@@ -96,17 +92,37 @@ class Subspace(nn.Module):
         # Where gradients are put together: memory that is new each time costs more than its use.
         self._gradient: Tensor | None = None
         self._seen: list[Tensor] | None = None
+        self._passes = 0
         places = [place for piece in pieces for place in piece.places]
         self._orders = {module: list(module._parameters) for module, _ in places}
         self._fingerprint: str | None = None
-        self._model = [model]
+        self._model = model
         for module, name in places:
             del module._parameters[name]
         for piece in pieces:
             piece.parameter.data = self._origin[piece.part].view(piece.parameter.shape)
         self._place(self._views())
-        model.add_module(_NAME, self)
+        z = torch.zeros(projection.dimension, device=device)
+        model.register_parameter(_Z, nn.Parameter(z))
+        if groups:
+            scales = torch.ones(len(set(groups.values())), device=device)
+            model.register_parameter(_SCALES, nn.Parameter(scales))
+        setattr(model, _NAME, self)
         self._hook = model.register_forward_pre_hook(self._before, prepend=True)
+
+    @property
+    def z(self) -> Tensor:
+        """Float[d], of SAID Float[d − scales]."""
+        return cast(Tensor, getattr(self._model, _Z))
+
+    @property
+    def scales(self) -> Tensor | None:
+        """Float[groups], or None for DID."""
+        return cast(Tensor, getattr(self._model, _SCALES)) if self.groups else None
+
+    def parameters(self) -> list[Tensor]:
+        """z, and the scales where there are any."""
+        return [self.z] if self.scales is None else [self.z, self.scales]
 
     @property
     def dimension(self) -> int:
@@ -121,9 +137,12 @@ class Subspace(nn.Module):
     def merge(self) -> nn.Module:
         """Write θ into ordinary parameters, trainable as before, and return the model."""
         self._refresh()
-        model = self._model[0]
+        model = self._model
         self._hook.remove()
-        del model._modules[_NAME]
+        delattr(model, _NAME)
+        delattr(model, _Z)
+        if self.groups:
+            delattr(model, _SCALES)
         for piece in self._pieces:
             piece.parameter.data = self._flat[piece.part].view(piece.parameter.shape).clone()
             piece.parameter.grad = None
@@ -161,7 +180,7 @@ class Subspace(nn.Module):
     def base(self) -> str:
         """A hash of the base model: names, shapes and values of its parameters, θ₀ and frozen."""
         if self._fingerprint is None:
-            self._fingerprint = parameters.fingerprint(self._model[0], self._pieces, _NAME)
+            self._fingerprint = parameters.fingerprint(self._model, self._pieces, (_Z, _SCALES))
         return self._fingerprint
 
     def _probe(self) -> Float[Tensor, " probes"]:
@@ -172,7 +191,7 @@ class Subspace(nn.Module):
 
     def _before(self, module: nn.Module, _inputs: Any) -> None:
         """Before each forward pass of the model."""
-        if module is not self._model[0]:
+        if module is not self._model:
             raise ShapelibError(
                 "a model in a subspace does not run as copies by DataParallel; use one device, or "
                 "DistributedDataParallel (torchrun)"
@@ -188,8 +207,21 @@ class Subspace(nn.Module):
         else:
             self._place(self._views())
 
+    def _follow(self) -> None:
+        """Bring θ to the device of z, which moves with the model."""
+        device = self.z.device
+        if self._origin.device == device:
+            return
+        self._origin, self._flat = self._origin.to(device), self._flat.to(device)
+        self._moved = None if self._moved is None else self._moved.to(device)
+        self._gradient, self._seen = None, None
+        self.projection.to(device)
+        for piece in self._pieces:
+            piece.parameter.data = self._origin[piece.part].view(piece.parameter.shape)
+
     def _refresh(self) -> None:
         """Bring θ up to date with z and the scales."""
+        self._follow()
         now = [each.detach() for each in self.parameters()]
         # By value: writing to .data, as some optimizers do, leaves no other trace.
         if self._seen is not None and all(map(torch.equal, now, self._seen)):
@@ -216,20 +248,6 @@ class Subspace(nn.Module):
             for module, name in piece.places:
                 setattr(module, name, view)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> "Subspace":
-        # The flat buffers follow z to its device, and stay float32.
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        device = self.z.device
-        if self._origin.device != device:
-            self._origin, self._flat = self._origin.to(device), self._flat.to(device)
-            self._moved = None if self._moved is None else self._moved.to(device)
-            self.projection.to(device)
-            self._seen = None
-            for piece in self._pieces:
-                piece.parameter.data = self._origin[piece.part].view(piece.parameter.shape)
-            self._place(self._views())
-        return self
-
 
 class _Parameters(torch.autograd.Function):
     """All parameters as views of θ, and back from their gradients to those of z and the scales."""
@@ -239,7 +257,8 @@ class _Parameters(torch.autograd.Function):
         ctx: Any, subspace: Subspace, z: Tensor, scales: Tensor | None
     ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        ctx.subspace = subspace
+        subspace._passes += 1
+        ctx.subspace, ctx.number = subspace, subspace._passes
         ctx.save_for_backward(scales)
         return subspace._views()
 
@@ -247,7 +266,10 @@ class _Parameters(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, Tensor, Tensor | None]:
         subspace = ctx.subspace
-        if subspace._gradient is None or subspace._gradient.device != subspace._flat.device:
+        if ctx.number == subspace._passes:
+            # Nobody needs the graph any more, and tensors of a graph cannot be copied with a model.
+            subspace._place(subspace._views())
+        if subspace._gradient is None:
             subspace._gradient = torch.empty_like(subspace._flat)
         flat = subspace._gradient
         for piece, gradient in zip(subspace._pieces, gradients, strict=True):
