@@ -78,6 +78,48 @@ def d90(
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
+def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+    """The d90 of each seed by itself: what the claims about fine-tuning are judged from.
+
+    `table`: as for `d90`. Thresholds are those of `d90`, from the mean over seeds of full
+    fine-tuning, and a third for randomly initialised models, ``against pre-trained``: level × the
+    score of full fine-tuning of the pre-trained model. A row for each task, model, checkpoint,
+    initialisation, method, seed and definition, with the seed's own curve crossing the threshold
+    at `d90`, missing where it does not; `largest_tried`: the largest d; `score` and `train_score`:
+    of the best run at the first tested d past the crossing; `m`: the number of training texts.
+    """
+    rows: list[dict[str, object]] = []
+    for where, runs in table.groupby(_KEYS, sort=False, dropna=False):
+        full = runs[runs["method"] == "full"]
+        best = full.groupby(["init", "seed"])["score"].max().groupby("init").mean()
+        majority = float(runs["majority"].iloc[0])
+        for (init, method, seed), tried in runs[runs["method"] != "full"].groupby(
+            ["init", "method", "seed"], sort=False
+        ):
+            thresholds = {
+                "papers": level * best[init],
+                "chance-corrected": majority + level * (best[init] - majority),
+                "against pre-trained": level * best.get("pre-trained", math.nan),
+            }
+            known = tried.dropna(subset=["score"])
+            top = known.loc[known.groupby("d")["score"].idxmax()].sort_values("d")
+            for definition, threshold in thresholds.items():
+                value, place = crossing(
+                    top["d"].to_numpy(float), top["score"].to_numpy(float), threshold
+                )
+                at = None if place is None else top.iloc[place]
+                rows.append(dict(zip(_KEYS, where, strict=True)) | {
+                    "role": runs["role"].iloc[0], "init": init, "method": method, "seed": seed,
+                    "definition": definition, "threshold": threshold,
+                    "D": int(tried["D"].iloc[0]), "m": int(tried["train"].iloc[0]),
+                    "d90": math.nan if at is None else value,
+                    "largest_tried": int(tried["d"].max()),
+                    "score": math.nan if at is None else at["score"],
+                    "train_score": math.nan if at is None else at["train_score"],
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def crossing(
     dimensions: Float[np.ndarray, " d"], scores: Float[np.ndarray, " d"], threshold: float
 ) -> tuple[float, int | None]:

@@ -40,6 +40,13 @@ class Side:
             given["token_type_ids"] = self.kinds[rows, :width]
         return given
 
+    def sample(self, count: int) -> "Side":
+        """At most so many of the texts, drawn without replacement by seed 0."""
+        draw = np.random.default_rng(0).permutation(len(self.labels))[:count]
+        rows = torch.from_numpy(np.sort(draw))
+        kinds = None if self.kinds is None else self.kinds[rows]
+        return Side(self.ids[rows], kinds, self.sizes[rows], self.labels[rows])
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -30,8 +30,8 @@ COLUMNS = {
     "role": "str", "init": "str", "method": "str", "d": "int64", "D": "int64", "groups": "int64",
     "rate": "float64", "learning_rate": "float64", "seed": "int64", "steps": "int64",
     "batch": "int64", "length": "int64", "block": "Int64", "score": "float64",
-    "majority": "float64", "test": "int64", "loss": "float64", "diverged": "bool",
-    "stopped": "Int64", "seconds": "float64", "right": "str",
+    "train_score": "float64", "majority": "float64", "train": "int64", "test": "int64",
+    "loss": "float64", "diverged": "bool", "stopped": "Int64", "seconds": "float64", "right": "str",
 }  # fmt: skip
 """The columns of a tuning table, in order, with their pandas types."""
 
@@ -154,7 +154,7 @@ def _measured(cell: Cell) -> pd.DataFrame:
         "checkpoint": source.checkpoint or source.revision or "final", "step": source.step,
         "tokens_seen": source.tokens_seen, "role": model.role,
         "d": found.D if cell.setting.d is None else cell.setting.d,
-        "majority": task.majority, "test": len(task.test),
+        "majority": task.majority, "train": len(task.train), "test": len(task.test),
     }  # fmt: skip
     table = pd.DataFrame([row])[list(COLUMNS)].astype(COLUMNS)
     table.attrs["provenance"] = [

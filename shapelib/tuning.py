@@ -22,6 +22,7 @@ _WARM_UP = 0.1
 _HEAD_STD = 0.02
 _SCALES = "subspace.scales"
 _TEST_BATCH = 128
+_SAMPLE = 1024
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Score(NamedTuple):
 
     score: float
     """Accuracy on the test set; NaN of a run that diverged."""
+    train_score: float
+    """Accuracy on `_SAMPLE` training texts at most, the same ones for every run of a task."""
     loss: float
     """Mean training loss over the last tenth of the steps that were made."""
     diverged: bool
@@ -149,8 +152,10 @@ def tune(model: models.Model, task: encoding.Encoded, setting: Setting) -> Score
             break
     diverged = not math.isfinite(losses[-1])
     right = None if diverged else judged(net, task.test)
+    seen = None if diverged else judged(net, task.train.sample(_SAMPLE))
     return Score(
         score=math.nan if right is None else float(right.mean()),
+        train_score=math.nan if seen is None else float(seen.mean()),
         loss=sum(losses[-tenth:]) / len(losses[-tenth:]),
         diverged=diverged,
         stopped=stopped,

@@ -32,12 +32,6 @@ _PRELOADED = (
     *("distributed", "shapelib.sweep", "shapelib.finetune", "shapelib.loops"),
     "transformers.modeling_utils",
 )
-    "distributed",
-    "shapelib.sweep",
-    "shapelib.finetune",
-    "shapelib.loops",
-    "transformers.modeling_utils",
-)
 
 
 def check(workers: int, dask: str | None) -> None:
