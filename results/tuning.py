@@ -16,25 +16,28 @@ from shapelib import cache, dimension_sweep, pretrain, store
 from shapelib.recipe import recipe
 
 HERE = Path(__file__).parent / "tuning"
-DIMENSIONS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
-# Where the d90 of the encoder lies, and one learning rate that did well there.
+DIMENSIONS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
+# Where the d90 of the encoder lies, and learning rates that did well there.
 AROUND: dict[str, Any] = {
-    "dimensions": DIMENSIONS[2:], "methods": ("DID",), "inits": ("pre-trained",),
-    "learning_rates": (0.03,), "full_rates": (0.003, 0.01),
+    "dimensions": DIMENSIONS[2:7], "methods": ("DID",), "inits": TRAINED,
+    "learning_rates": (0.02,), "full_rates": (0.003, 0.01),
 }  # fmt: skip
 PARTS: dict[str, dict[str, Any]] = {
-    # Both ways, both initialisations: what the verdicts rest on.
-    "pair": {"sizes": ("nano",), "task": "questions", "dimensions": DIMENSIONS},
-    "widths": {"sizes": ("nano-48", "nano-192"), "task": "questions", **AROUND},
-    "checkpoints": {
-        "sizes": ("nano",), "checkpoints": [0, 80, 226, 640], "task": "questions", **AROUND,
-    },
-    "reviews": {"sizes": ("nano",), "task": "reviews", **AROUND},
-}  # fmt: skip
-# The last checkpoint, where a part names none, and steps enough for full fine-tuning to level off.
+    "DID": {"methods": ("DID",), "inits": BOTH},
+    "SAID": {"methods": ("SAID",), "inits": TRAINED},
+    "widths": {"sizes": ("nano-48", "nano-192"), **AROUND},
+    "checkpoints": {"checkpoints": [0, 80, 226, 640], **AROUND},
+    "SAID-random": {"methods": ("SAID",), "inits": ("random",)},
+    "reviews": {"task": "reviews", **AROUND},
+    "same-paragraph": {"task": "same-paragraph", **AROUND},
+}
+# What a part does not name: the last checkpoint of the middle width, and steps enough for full
+# fine-tuning to come near its best.
 SHARED: dict[str, Any] = {
-    "checkpoints": [1280], "steps": 200, "learning_rates": (0.01, 0.03, 0.1),
-    "full_rates": (0.001, 0.003, 0.01), "seeds": (0, 1, 2),
+    "sizes": ("nano",), "checkpoints": [1280], "task": "questions", "dimensions": DIMENSIONS,
+    "steps": 150, "learning_rates": (0.01, 0.02, 0.04), "full_rates": (0.001, 0.003, 0.01),
+    "seeds": (0, 1, 2),
 }  # fmt: skip
 
 
@@ -48,7 +51,7 @@ def main() -> None:
         recipes = [recipe("encoder", size) for size in asked.pop("sizes")]
         folders = pretrain.suites(recipes)
         table = dimension_sweep(
-            folders, asked.pop("task"), **asked, output=cache.folder("tuning"), workers=2
+            folders, asked.pop("task"), **asked, output=cache.folder("tuning")
         )
         if failures := table.attrs["failures"]:
             sys.exit("\n".join(f"{each.cell}: {each.error}" for each in failures))

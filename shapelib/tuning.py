@@ -20,7 +20,7 @@ Method = Literal["full", "DID", "SAID"]
 INITS, METHODS = get_args(Init), get_args(Method)
 _WARM_UP = 0.1
 _HEAD_STD = 0.02
-_SCALES = "subspace.scales"
+_SCALES = "subspace_scales"
 _TEST_BATCH = 128
 _SAMPLE = 1024
 
