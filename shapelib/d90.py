@@ -66,6 +66,8 @@ def d90(
             f"a table of fine-tuning runs has a column {lacking[0]!r}; this has not"
         )
     rows: list[dict[str, object]] = []
+    # Rows are looked up by their label, which joined tables have twice.
+    table = table.reset_index(drop=True)
     for where, runs in table.groupby([*_KEYS, "init"], sort=False, dropna=False):
         full = runs[runs["method"] == "full"]
         name = f"{where[1]} on {where[0]}, {where[4]}"
@@ -89,6 +91,8 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     of the best run at the first tested d past the crossing; `m`: the number of training texts.
     """
     rows: list[dict[str, object]] = []
+    # Rows are looked up by their label, which joined tables have twice.
+    table = table.reset_index(drop=True)
     for where, runs in table.groupby(_KEYS, sort=False, dropna=False):
         full = runs[runs["method"] == "full"]
         best = full.groupby(["init", "seed"])["score"].max().groupby("init").mean()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shapelib.figures import PALETTE, dress, grid_of_panels, legend
+from shapelib.figures import PALETTE, dress, legend
 from shapelib.rules import chosen
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
     `shapelib.d90`; its papers' definition gives the dashed line, 90 % of full fine-tuning (solid)
     of that colour's initialisation; dotted is the majority class.
     """
+    from matplotlib.figure import Figure
+
     groups = list(tuning.groupby(["task", "model"], sort=False))
-    figure, panels = grid_of_panels(len(groups), min(2, len(groups)))
-    for axes, ((task, model), rows) in zip(panels, groups, strict=False):
-        dress(axes, f"{task}\n{model}", "d, trained numbers", None)
+    figure = Figure(figsize=(max(6.4, 4.2 * len(groups)), 4.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, len(groups), squeeze=False, sharey=True).flat)
+    for axes, ((task, model), rows) in zip(panels, groups, strict=True):
+        dress(axes, f"{task}, {model}", "d, trained numbers", None)
         axes.set_xscale("log")
         held = chosen(estimates, {"task": task, "model": model, "definition": "papers"})
         for (init, method), colour in _COLOURS.items():

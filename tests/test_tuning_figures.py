@@ -44,6 +44,13 @@ def test_the_d90_of_each_seed_lies_where_its_curve_crosses():
     assert corrected["threshold"].iloc[0] == pytest.approx(0.25 + 0.9 * 0.55)
 
 
+def test_labels_of_rows_do_not_matter():
+    table = tuning()
+    joined = pd.concat([table.iloc[:7], table.iloc[7:].set_axis(range(len(table) - 7))])
+    pd.testing.assert_frame_equal(by_seed(joined), by_seed(table))
+    pd.testing.assert_frame_equal(d90(joined), d90(table))
+
+
 def test_a_seed_that_does_not_reach_has_no_d90():
     runs = by_seed(tuning())
     random = runs[(runs["init"] == "random") & (runs["definition"] == "papers")]
