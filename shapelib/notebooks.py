@@ -11,6 +11,7 @@ import pandas as pd
 
 from shapelib.errors import ShapelibError, nearest
 
+TABLE = "shapelib_table"
 Notebook = Any
 """An nbformat NotebookNode."""
 
@@ -150,6 +151,20 @@ def records(notebook: Notebook) -> list[dict[str, Any]]:
         for output in cell.get("outputs", [])
         for record in output.get("metadata", {}).get(METADATA, [])
     ]
+
+
+class Numbers:
+    """A table that a page offers whole: the output's metadata hold it as CSV, and the book writes
+    it to ``data/PAGE.csv``."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, str]]:
+        rows, columns = self.table.shape
+        shown = f"{rows} rows, {columns} columns: {', '.join(self.table.columns)}"
+        csv = self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        return {"text/plain": shown, "text/html": f"<p>{escape(shown)}</p>"}, {TABLE: csv}
 
 
 class Facts:

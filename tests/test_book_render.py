@@ -4,6 +4,7 @@ SHAPELIB_BOOK_SOURCE names another source to open instead, such as `_build/sourc
 `make book`.
 """
 
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,12 @@ import pytest
 import yaml
 from browser import ARGS, Reader, broken_links, serve
 
+from shapelib.claims import VERDICTS, label, sentence
+
 ROOT = Path(__file__).parent.parent
 SOURCE = Path(os.environ.get("SHAPELIB_BOOK_SOURCE", ROOT / "book")).resolve()
 CONFIG = ROOT / "_config.yml"
+RECORDS = json.loads((SOURCE / "executed" / "claims.json").read_text())
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
 PAGES = [f"{each}.html" for each in (TOC["root"], *(part["file"] for part in TOC["chapters"]))]
 
@@ -134,6 +138,57 @@ def test_a_warning_fails_the_render(tmp_path: Path):
     (tmp_path / "page.md").write_text("# A page\n\n{ref}`nowhere`\n")
     with pytest.raises(AssertionError, match="nowhere"):
         render(tmp_path, tmp_path / "output")
+
+
+def test_a_claim_without_a_record_fails_the_render(tmp_path: Path):
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: page\nchapters:\n- file: executed/a\n"
+    )
+    (tmp_path / "references.bib").touch()
+    (tmp_path / "executed").mkdir()
+    shutil.copytree(ROOT / "book/_static", tmp_path / "_static")
+    (tmp_path / "executed" / "a.md").write_text("# Another\n")
+    (tmp_path / "page.md").write_text("# A page\n\n```{claim-table}\n```\n")
+    records = [{**each, "page": "a"} for each in RECORDS]
+    kept = tmp_path / "executed" / "claims.json"
+    kept.write_text(json.dumps(records))
+    assert records[-1]["claim"] in (render(tmp_path, tmp_path / "out") / "page.html").read_text()
+    kept.write_text(json.dumps(records[:-1]))
+    with pytest.raises(AssertionError, match=rf"'{records[-1]['id']}' has no record"):
+        render(tmp_path, tmp_path / "out")
+
+
+_CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
+  cells: [...row.cells].map(cell => cell.innerText),
+  link: row.querySelector(".verdict a").href,
+  figure: row.querySelector("svg")?.ariaLabel,
+}))"""
+
+
+def test_the_first_page_answers_for_every_claim(browser: Any, address: str):
+    reader = Reader(browser, address)
+    assert reader.look("intro.html") == []
+    shown = reader.page.evaluate(_CLAIMS)
+    reader.close()
+    assert len(shown) == len(RECORDS) > 0
+    left = list(RECORDS)
+    for row in shown:
+        # Sphinx sets typographic apostrophes.
+        cells = [" ".join(each.split()).replace("’", "'") for each in row["cells"]]
+        claim, _, verdict, effect = cells
+        assert verdict in VERDICTS
+        page = row["link"].removeprefix(f"{address}/executed/").removesuffix(".html")
+        of_row = [
+            each for each in left
+            if f"{label(each)} {each['claim']}" in claim and each["page"] == page
+        ]  # fmt: skip
+        record = of_row[0]
+        left.remove(record)
+        assert verdict == record["verdict"]
+        for model in record["models"]:
+            assert f"{model['model']} {sentence(model)}" in effect
+            assert model["statistic"] is None or model["model"] in row["figure"]
+    assert left == []
 
 
 BUTTONS = ("source-repository", "source-edit", "source-issues", "launch-buttons")
