@@ -14,6 +14,7 @@ _WIDTH, _ROW, _AXIS, _EDGE, _CLEAR = 168, 15, 17, 9, 16
 _SIDES = {
     "must not exceed the margin": "below",
     "must exceed the margin": "above",
+    "must lie below the margin": "below",
     "must lie within plus and minus the margin": "within",
 }
 

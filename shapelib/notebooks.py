@@ -161,10 +161,9 @@ class Numbers:
         self.table = table
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, str]]:
-        rows, columns = self.table.shape
-        shown = f"{rows} rows, {columns} columns: {', '.join(self.table.columns)}"
         csv = self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        return {"text/plain": shown, "text/html": f"<p>{escape(shown)}</p>"}, {TABLE: csv}
+        shown = Facts({"rows": len(self.table), "columns": ", ".join(self.table.columns)})
+        return shown._repr_mimebundle_(), {TABLE: csv}
 
 
 class Facts:
@@ -213,8 +212,12 @@ def show_provenance(table: pd.DataFrame) -> Facts:
 
 
 def _strip(notebook: Notebook) -> None:
-    """Drop what differs between two equal runs, and what names this machine."""
+    """Drop what differs between two equal runs, and what names this machine; fold the cell of
+    parameters that papermill added, as all other code is folded."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags and "hide-input" not in tags:
+            cell.metadata["tags"] = [*tags, "hide-input"]
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)

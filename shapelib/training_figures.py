@@ -141,7 +141,8 @@ def loss_and_rate(training: pd.DataFrame) -> "Figure":
         axes.set_xlim(left=0)
     legend(figure, [above])
     told = ["kind", "warmup", "seed", "step", "perplexity", "learning_rate"]
-    return keep(figure, training[told])
+    # The learning rate of every step would be ten thousand rows for a line that a few describe.
+    return keep(figure, training.dropna(subset=["perplexity"])[told])
 
 
 def final_profiles(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":

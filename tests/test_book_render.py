@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
-from browser import ARGS, Reader, broken_links, serve
+from browser import ARGS, NARROW, Reader, broken_links, serve
 
 from shapelib.claims import VERDICTS, label, sentence
 
@@ -189,6 +191,90 @@ def test_the_first_page_answers_for_every_claim(browser: Any, address: str):
             assert f"{model['model']} {sentence(model)}" in effect
             assert model["statistic"] is None or model["model"] in row["figure"]
     assert left == []
+
+
+_DRAWN = """() => document.querySelector(".explorer-figure > div").data.map(
+  trace => ({name: trace.name, x: trace.x, y: trace.y, fill: trace.fill, line: trace.line}))"""
+_ROWS = """() => [...document.querySelectorAll(".explorer-numbers tbody tr")].map(
+  row => [...row.cells].map(cell => cell.textContent))"""
+
+
+def test_the_explorer_redraws(browser: Any, address: str, site: Path):
+    reader = Reader(browser, address)
+    assert reader.look("explorer.html") == []
+    page = reader.page
+    lines = lambda: [each for each in page.evaluate(_DRAWN) if not each["fill"]]  # noqa: E731
+    table = pd.read_csv(SOURCE / "executed" / "data" / "profiles.csv")
+
+    def measured(model: str, tokens: str, metric: str, column: str) -> list[float]:
+        rows = table[(table["model"] == model) & (table["tokens"] == tokens)]
+        rows = rows[(rows["metric"] == metric) & (rows["centered"] != False)]  # noqa: E712
+        return rows.sort_values("layer")[column].tolist()
+
+    first = lines()
+    models = table["model"].unique()[:2]
+    assert [each["name"].split(",")[0] for each in first] == list(models)
+    for line, model in zip(first, models, strict=True):
+        assert line["y"] == pytest.approx(measured(model, "all", "anisotropy", "value"), rel=1e-3)
+        assert line["x"] == pytest.approx(measured(model, "all", "anisotropy", "depth"), abs=1e-3)
+    bands = [each for each in page.evaluate(_DRAWN) if each["fill"]]
+    assert len(bands) == len(first)
+    upper = np.add(*(measured(models[0], "all", "anisotropy", each) for each in ("value", "std")))
+    assert bands[0]["y"][: len(upper)] == pytest.approx(list(upper), rel=1e-3)
+    # Another metric, another axis, other vectors, one model fewer: from the keyboard.
+    page.get_by_label("Metric").focus()
+    page.keyboard.type("dimension: TwoNN, lowest 90")
+    assert lines()[0]["y"] == pytest.approx(measured(models[0], "all", "two_nn", "value"), rel=1e-3)
+    page.get_by_label("Axis").select_option("layer")
+    assert lines()[0]["x"] == measured(models[0], "all", "two_nn", "layer")
+    page.get_by_role("checkbox", name="without massive vectors").focus()
+    page.keyboard.press("Space")
+    assert len(lines()) == 2 * len(first)
+    assert len({each["line"]["dash"] for each in lines()}) == 2
+    page.get_by_role("checkbox", name=models[1]).uncheck()
+    assert {each["name"].split(",")[0] for each in lines()} == {models[0]}
+    rows = page.evaluate(_ROWS)
+    assert len(rows) == sum(len(each["y"]) for each in lines())
+    assert [float(row[2]) for row in rows] == [y for each in lines() for y in each["y"]]
+    assert models[0] in page.locator(".explorer-figure").get_attribute("aria-label")
+    page.get_by_label("What").select_option("training")
+    curves = lines()
+    assert len(curves) == 2
+    assert all(len(each["x"]) > 10 for each in curves)
+    assert reader.problems == []
+    reader.close()
+
+
+def test_the_explorer_works_from_a_file_and_in_the_dark(browser: Any, site: Path):
+    context = browser.new_context(viewport=NARROW, color_scheme="dark")
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda each: problems.append(each.url) if each.url[:5] != "file:" else None)
+    page.goto((site / "explorer.html").as_uri())
+    page.wait_for_selector(".explorer-figure .scatterlayer .trace")
+    ink = "() => getComputedStyle(document.querySelector('.xtitle')).fill"
+    dark = page.evaluate(ink)
+    page.evaluate("() => { document.documentElement.dataset.theme = 'light' }")
+    page.wait_for_function(f"before => ({ink})() !== before", arg=dark)
+    assert [each for each in problems if not each.startswith("data:")] == []
+    context.close()
+
+
+def test_the_explorer_without_scripts_shows_numbers(browser: Any, address: str):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/explorer.html")
+    page.get_by_text("The numbers shown").click()
+    assert page.locator(".explorer-numbers tbody tr").first.is_visible()
+    assert page.get_by_text("Redrawing needs JavaScript").is_visible()
+    assert not page.locator(".explorer-controls").is_visible()
+    context.close()
+
+
+def test_other_pages_do_not_load_the_plotting_library(site: Path):
+    with_it = [page for page in PAGES if "plotly" in (site / page).read_text()]
+    assert with_it == ["explorer.html"]
 
 
 BUTTONS = ("source-repository", "source-edit", "source-issues", "launch-buttons")

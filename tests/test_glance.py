@@ -80,6 +80,8 @@ def test_a_strip_shows_number_interval_and_side():
 def test_each_kind_of_rule_has_its_side():
     below = drawn(record("a number; must not exceed the margin"))
     assert below["zone"][1] == pytest.approx(below["numbers"]["0.125"], abs=0.1)
+    assert glance.side(record("a share; must lie below the margin")) == "below"
+    assert all(glance.side({"states": each.states}) for each in claims.claims().values())
     within = drawn(record("it must lie within plus and minus the margin"))
     assert within["zone"] == pytest.approx(
         (within["numbers"]["−0.125"], within["numbers"]["0.125"]), abs=0.1

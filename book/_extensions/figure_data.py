@@ -1,7 +1,8 @@
-"""The data of each figure, one click below it.
+"""The data of each figure, one click below it, and the table of a page beside its provenance.
 
-A figure named ``fig-PAGE-NAME`` shows ``executed/figures/PAGE-NAME.csv``, which was written by the
-run that drew it. Where that file is there, the figure gets a link to it.
+A figure named ``fig-PAGE-NAME`` shows ``executed/figures/PAGE-NAME.csv``, and a page's table is
+``executed/data/PAGE.csv``; both were written by the run that the page shows. Where they are there,
+the page gets links to them.
 """
 
 from pathlib import Path
@@ -12,26 +13,35 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
-FOLDER = "executed/figures"
+FIGURES = "executed/figures"
+TABLES = "executed/data"
 
 
 class LinkData(SphinxTransform):
-    """Put a link to its data below every figure that has some."""
+    """Put links to the data below figures, and to a page's table below its provenance."""
 
     # Before downloads are collected, after captions are parsed.
     default_priority = 600
 
     def apply(self, **kwargs: Any) -> None:
         for figure in self.document.findall(nodes.figure):
-            names = [name for name in figure["names"] if name.startswith("fig-")]
-            file = f"{FOLDER}/{names[0].removeprefix('fig-')}.csv" if names else ""
-            if not names or not (Path(self.env.srcdir) / file).is_file():
-                continue
-            link = addnodes.download_reference(
-                "", "", reftarget=f"/{file}", refdoc=self.env.docname
-            )
-            link += nodes.inline("", "Data of this figure (CSV)")
-            figure.append(nodes.legend("", nodes.paragraph("", "", link), classes=["figure-data"]))
+            for name in figure["names"]:
+                file = f"{FIGURES}/{name.removeprefix('fig-')}.csv"
+                if link := self._link(file, "Data of this figure (CSV)"):
+                    figure.append(nodes.legend("", link, classes=["figure-data"]))
+        page = self.env.docname.removeprefix("executed/")
+        if link := self._link(f"{TABLES}/{page}.csv", "All numbers of this page (CSV)"):
+            for section in self.document.findall(nodes.section):
+                if "provenance" in section["names"]:
+                    section.append(link)
+
+    def _link(self, file: str, text: str) -> nodes.paragraph | None:
+        """A paragraph with a link to a file of the book's source, None where it is not there."""
+        if not (Path(self.env.srcdir) / file).is_file():
+            return None
+        link = addnodes.download_reference("", "", reftarget=f"/{file}", refdoc=self.env.docname)
+        link += nodes.inline("", text)
+        return nodes.paragraph("", "", link)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
