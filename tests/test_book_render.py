@@ -161,7 +161,7 @@ def test_a_claim_without_a_record_fails_the_render(tmp_path: Path):
 
 
 _CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
-  cells: [...row.cells].map(cell => cell.innerText),
+  cells: [...row.cells].map(cell => cell.textContent),
   link: row.querySelector(".verdict a").href,
   figure: row.querySelector("svg")?.ariaLabel,
 }))"""
