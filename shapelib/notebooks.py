@@ -11,6 +11,7 @@ import pandas as pd
 
 from shapelib.errors import ShapelibError, nearest
 
+TABLE = "shapelib_table"
 Notebook = Any
 """An nbformat NotebookNode."""
 
@@ -152,6 +153,19 @@ def records(notebook: Notebook) -> list[dict[str, Any]]:
     ]
 
 
+class Numbers:
+    """A table that a page offers whole: the output's metadata hold it as CSV, and the book writes
+    it to ``data/PAGE.csv``."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, str]]:
+        csv = self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        shown = Facts({"rows": len(self.table), "columns": ", ".join(self.table.columns)})
+        return shown._repr_mimebundle_(), {TABLE: csv}
+
+
 class Facts:
     """A two-column table for a notebook: parameters, or provenance."""
 
@@ -198,8 +212,12 @@ def show_provenance(table: pd.DataFrame) -> Facts:
 
 
 def _strip(notebook: Notebook) -> None:
-    """Drop what differs between two equal runs, and what names this machine."""
+    """Drop what differs between two equal runs, and what names this machine; fold the cell of
+    parameters that papermill added, as all other code is folded."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags and "hide-input" not in tags:
+            cell.metadata["tags"] = [*tags, "hide-input"]
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)

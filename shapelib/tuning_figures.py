@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shapelib.figures import PALETTE, dress, legend
+from shapelib.figures import PALETTE, dress, keep, legend
 from shapelib.rules import chosen
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
         axes.axhline(rows["majority"].iloc[0], color="#777777", linestyle=":", linewidth=1)
         axes.set_ylabel("accuracy")
     legend(figure, panels)
-    return figure
+    return keep(figure, tuning)
 
 
 def intervals(estimates: pd.DataFrame) -> "Figure":
@@ -75,7 +75,7 @@ def intervals(estimates: pd.DataFrame) -> "Figure":
         _interval(axes, row, int(str(place)), colour)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
-    return figure
+    return keep(figure, rows)
 
 
 def together(course: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
@@ -109,7 +109,8 @@ def together(course: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
         _over(axes, rows, rows["step"].astype(float), PALETTE[_COLOURS["pre-trained", str(method)]])
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
-    return figure
+    told = course.loc[course["metric"].isin(metric for _, _, m in wanted for metric, _ in m)]
+    return keep(figure, pd.concat([told[["step", "metric", "centered", "value"]], estimates]))
 
 
 def against_size(estimates: pd.DataFrame, sizes: dict[str, int]) -> "Figure":
@@ -125,7 +126,7 @@ def against_size(estimates: pd.DataFrame, sizes: dict[str, int]) -> "Figure":
     for (task, rows), colour in zip(estimates.groupby("task", sort=False), PALETTE, strict=False):
         _over(axes, rows, rows["model"].map(sizes).astype(float), colour, str(task))
     legend(figure, [axes])
-    return figure
+    return keep(figure, estimates.assign(D=estimates["model"].map(sizes)))
 
 
 def _over(

@@ -55,8 +55,8 @@ def test_modules_import_only_what_stands_above_them():
         "subspace", "encoding", "tuning", "runs", "d90", "finetune", "dissect", "interventions",
         "rules", "course", "training_rules", "tuning_rules", "claims", "published", "figures",
         "bell_figures", "training_figures", "tuning_figures", "validation",
-        "notebooks", "model_pages", "timings", "pages", "listing", "summary", "console",
-        "cache_commands", "cli",
+        "notebooks", "glance", "explorer", "model_pages", "timings", "pages", "listing", "summary",
+        "console", "cache_commands", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)
