@@ -194,6 +194,8 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     runs = table.attrs["provenance"]
     facts: dict[str, object] = {}
     for run in runs:
+        if "pooled" not in run:
+            continue
         counts = run["pooled"]
         caveat = f"; {run['caveat']}" if run["caveat"] else ""
         facts[f"model {run['model']}"] = (
@@ -201,8 +203,22 @@ def show_provenance(table: pd.DataFrame) -> Facts:
             f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "
             f"({counts['dropped_all']} left over), {run['seconds']} s{caveat}"
         )
-    for run in {each["corpus"]: each for each in runs}.values():
+    for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
         facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
+    tuned = [run for run in runs if "task" in run]
+    for run in {(each["model"], each["task"]): each for each in tuned}.values():
+        same = [
+            each for each in tuned if (each["model"], each["task"]) == (run["model"], run["task"])
+        ]
+        facts[f"model {run['model']} tuned on {run['task']}"] = (
+            f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
+            f"{sum(each['seconds'] for each in same):.0f} s in all"
+        )
+    for run in {each["task"]: each for each in tuned}.values():
+        facts[f"task {run['task']}"] = (
+            f"{run['task_source']} {run['task_version']}, {run['duplicates']} copies removed, "
+            f"sha256 {run['task_sha256'][:12]}"
+        )
     first = runs[0]
     facts["versions"] = ", ".join(f"{name} {v}" for name, v in first["versions"].items())
     facts["commit"] = ", ".join(sorted({str(run["commit"]) for run in runs}))
