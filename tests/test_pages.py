@@ -108,6 +108,11 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
     assert "**Leverage**" in text
     assert "| curve | 0.5 (0.4 to 123) |" in text
     assert "Multiples of one search." in text
+    several = [{**small, "title": "Steps"}, {**small, "title": "Copies", "note": "In three turns."}]
+    (checkout / "benchmarks" / "subspace.json").write_text(json.dumps(several))
+    text = (pages.execute(checkout) / "timings.md").read_text()
+    assert text.index("**Leverage**") < text.index("**Steps**") < text.index("**Copies**")
+    assert text.endswith("Multiples of one search. In three turns.\n")
 
 
 def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
