@@ -15,7 +15,9 @@ k-th best candidate, which is at least that to the true k-th neighbour, no point
 
     ‖bᵢ‖² + ‖bⱼ‖² − 2p − 2γ ‖bᵢ‖ ‖bⱼ‖ − 2υ |p|  >  (R + λᵢ + λⱼ)²
 
-can be a neighbour, and every other one is looked at. Massive points cost only themselves, since
+can be a neighbour, and every other one is looked at. The square root of the left side less λⱼ is
+one number a pair, made in one pass in the product's own type, of numbers rounded so far to the safe
+side that the pass itself cannot lose a neighbour (`loops.screened`). Massive points cost only themselves, since
 each pair has a bound of its own. A point for which too many are left is searched once more with a
 float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖. Every pair that
 is looked at also tests the bound; if one contradicts it, all points are searched again.
@@ -130,7 +132,8 @@ def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, i
         return (values[rows[0] : rows[-1] + 1] @ values.T).float()
 
     with _full_precision():
-        _examine(x, torch.arange(n), product, scale, known, summed, stored, most, out)
+        everyone = torch.arange(n)
+        _examine(x, everyone, product, scale, known, np.float32, summed, stored, most, out)
     # Each examined pair tests the bound. Where one fails, hardware and assumption do not agree.
     broken = bool((verdict == loops.BROKEN).any())
     again = torch.arange(n) if broken else torch.nonzero(verdict != loops.PROVEN)[:, 0]
@@ -142,7 +145,7 @@ def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, i
             parts = [left @ ((right.double() - center) * scale).T for right in x.split(_BLOCK)]
             return torch.cat(parts, dim=1)
 
-        _examine(x, again, wide, scale, known, summed, 0.0, n, out)
+        _examine(x, again, wide, scale, known, np.float64, summed, 0.0, n, out)
         if not bool((verdict == loops.PROVEN).all()):
             raise RuntimeError("a float64 matrix product is less exact than float64 allows")
     return distances, indices, len(again)
@@ -209,6 +212,7 @@ def _examine(
     product: Callable[[Int[Tensor, " block"]], Float[Tensor, "block n"]],
     scale: float,
     known: _Known,
+    products: type[np.float32] | type[np.float64],
     summed: float,
     stored: float,
     most: int,
@@ -219,8 +223,8 @@ def _examine(
 
     # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
     tiny = (x.shape[1] + 2) * 2.0**-120
-    points = x.numpy()
-    about = [each.numpy() for each in known]
+    points, about = x.numpy(), torch.stack(list(known)).numpy()
+    screen = loops.screened(about, np.dtype(products))
     targets = [each.numpy() for each in out]
 
     def work(start: int, stop: int) -> None:
@@ -228,7 +232,7 @@ def _examine(
         # Blocks of one size: kernels for a last block of a few rows are others, and promise less.
         for block in part.tensor_split(-(-len(part) // _BLOCK)):
             loops.search(
-                points, block.numpy(), product(block).numpy(), scale, *about,
+                points, block.numpy(), product(block).numpy(), scale, about, screen,
                 summed, stored, tiny, most, *targets,
             )  # fmt: skip
 
