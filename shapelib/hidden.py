@@ -49,6 +49,11 @@ class Pool:
     _massive: dict[int, Bool[np.ndarray, " n"]] = field(default_factory=dict, repr=False)
 
     @property
+    def windows(self) -> int:
+        """How many windows were read."""
+        return int(self.window[-1]) + 1
+
+    @property
     def spilled(self) -> bool:
         """Whether the states lie on disk because they passed the memory budget."""
         return isinstance(self._place, Disk)
@@ -84,12 +89,17 @@ class Pool:
         """The first `count` batches of `size` shuffled vectors of one layer."""
         rows = self.rows(tokens, layer)
         for start in range(0, count * size, size):
-            yield self._taken(layer, rows[start : start + size])
+            yield self.taken(layer, rows[start : start + size])
 
     def groups(
         self, layer: int, tokens: str, count: int
     ) -> Iterator[Float[np.ndarray, "size width"]]:
-        """One layer's vectors in `count` disjoint groups of whole windows, cut to equal size.
+        """One layer's vectors in the groups of `group_rows`."""
+        for rows in self.group_rows(layer, tokens, count):
+            yield self.taken(layer, rows)
+
+    def group_rows(self, layer: int, tokens: str, count: int) -> list[Int[np.ndarray, " size"]]:
+        """Rows of one layer in `count` disjoint groups of whole windows, cut to equal size.
 
         Tokens of one window depend on each other; the spread between groups that share no window
         does not suffer from that.
@@ -97,13 +107,13 @@ class Pool:
         rows = self.rows(tokens, layer)
         member = [rows[self.window[rows] % count == group] for group in range(count)]
         size = min(len(each) for each in member)
-        for each in member:
-            yield self._taken(layer, each[:size])
+        return [each[:size] for each in member]
 
-    def _taken(self, layer: int, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows width"]:
-        taken: Float[np.ndarray, "rows width"] = self.states[layer][rows]
+    def taken(self, layer: int, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows width"]:
+        """A copy of some of a layer's vectors."""
+        vectors: Float[np.ndarray, "rows width"] = self.states[layer][rows]
         self._place.release()
-        return taken
+        return vectors
 
     def close(self) -> None:
         """Give the memory (and the disk) back."""

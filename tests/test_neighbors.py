@@ -394,6 +394,7 @@ def test_distinct_points_come_in_the_order_they_first_occur() -> None:
     x = normal(30, 4)
     found = nearest_neighbors(np.vstack([x, x[::-1]]), 2)
     assert np.array_equal(found.distinct.numpy(), x)
+    assert found.first.tolist() == list(range(30))
     assert set(found.multiplicity.tolist()) == {2}
 
 

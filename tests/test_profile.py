@@ -20,9 +20,10 @@ from shapelib.dimension import (
 )
 from shapelib.errors import ShapelibError
 from shapelib.hidden import pool
+from shapelib.metrics import METRICS
 from shapelib.models import load
 from shapelib.neighbors import nearest_neighbors
-from shapelib.profile import COLUMNS, METRICS
+from shapelib.profile import COLUMNS
 from shapelib.store import read_table, write_table
 
 SMALL: dict[str, Any] = {"tokens": 600, "batch": 256, "window": 40, "progress": False}
