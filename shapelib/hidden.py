@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
 from shapelib.corpus import Window
@@ -21,7 +22,8 @@ TOKEN_SETS = {
     "rest": "no massive vectors (which they are differs from layer to layer)",
     "later": "no vector at the first position of a window",
 }
-# Bytes that measuring a batch takes, whatever the model; measured with the default batch.
+# Bytes that measuring a layer takes, whatever the model; measured with the default batch. Each
+# thread measures one.
 _FIXED = GIB // 4
 
 
@@ -213,8 +215,8 @@ def _planned(
 
 
 def _work(model: Model) -> float:
-    """Bytes that reading and measuring take besides the states: a pass's own, and a fixed part."""
-    return 2 * PASS * (model.layers + 1) * model.width * 4 + _FIXED
+    """Bytes that reading and measuring take besides the states: a pass's own, a part a thread."""
+    return 2 * PASS * (model.layers + 1) * model.width * 4 + torch.get_num_threads() * _FIXED
 
 
 def _pooled(

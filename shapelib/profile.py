@@ -200,32 +200,50 @@ def _measure(
     """Rows of layer, token set and metric with their values."""
     from tqdm import tqdm
 
-    windows = pooled.windows
-    # More vectors make more groups, not larger ones: a search costs the square of its points.
-    groups = min(max(GROUPS, tokens // batch), windows // 2)
+    from shapelib import loops
+
+    layers = list(pooled.states)
+    at_once = torch.get_num_threads()
     rows: list[dict[str, object]] = []
-    layers = tqdm(
-        pooled.states,
-        unit="layer",
-        desc=f"{name}: measuring",
+    with tqdm(
+        total=len(layers), unit="layer", desc=f"{name}: measuring",
         disable=None if progress else True,
-    )
-    for layer in layers:
-        # Sets of one layer that hold the same vectors are measured once.
-        done: dict[bytes, list[dict[str, object]]] = {}
-        for each in sets:
-            members = pooled.rows(each, layer)
-            key = members.tobytes()
-            if key not in done:
-                batches = min(tokens, len(members)) // batch
-                try:
-                    done[key] = list(_measure_set(pooled, layer, each, batch, batches, groups))
-                except ValueError as error:
-                    raise ShapelibError(
-                        f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
-                    ) from error
-            removed = 1 - len(members) / len(pooled.order)
-            rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
+    ) as bar:  # fmt: skip
+        for start in range(0, len(layers), at_once):
+            some = layers[start : start + at_once]
+
+            def work(first: int, last: int, some: list[int] = some) -> list[dict[str, object]]:
+                measured = (_measure_layer(pooled, each, name, tokens, batch, sets)
+                            for each in some[first:last])  # fmt: skip
+                return [row for layer in measured for row in layer]
+
+            # Whole layers, a thread each: nothing waits for another thread but at the end.
+            rows += [row for part in loops.in_threads(len(some), work, 1) for row in part]
+            bar.update(len(some))
+    return rows
+
+
+def _measure_layer(
+    pooled: hidden.Pool, layer: int, name: str, tokens: int, batch: int, sets: tuple[str, ...]
+) -> list[dict[str, object]]:
+    """Rows of one layer. Sets that hold the same vectors are measured once."""
+    # More vectors make more groups, not larger ones: a search costs the square of its points.
+    groups = min(max(GROUPS, tokens // batch), pooled.windows // 2)
+    rows: list[dict[str, object]] = []
+    done: dict[bytes, list[dict[str, object]]] = {}
+    for each in sets:
+        members = pooled.rows(each, layer)
+        key = members.tobytes()
+        if key not in done:
+            batches = min(tokens, len(members)) // batch
+            try:
+                done[key] = list(_measure_set(pooled, layer, each, batch, batches, groups))
+            except ValueError as error:
+                raise ShapelibError(
+                    f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
+                ) from error
+        removed = 1 - len(members) / len(pooled.order)
+        rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
     return rows
 
 
@@ -247,7 +265,7 @@ def _measure_set(
         duplicates += found.duplicates
     resampled = groups >= 3 and batches
     groups_of_rows = pooled.group_rows(layer, tokens, groups) if resampled else []
-    directed = _directions_of(pooled, layer, [*rows, *groups_of_rows])
+    directed = [directions_of(pooled.taken(layer, each)) for each in (*rows, *groups_of_rows)]
     over_groups = [
         {**measured, **dimensions_of_group(searched, group)}
         for group, measured in enumerate(directed[batches:])
@@ -270,23 +288,6 @@ def _measure_set(
             "batches": len(found_values), "batch_size": batch, "groups": groups,
             "n": len(found_values) * batch, "duplicates": duplicates,
         }  # fmt: skip
-
-
-def _directions_of(
-    pooled: hidden.Pool, layer: int, sets: list[Int[np.ndarray, " rows"]]
-) -> list[dict[Metric, float]]:
-    """The directions of several sets of a layer's rows, a set in one thread at a time."""
-    from shapelib import loops
-
-    # The larger sets come first: dealt out in turn, each thread has as much to do.
-    turns = torch.get_num_threads()
-    dealt = [place for turn in range(turns) for place in range(turn, len(sets), turns)]
-
-    def work(start: int, stop: int) -> list[dict[Metric, float]]:
-        return [directions_of(pooled.taken(layer, sets[place])) for place in dealt[start:stop]]
-
-    found = [each for part in loops.in_threads(len(sets), work, 1) for each in part]
-    return [found[dealt.index(place)] for place in range(len(sets))]
 
 
 def _std(values: list[float]) -> float:

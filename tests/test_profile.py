@@ -248,6 +248,20 @@ def test_where_the_states_lie_changes_no_number(
     assert before == after
 
 
+def test_layers_measured_at_once_are_those_one_by_one(decoder_folder: Path, text_file: Path):
+    threads = torch.get_num_threads()
+    tables = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            tables.append(measure(decoder_folder, text_file, **SMALL, reuse=False))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    one, three = tables
+    pd.testing.assert_frame_equal(one, three, rtol=1e-6)
+
+
 def test_more_tokens_make_more_groups_of_the_size_of_a_batch(decoder_folder: Path, text_file: Path):
     few, many = (
         measure(
