@@ -29,7 +29,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from shapelib import anisotropy, average_cosine, dimensions, neighbors
-from shapelib.profile import measure_points
+from shapelib.metrics import measure_points
 
 POINTS = 4096
 FEATURES = (384, 768, 2560)

@@ -1,8 +1,12 @@
 """How unevenly directions are used: the first singular value's share, and the average cosine."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.linalg.lapack import dstev
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
@@ -10,8 +14,31 @@ from shapelib.matrix import Points, as_points
 
 # Up to this many features (or points) the whole Gram matrix costs less than Lanczos iterations.
 _DENSE = 128
-# Of the first eigenvalue, relative; the residual that Lanczos iterations stop at bounds its error.
+# Of the first eigenvalue, relative: the residual at which iterations stop bounds its error.
 _TOLERANCE = 1e-8
+_STEPS = 300
+
+
+class Directions(NamedTuple):
+    """All measures of this module for one set of points."""
+
+    anisotropy: float
+    anisotropy_uncentered: float
+    average_cosine_centered: float
+    average_cosine: float
+
+
+def directions(x: Points) -> Directions:
+    """`anisotropy` and `average_cosine`, centered and not, from passes that they share.
+
+    `x`: points × features. Raises ValueError where one of them would.
+    """
+    x = as_points(x)
+    both = [_about(x, _center(x, centered)) for centered in (True, False)]
+    centered, plain = both
+    return Directions(
+        _anisotropy(x, centered), _anisotropy(x, plain), _cosine(centered), _cosine(plain)
+    )
 
 
 def anisotropy(x: Points, centered: bool = True) -> float:
@@ -22,8 +49,8 @@ def anisotropy(x: Points, centered: bool = True) -> float:
     mean counts too.
 
     Σᵢ σᵢ² is the sum of the points' squared norms. σ₁² is found by Lanczos iterations on the
-    implicit Gram matrix: some twenty passes over the points where one direction stands out, some
-    hundred where all are alike.
+    implicit Gram matrix: three to five passes over the points where one direction stands out, some
+    sixty where all are alike.
 
     `x`: points × features, at least two of each; half precision and integers are promoted. All
     arithmetic is float64, centering included; the result agrees with a full SVD to 1e-7. Raises
@@ -31,14 +58,7 @@ def anisotropy(x: Points, centered: bool = True) -> float:
     their matrix has no direction.
     """
     x = as_points(x)
-    center = _center(x, centered)
-    squares, _ = _lengths(x, center)
-    total = float(squares.sum())
-    if total == 0:
-        raise ValueError("all points are zero: anisotropy is not defined")
-    if not (1e-280 < total < float("inf")):
-        raise ValueError(f"the squares of the points sum to {total}: scale the points")
-    return min(_largest_eigenvalue(x, center) / total, 1.0)
+    return _anisotropy(x, _about(x, _center(x, centered)))
 
 
 def average_cosine(x: Points, centered: bool = False) -> float:
@@ -51,64 +71,113 @@ def average_cosine(x: Points, centered: bool = False) -> float:
     zero, which have no direction.
     """
     x = as_points(x)
-    squares, resultant = _lengths(x, _center(x, centered))
-    zero = torch.nonzero(squares == 0)
+    return _cosine(_about(x, _center(x, centered)))
+
+
+class _About(NamedTuple):
+    """Points seen from a center: what one pass over them tells."""
+
+    center: Float[Tensor, " d"]
+    squares: Float[Tensor, " n"]
+    """Squared distances from the center."""
+    resultant: Float[Tensor, " d"]
+    """The sum of the points' directions from the center; 0 for a point in it."""
+
+
+def _anisotropy(x: Float[Tensor, "n d"], about: _About) -> float:
+    total = float(about.squares.sum())
+    if total == 0:
+        raise ValueError("all points are zero: anisotropy is not defined")
+    if not (1e-280 < total < float("inf")):
+        raise ValueError(f"the squares of the points sum to {total}: scale the points")
+    return min(_largest_share(x, about.center, total), 1.0)
+
+
+def _cosine(about: _About) -> float:
+    zero = torch.nonzero(about.squares == 0)
     if len(zero):
         raise ValueError(f"{len(zero)} points have norm zero, the first is row {int(zero[0])}")
-    n = x.shape[0]
-    return (float(resultant @ resultant) - n) / (n * (n - 1))
+    n = len(about.squares)
+    return (float(about.resultant @ about.resultant) - n) / (n * (n - 1))
 
 
 def _center(x: Float[Tensor, "n d"], centered: bool) -> Float[Tensor, " d"]:
     """The mean row in float64 without a float64 copy of `x`; zero where not centered."""
-    center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    if centered:
-        # Two rows tell in nearly every case; equal points centered leave rounding, not zero.
-        if bool((x[0] == x[-1]).all()) and bool((x == x[0]).all()):
-            raise ValueError(f"all {x.shape[0]} points are equal: centered, they have no direction")
-        for rows in x.split(256):
-            center += rows.sum(dim=0, dtype=torch.float64)
-        center /= len(x)
-    return center
-
-
-def _lengths(
-    x: Float[Tensor, "n d"], center: Float[Tensor, " d"]
-) -> tuple[Float[Tensor, " n"], Float[Tensor, " d"]]:
-    """The squared norms of the rows of x − center, and the sum of their directions."""
+    if not centered:
+        return torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
+    # Two rows tell in nearly every case; equal points centered leave rounding, not zero.
+    if bool((x[0] == x[-1]).all()) and bool((x == x[0]).all()):
+        raise ValueError(f"all {x.shape[0]} points are equal: centered, they have no direction")
     if x.device.type == "cpu":
         from shapelib import loops
 
-        squares, directions = loops.lengths(x.contiguous().numpy(), center.numpy())
-        return torch.from_numpy(squares), torch.from_numpy(directions)
+        return torch.from_numpy(loops.mean(x.contiguous().numpy()))
+    return x.mean(dim=0, dtype=torch.float64)
+
+
+def _about(x: Float[Tensor, "n d"], center: Float[Tensor, " d"]) -> _About:
+    if x.device.type == "cpu":
+        from shapelib import loops
+
+        squares, resultant = loops.lengths(x.contiguous().numpy(), center.numpy())
+        return _About(center, torch.from_numpy(squares), torch.from_numpy(resultant))
     rows = x.double() - center
     norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return norms[:, 0].square(), (rows / norms.clamp(min=torch.finfo(norms.dtype).tiny)).sum(dim=0)
+    resultant = (rows / norms.clamp(min=torch.finfo(norms.dtype).tiny)).sum(dim=0)
+    return _About(center, norms[:, 0].square(), resultant)
 
 
-def _largest_eigenvalue(x: Float[Tensor, "n d"], center: Float[Tensor, " d"]) -> float:
-    """σ₁² of x − center: from the smaller Gram matrix, or by Lanczos where that is large."""
+def _largest_share(x: Float[Tensor, "n d"], center: Float[Tensor, " d"], total: float) -> float:
+    """σ₁² / total of x − center: from the smaller Gram matrix, or by Lanczos where it is large."""
     features = x.shape[1]
     if min(x.shape) <= _DENSE:
         rows = x.double() - center
         gram = rows.T @ rows if features <= len(rows) else rows @ rows.T
-        return float(torch.linalg.eigvalsh(gram)[-1])
+        return float(torch.linalg.eigvalsh(gram)[-1]) / total
     if x.device.type == "cpu":
         from shapelib import loops
 
         array, middle = x.contiguous().numpy(), center.numpy()
 
         def multiply(vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-            return loops.gram_times(array, middle, np.ascontiguousarray(vector.reshape(-1)))
+            return loops.gram_times(array, middle, np.ascontiguousarray(vector.reshape(-1))) / total
     else:
         rows = x.double() - center
 
         def multiply(vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
             v = torch.from_numpy(np.ascontiguousarray(vector.reshape(-1))).to(x.device)
-            return (rows.T @ (rows @ v)).cpu().numpy()
+            return (rows.T @ (rows @ v)).cpu().numpy() / total
 
-    operator = LinearOperator((features, features), matvec=multiply, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(features)
-    return float(
-        eigsh(operator, k=1, which="LA", tol=_TOLERANCE, v0=start, return_eigenvectors=False)[0]
-    )
+    return _largest_eigenvalue(multiply, features)
+
+
+def _largest_eigenvalue(
+    multiply: Callable[[Float[np.ndarray, " d"]], Float[np.ndarray, " d"]], size: int
+) -> float:
+    """By Lanczos iterations from a fixed random start, stopped as soon as the residual allows.
+
+    ARPACK, which would make twenty steps before it looks, takes over should `_STEPS` not do.
+    """
+    basis = np.empty((min(size, _STEPS) + 1, size))
+    start = np.random.default_rng(0).standard_normal(size)
+    basis[0] = start / np.linalg.norm(start)
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for step in range(len(basis) - 1):
+        known = basis[: step + 1]
+        ahead = multiply(known[-1])
+        diagonal.append(float(ahead @ known[-1]))
+        # Against all before, twice: three terms alone lose orthogonality as a value converges.
+        for _ in range(2):
+            ahead = ahead - known.T @ (known @ ahead)
+        length = float(np.linalg.norm(ahead))
+        # Each look costs the cube of the steps.
+        if step < 16 or step % 8 == 7 or step == len(basis) - 2 or length == 0:
+            values, vectors, _ = dstev(diagonal, beside or [0.0])
+            if length * abs(float(vectors[-1, -1])) <= _TOLERANCE * float(values[-1]):
+                return float(values[-1])
+        beside.append(length)
+        basis[step + 1] = ahead / length
+    operator = LinearOperator((size, size), matvec=multiply, dtype=np.float64)
+    found = eigsh(operator, 1, which="LA", tol=_TOLERANCE, v0=start, return_eigenvectors=False)
+    return float(found[0])

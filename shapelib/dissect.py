@@ -115,7 +115,7 @@ def _dissect(
             )
             for into, some in zip(rows, found, strict=True):
                 into += [{**where, **row} for row in some]
-        windows = int(pooled.window.max()) + 1
+        windows = pooled.windows
         counts = {"windows": windows, "all": len(pooled.order), "dropped_all": 0}
     tables = [pd.DataFrame(each) for each in rows]
     for table in tables:
@@ -124,7 +124,7 @@ def _dissect(
 
 
 def _measures(pooled: hidden.Pool, layer: int) -> list[dict[str, object]]:
-    groups = min(GROUPS, (int(pooled.window.max()) + 1) // 2)
+    groups = min(GROUPS, pooled.windows // 2)
     rows: list[dict[str, object]] = []
     for tokens in ("all", "rest"):
         # Where nothing is massive the two sets are one.

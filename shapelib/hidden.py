@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
 from shapelib.corpus import Window
@@ -21,7 +22,8 @@ TOKEN_SETS = {
     "rest": "no massive vectors (which they are differs from layer to layer)",
     "later": "no vector at the first position of a window",
 }
-# Bytes that measuring a batch takes, whatever the model; measured with the default batch.
+# Bytes that measuring a layer takes, whatever the model; measured with the default batch. Each
+# thread measures one.
 _FIXED = GIB // 4
 
 
@@ -47,6 +49,11 @@ class Pool:
     """Whether the last layer's states have passed the model's final norm."""
     _place: Memory | Disk = field(repr=False)
     _massive: dict[int, Bool[np.ndarray, " n"]] = field(default_factory=dict, repr=False)
+
+    @property
+    def windows(self) -> int:
+        """How many windows were read."""
+        return int(self.window[-1]) + 1
 
     @property
     def spilled(self) -> bool:
@@ -84,12 +91,17 @@ class Pool:
         """The first `count` batches of `size` shuffled vectors of one layer."""
         rows = self.rows(tokens, layer)
         for start in range(0, count * size, size):
-            yield self._taken(layer, rows[start : start + size])
+            yield self.taken(layer, rows[start : start + size])
 
     def groups(
         self, layer: int, tokens: str, count: int
     ) -> Iterator[Float[np.ndarray, "size width"]]:
-        """One layer's vectors in `count` disjoint groups of whole windows, cut to equal size.
+        """One layer's vectors in the groups of `group_rows`."""
+        for rows in self.group_rows(layer, tokens, count):
+            yield self.taken(layer, rows)
+
+    def group_rows(self, layer: int, tokens: str, count: int) -> list[Int[np.ndarray, " size"]]:
+        """Rows of one layer in `count` disjoint groups of whole windows, cut to equal size.
 
         Tokens of one window depend on each other; the spread between groups that share no window
         does not suffer from that.
@@ -97,13 +109,13 @@ class Pool:
         rows = self.rows(tokens, layer)
         member = [rows[self.window[rows] % count == group] for group in range(count)]
         size = min(len(each) for each in member)
-        for each in member:
-            yield self._taken(layer, each[:size])
+        return [each[:size] for each in member]
 
-    def _taken(self, layer: int, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows width"]:
-        taken: Float[np.ndarray, "rows width"] = self.states[layer][rows]
+    def taken(self, layer: int, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows width"]:
+        """A copy of some of a layer's vectors."""
+        vectors: Float[np.ndarray, "rows width"] = self.states[layer][rows]
         self._place.release()
-        return taken
+        return vectors
 
     def close(self) -> None:
         """Give the memory (and the disk) back."""
@@ -203,8 +215,8 @@ def _planned(
 
 
 def _work(model: Model) -> float:
-    """Bytes that reading and measuring take besides the states: a pass's own, and a fixed part."""
-    return 2 * PASS * (model.layers + 1) * model.width * 4 + _FIXED
+    """Bytes that reading and measuring take besides the states: a pass's own, a part a thread."""
+    return 2 * PASS * (model.layers + 1) * model.width * 4 + torch.get_num_threads() * _FIXED
 
 
 def _pooled(

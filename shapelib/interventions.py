@@ -25,7 +25,7 @@ PLAIN = "as it is"
 SHORTENED = "massive vectors shortened once"
 # What a kept table depends on besides its inputs.
 _CODE = (
-    *("anisotropy", "corpus", "hidden", "interventions", "loops", "massive", "models"),
+    *("anisotropy", "corpus", "hidden", "interventions", "loops", "masks", "massive", "models"),
     *("placement", "reading", "sources"),
 )
 
@@ -158,7 +158,7 @@ def _under(
         model, cut, tokens, seed=seed, beginning=beginning, unseen=intervention.unseen,
         progress=progress,
     ) as pooled:  # fmt: skip
-        windows = int(pooled.window.max()) + 1
+        windows = pooled.windows
         groups = min(GROUPS, windows // 2)
         for layer, states in pooled.states.items():
             massive = pooled.massive(layer)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numba import njit
 
 T = TypeVar("T")
@@ -23,6 +23,11 @@ _ORDER_IS_FREE = {"reassoc", "contract"}
 _LONGEST = 2.0**30
 # Smaller coordinates become zero, so that no product of two is subnormal: some units flush those.
 _SMALLEST = 2.0**-60
+# Far below any distance that matters and far above what underflow can take from a float32.
+_UNDERFLOW = 2.0**-100
+# A bound from a point with a greater loss says nothing; the number has a float32.
+_HOPELESS = 2.0**100
+_HALVINGS = 60
 # Coordinates of one pass that repay a thread's start.
 _PASS = 2**21
 
@@ -121,15 +126,54 @@ def _square_gap(x, i, j):  # type: ignore[no-untyped-def]
     return total
 
 
+def screened(about: Float[np.ndarray, "4 n"], dtype: np.dtype[Any]) -> Float[np.ndarray, "3 n"]:
+    """What `search` compares all pairs by, in the type of their products.
+
+    Squares are made smaller, norms and losses larger, by more than arithmetic in that type can
+    move a bound made of them: its five sums lose less than 14 units in the last place (half an
+    epsilon each) of both squares together.
+    """
+    squares, norms, lost, slack = about
+    margin = 8.0 * float(np.finfo(dtype).eps)
+    lost = np.minimum(lost * (1 + margin) + _UNDERFLOW, _HOPELESS)
+    with np.errstate(over="ignore"):
+        return np.stack([squares * (1 - margin) - slack, norms * (1 + margin), lost]).astype(dtype)
+
+
+@_compiled
+def _threshold(values, k):  # type: ignore[no-untyped-def]
+    """A number that at least k of the values do not exceed, and few more than k."""
+    low, high = 0.0, 0.0
+    for g in range(len(values)):
+        if high < values[g] < np.inf:
+            high = values[g]
+    middle = low
+    for _ in range(_HALVINGS):
+        count = 0
+        for g in range(len(values)):
+            count += values[g] <= middle
+        if count < k:
+            low = middle
+        else:
+            high = middle
+            if count <= k + k // 16:
+                break
+        middle = 0.5 * (low + high)
+        if middle <= low or middle >= high:
+            break
+    return high
+
+
 @_compiled
 def search(  # type: ignore[no-untyped-def]
-    x, rows, products, scale, squares, norms, lost, slack,
-    summed, stored, tiny, most, distances, indices, verdict,
+    x, rows, products, scale, about, screen, summed, stored, tiny, most,
+    distances, indices, verdict,
 ):  # fmt: skip
     """The k nearest of `rows`, by exact distances of all that the bound leaves.
 
     products: rows × points, inner products of rounded rows with all rounded rows.
-    squares, norms, lost, slack: of each point, see `neighbors._Known`.
+    about: squares, norms, lost, slack of each point, see `neighbors._Known`.
+    screen: what `screened` made of them, in the type of the products.
     summed, stored, tiny: error of a product relative to the norms, relative to itself, absolute.
     most: a row that would need more exact distances than this is left unproven.
     distances, indices, verdict: written at the rows' own places; without a proof the verdict alone.
@@ -137,81 +181,80 @@ def search(  # type: ignore[no-untyped-def]
     """
     n, k = len(x), distances.shape[1]
     groups = min(n, max(256, 8 * k))
-    key = np.empty(n)
-    least = np.empty(groups)
-    smallest = np.empty(k)
+    squares, norms, lost, slack = about[0], about[1], about[2], about[3]
+    margin = 8.0 * np.finfo(products.dtype).eps
+    farthest = np.finfo(products.dtype).max
+    # Numbers of the products' type: one of float64 would make the whole pass float64.
+    own = np.empty(4, products.dtype)
+    bound = np.empty(n, products.dtype)
+    least = np.empty(groups, products.dtype)
     best = np.empty(k)
     who = np.empty(k, dtype=np.int64)
     chosen = np.empty(most, dtype=np.int64)
+    gaps = np.empty(most)
     for r in range(len(rows)):
         i = rows[r]
         product = products[r]
-        # Squared distance less the row's own square, approximately.
+        own[0] = squares[i] * (1 - margin) - slack[i] - tiny
+        own[1] = 2.0 * summed * norms[i] * (1 + margin)
+        own[2] = 2.0 * stored * (1 + margin)
+        own[3] = 0.0
+        alone, by_norm, by_value, zero = own[0], own[1], own[2], own[3]
+        # Each distance is at least this less lost[i].
         for j in range(n):
-            key[j] = squares[j] - 2.0 * product[j]
-        key[i] = np.inf
-        # At least k points have a key up to the k-th smallest minimum of the groups.
+            square = screen[0, j] + alone - product[j] - product[j]
+            square -= by_norm * screen[1, j] + by_value * abs(product[j])
+            bound[j] = np.sqrt(square if square > zero else zero) - screen[2, j]
+        bound[i] = np.inf
         least[:] = np.inf
         for first in range(0, n, groups):
             for g in range(min(groups, n - first)):
-                least[g] = key[first + g] if key[first + g] < least[g] else least[g]
-        smallest[:] = np.inf
-        for g in range(groups):
-            if least[g] < smallest[k - 1]:
-                at = k - 1
-                while at > 0 and smallest[at - 1] > least[g]:
-                    smallest[at] = smallest[at - 1]
-                    at -= 1
-                smallest[at] = least[g]
-        limit = smallest[k - 1]
+                least[g] = bound[first + g] if bound[first + g] < least[g] else least[g]
+        # At least k points have a bound up to this, and they are likely to be the nearest.
+        limit = _threshold(least, k)
         taken = 0
         for g in range(groups):
             if least[g] <= limit:
                 for j in range(g, n, groups):
-                    if key[j] <= limit and taken < most:
+                    if bound[j] <= limit and taken < most:
                         chosen[taken] = j
                         taken += 1
-        by_norm = 2.0 * summed * norms[i]
-        by_value = 2.0 * stored
-        beyond = slack[i] + tiny - squares[i]
+        # In a loop of their own, so that the next row is on its way while one is summed.
+        for c in range(taken):
+            gaps[c] = _square_gap(x, i, chosen[c])
         sound = True
-        best[:] = np.inf
-        who[:] = n
         for c in range(taken):
             j = chosen[c]
-            gap = _square_gap(x, i, j)
-            _insert(best, who, gap, j)
             # An audit: the true distance must lie within the product's bounds on it.
             both = (lost[i] + lost[j]) * (1 + 1e-12)
-            least_gap = np.sqrt(gap) * scale * (1 - 1e-12) - both
-            most_gap = np.sqrt(gap) * scale * (1 + 1e-12) + both
-            error = by_norm * norms[j] + by_value * abs(product[j]) + slack[j] + slack[i] + tiny
-            own = key[j] + squares[i]
-            if own - error > most_gap * most_gap or (
-                least_gap > 0.0 and own + error < least_gap * least_gap
+            least_gap = np.sqrt(gaps[c]) * scale * (1 - 1e-12) - both
+            most_gap = np.sqrt(gaps[c]) * scale * (1 + 1e-12) + both
+            seen = np.float64(product[j])
+            error = 2.0 * summed * norms[i] * norms[j] + 2.0 * stored * abs(seen)
+            error += slack[j] + slack[i] + tiny
+            square = squares[j] - 2.0 * seen + squares[i]
+            if square - error > most_gap * most_gap or (
+                least_gap > 0.0 and square + error < least_gap * least_gap
             ):
                 sound = False
-            key[j] = np.inf
+            bound[j] = np.inf
+        best[:] = np.inf
+        who[:] = n
+        # Sorted first, each is put at the end of the list, or of its equals.
+        for c in np.argsort(gaps[:taken]):
+            _insert(best, who, gaps[c], chosen[c])
         # The k-th of the true neighbours is no farther than this: who can still be nearer?
         reach = (np.sqrt(best[k - 1]) * scale + lost[i]) * (1 + 1e-12)
-        limit = reach * reach + beyond
-        by_loss = 2.0 * reach
-        least[:] = np.inf
-        for first in range(0, n, groups):
-            for g in range(min(groups, n - first)):
-                j = first + g
-                key[j] -= by_norm * norms[j] + by_value * abs(product[j]) + by_loss * lost[j]
-                key[j] -= lost[j] * lost[j] + slack[j]
-                least[g] = key[j] if key[j] < least[g] else least[g]
-        taken = 0
+        limit = min(reach * (1 + margin) + _UNDERFLOW, farthest)
+        taken_before, taken = taken, 0
         for g in range(groups):
-            if not least[g] > limit:
+            if least[g] <= limit:
                 for j in range(g, n, groups):
-                    if not key[j] > limit:
+                    if bound[j] <= limit:
                         if taken < most:
                             chosen[taken] = j
                         taken += 1
-        if taken > most or not sound:
+        if taken_before + taken > most or not sound:
             verdict[i] = UNPROVEN if sound else BROKEN
             continue
         verdict[i] = PROVEN
@@ -227,15 +270,53 @@ def _gram_times(x, center, vector, start, stop):  # type: ignore[no-untyped-def]
     """Σ rows of (x − center)ᵀ (x − center) v, reading each row from memory once."""
     d = x.shape[1]
     result = np.zeros(d)
-    row = np.empty(d)
-    for i in range(start, stop):
-        along = 0.0
+    # Four rows at a time: the vector and the result are read and written a quarter as often.
+    rows = np.empty((4, d))
+    for first in range(start, stop, 4):
+        a = first
+        # Past the end the last row is read again, and counts nothing.
+        b, c, e = min(a + 1, stop - 1), min(a + 2, stop - 1), min(a + 3, stop - 1)
+        along_a, along_b, along_c, along_e = 0.0, 0.0, 0.0, 0.0
         for j in range(d):
-            row[j] = x[i, j] - center[j]
-            along += row[j] * vector[j]
+            rows[0, j] = x[a, j] - center[j]
+            rows[1, j] = x[b, j] - center[j]
+            rows[2, j] = x[c, j] - center[j]
+            rows[3, j] = x[e, j] - center[j]
+            along_a += rows[0, j] * vector[j]
+            along_b += rows[1, j] * vector[j]
+            along_c += rows[2, j] * vector[j]
+            along_e += rows[3, j] * vector[j]
+        along_b *= b > a
+        along_c *= c > b
+        along_e *= e > c
         for j in range(d):
-            result[j] += along * row[j]
+            result[j] += (
+                along_a * rows[0, j] + along_b * rows[1, j]
+                + along_c * rows[2, j] + along_e * rows[3, j]
+            )  # fmt: skip
     return result
+
+
+@_compiled
+def _hashes(x, weights, start, stop, result):  # type: ignore[no-untyped-def]
+    row = np.empty(x.shape[1], x.dtype)
+    bits = row.view(np.int32)
+    for i in range(start, stop):
+        for j in range(x.shape[1]):
+            # Adding zero turns −0 into 0.
+            row[j] = x[i, j] + 0.0
+        total = 0
+        for j in range(len(bits)):
+            total += bits[j] * weights[j]
+        result[i] = total
+
+
+@_compiled
+def _total(x, start, stop, result):  # type: ignore[no-untyped-def]
+    """The sum of rows, added."""
+    for i in range(start, stop):
+        for j in range(x.shape[1]):
+            result[j] += x[i, j]
 
 
 @_compiled
@@ -255,13 +336,32 @@ def _lengths(x, center, start, stop, squares, directions):  # type: ignore[no-un
                 directions[j] += inverse * row[j]
 
 
+def hashes(
+    x: Float[np.ndarray, "n d"], weights: Int[np.ndarray, " words"]
+) -> Int[np.ndarray, " n"]:
+    """Σ weight · word of each row's bits, in words of 32 bits, modulo 2⁶⁴."""
+    result = np.empty(len(x), np.int64)
+    in_threads(len(x), lambda a, b: _hashes(x, weights, a, b, result), _least(x))
+    return result
+
+
+def mean(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
+    """The mean row, in float64."""
+
+    def work(start: int, stop: int) -> Float[np.ndarray, " d"]:
+        total = np.zeros(x.shape[1])
+        _total(x, start, stop, total)
+        return total
+
+    summed: Float[np.ndarray, " d"] = np.sum(in_threads(len(x), work, _least(x)), axis=0)
+    return summed / len(x)
+
+
 def gram_times(
     x: Float[np.ndarray, "n d"], center: Float[np.ndarray, " d"], vector: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " d"]:
     """(x − center)ᵀ (x − center) v without ever forming x − center."""
-    parts = in_threads(
-        len(x), lambda a, b: _gram_times(x, center, vector, a, b), _PASS // x.shape[1] + 1
-    )
+    parts = in_threads(len(x), lambda a, b: _gram_times(x, center, vector, a, b), _least(x))
     return np.sum(parts, axis=0)  # type: ignore[no-any-return]
 
 
@@ -276,4 +376,9 @@ def lengths(
         _lengths(x, center, start, stop, squares, directions)
         return directions
 
-    return squares, np.sum(in_threads(len(x), work, _PASS // x.shape[1] + 1), axis=0)
+    return squares, np.sum(in_threads(len(x), work, _least(x)), axis=0)
+
+
+def _least(x: Float[np.ndarray, "n d"]) -> int:
+    """Rows whose pass repays a thread's start."""
+    return _PASS // int(x.shape[1]) + 1

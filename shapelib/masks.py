@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 PREFIX_KEY = "prefix_share"
@@ -26,6 +26,24 @@ def attention_mask(network: Any, padding: Int[Tensor, "batch length"]) -> Tensor
     return prefix_mask(lengths, padding, next(network.parameters()).dtype)
 
 
+def mask_without(
+    network: Any, padding: Int[Tensor, "batch length"], unseen: int, causal: bool
+) -> Float[Tensor, "batch 1 length length"]:
+    """`attention_mask`, spelled out, where nobody but itself sees one of the first positions.
+
+    `unseen`: how many those are. `causal`: whether the network's own mask is (a prefix language
+    model has its prefix all the same). A query in the padding sees itself, so that its softmax is
+    defined. Additive, see `prefix_mask`.
+    """
+    lengths = padding.sum(dim=1)
+    if causal:
+        lengths = (lengths * (getattr(network.config, PREFIX_KEY, None) or 0)).long()
+    allowed = _allowed(lengths, padding)
+    allowed[:, :, :unseen] = False
+    allowed |= torch.eye(padding.shape[1], dtype=torch.bool, device=padding.device)
+    return _additive(allowed, next(network.parameters()).dtype)
+
+
 def prefix_mask(
     lengths: Int[Tensor, " batch"],
     padding: Int[Tensor, "batch length"],
@@ -36,9 +54,21 @@ def prefix_mask(
     Additive, because the eager attention of transformers adds what it is given: a boolean mask
     would shift scores by one and hide nothing.
     """
+    return _additive(_allowed(lengths, padding), dtype)
+
+
+def _allowed(
+    lengths: Int[Tensor, " batch"], padding: Int[Tensor, "batch length"]
+) -> Bool[Tensor, "batch length length"]:
+    """Whether query may see key: one before it, itself, or one of the prefix; never padding."""
     at = torch.arange(padding.shape[1], device=padding.device)
     seen = at[None, :] <= at[:, None]
     in_prefix = at[None, None, :] < lengths[:, None, None]
-    allowed = (seen[None] | in_prefix) & padding.bool()[:, None, :]
-    blocked = torch.zeros(allowed.shape, dtype=dtype, device=padding.device)
+    return (seen[None] | in_prefix) & padding.bool()[:, None, :]
+
+
+def _additive(
+    allowed: Bool[Tensor, "batch length length"], dtype: torch.dtype
+) -> Float[Tensor, "batch 1 length length"]:
+    blocked = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
     return blocked.masked_fill(~allowed, torch.finfo(dtype).min)[:, None]

@@ -8,7 +8,7 @@ FACTOR = 10.0
 # ordinary vectors.
 _SAMPLED = 1024
 _ROUNDS = 50
-# Rows copied or converted to float64 at once.
+# Rows copied at once.
 _ROWS = 1024
 
 
@@ -55,9 +55,15 @@ def _mean(
     x: Float[np.ndarray, "n width"], chosen: Bool[np.ndarray, " n"]
 ) -> Float[np.ndarray, " width"]:
     """The mean of the chosen rows, in float64, without a copy of them all."""
+    from shapelib import loops
+
+    if chosen.all():
+        return loops.mean(x)
     total = np.zeros(x.shape[1])
     for start in range(0, len(x), _ROWS):
-        total += x[start : start + _ROWS][chosen[start : start + _ROWS]].sum(0, dtype=np.float64)
+        rows = x[start : start + _ROWS][chosen[start : start + _ROWS]]
+        if len(rows):
+            total += len(rows) * loops.mean(rows)
     return total / np.count_nonzero(chosen)
 
 
@@ -65,8 +71,8 @@ def _lengths(
     x: Float[np.ndarray, "n width"], center: Float[np.ndarray, " width"]
 ) -> Float[np.ndarray, " n"]:
     """Distances from the center, in float64 without a float64 copy of `x`."""
-    lengths = np.empty(len(x))
-    for start in range(0, len(x), _ROWS):
-        rows = x[start : start + _ROWS] - center
-        lengths[start : start + _ROWS] = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    from shapelib import loops
+
+    squares, _ = loops.lengths(x, center)
+    lengths: Float[np.ndarray, " n"] = np.sqrt(squares)
     return lengths

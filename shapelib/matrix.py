@@ -9,8 +9,9 @@ Points = Float[Tensor, "points features"] | Float[np.ndarray, "points features"]
 
 # Types whose every value is a float32; the other integers go to float64.
 _EXACT_IN_FLOAT32 = {torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int16}
-# Bytes of the rows hashed at once: they stay in the cache between the three steps.
-_HASHED = 2**20
+# Rows hashed at once on a device, and coordinates compared at once.
+_ROWS = 4096
+_COMPARED = 2**20
 
 
 def as_points(x: Points, least: int = 2) -> Float[Tensor, "points features"]:
@@ -52,17 +53,6 @@ def as_points(x: Points, least: int = 2) -> Float[Tensor, "points features"]:
     return x
 
 
-def distinct_rows(
-    x: Float[Tensor, "points features"],
-) -> tuple[Float[Tensor, "distinct features"], Int[Tensor, " distinct"]]:
-    """The different rows of `x` in the order they first occur, and how often each occurs.
-
-    `x` itself is returned where no row is a copy.
-    """
-    first, counts = first_occurrences(x)
-    return (x if len(first) == len(x) else x[first]), counts
-
-
 def first_occurrences(
     x: Float[Tensor, "points features"],
 ) -> tuple[Int[Tensor, " distinct"], Int[Tensor, " distinct"]]:
@@ -79,7 +69,7 @@ def first_occurrences(
         return rows, once
     if not all(
         bool((x[order[some]] == x[order[some + 1]]).all())
-        for some in same.split(max(1, _HASHED // x.shape[1]))
+        for some in same.split(max(1, _COMPARED // x.shape[1]))
     ):
         # Different rows with one hash, which is rare: sort by value after all.
         _, group = torch.unique(x, dim=0, return_inverse=True)
@@ -100,10 +90,13 @@ def _hash(x: Float[Tensor, "points features"]) -> Int[Tensor, " points"]:
     weights = torch.from_numpy(
         np.random.default_rng(0).integers(-(2**63), 2**63, words, dtype=np.int64) | 1
     ).to(x.device)
+    if x.device.type == "cpu":
+        from shapelib import loops
+
+        return torch.from_numpy(loops.hashes(x.contiguous().numpy(), weights.numpy()))
     hashes = torch.empty(len(x), dtype=torch.int64, device=x.device)
-    step = max(1, _HASHED // (8 * words)) if x.device.type == "cpu" else 4096
-    for start in range(0, len(x), step):
+    for start in range(0, len(x), _ROWS):
         # Adding zero turns −0 into 0.
-        bits = (x[start : start + step] + 0.0).view(torch.int32)
-        hashes[start : start + step] = (bits * weights).sum(dim=1)
+        bits = (x[start : start + _ROWS] + 0.0).view(torch.int32)
+        hashes[start : start + _ROWS] = (bits * weights).sum(dim=1)
     return hashes

@@ -15,10 +15,13 @@ k-th best candidate, which is at least that to the true k-th neighbour, no point
 
     ‖bᵢ‖² + ‖bⱼ‖² − 2p − 2γ ‖bᵢ‖ ‖bⱼ‖ − 2υ |p|  >  (R + λᵢ + λⱼ)²
 
-can be a neighbour, and every other one is looked at. Massive points cost only themselves, since
-each pair has a bound of its own. A point for which too many are left is searched once more with a
-float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖. Every pair that
-is looked at also tests the bound; if one contradicts it, all points are searched again.
+can be a neighbour, and every other one is looked at. The square root of the left side less λⱼ is
+one number a pair, made in one pass in the product's own type, of numbers rounded so far to the safe
+side that the pass itself loses no neighbour (`loops.screened`). Massive points cost only
+themselves, since each pair has a bound of its own. A point for which too many are left is searched
+once more with a float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖.
+Every pair that is looked at also tests the bound; if one contradicts it, all points are searched
+again.
 """
 
 import math
@@ -32,7 +35,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapelib.matrix import Points, as_points, distinct_rows
+from shapelib.matrix import Points, as_points, first_occurrences
 
 # Rows of a product at a time: memory is O(block × points).
 _BLOCK = 256
@@ -59,6 +62,8 @@ class Neighbors(NamedTuple):
     """Rows of `distinct`; of points equally far the one with the lower index comes first."""
     distinct: Float[Tensor, "distinct features"]
     """The points without exact copies, in the order of their first occurrence."""
+    first: Int[Tensor, " distinct"]
+    """Where among all points each distinct point occurred first."""
     multiplicity: Int[Tensor, " distinct"]
     """How often each distinct point occurred."""
     searched_again: int
@@ -95,20 +100,30 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
     points = as_points(x)
-    distinct, multiplicity = distinct_rows(points)
-    n = len(distinct)
+    return neighbors_of_distinct(points, *first_occurrences(points), k)
+
+
+def neighbors_of_distinct(
+    points: Float[Tensor, "n features"],
+    first: Int[Tensor, " distinct"],
+    multiplicity: Int[Tensor, " distinct"],
+    k: int,
+) -> Neighbors:
+    """`nearest_neighbors` where `matrix.first_occurrences` has been asked already."""
+    n = len(first)
     if n <= k + 1:
         copies = len(points) - n
         raise ValueError(
             f"{k} neighbours need at least {k + 2} distinct points, got {n} "
             f"({copies} of {len(points)} points are exact copies)"
         )
+    distinct = points if n == len(points) else points[first]
     search = _search_compiled if points.device.type == "cpu" else _search_torch
     distances, indices, again = search(distinct.contiguous(), k)
     if not bool(((distances[:, 0] > 0) & (distances[:, -1] < torch.inf)).all()):
         span = f"{float(distances.min())} to {float(distances.max())}"
         raise ValueError(_OUT_OF_RANGE.format(f"neighbours are {span} away"))
-    return Neighbors(distances, indices, distinct, multiplicity, again)
+    return Neighbors(distances, indices, distinct, first, multiplicity, again)
 
 
 def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
@@ -130,7 +145,8 @@ def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, i
         return (values[rows[0] : rows[-1] + 1] @ values.T).float()
 
     with _full_precision():
-        _examine(x, torch.arange(n), product, scale, known, summed, stored, most, out)
+        everyone = torch.arange(n)
+        _examine(x, everyone, product, scale, known, np.float32, summed, stored, most, out)
     # Each examined pair tests the bound. Where one fails, hardware and assumption do not agree.
     broken = bool((verdict == loops.BROKEN).any())
     again = torch.arange(n) if broken else torch.nonzero(verdict != loops.PROVEN)[:, 0]
@@ -142,7 +158,7 @@ def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, i
             parts = [left @ ((right.double() - center) * scale).T for right in x.split(_BLOCK)]
             return torch.cat(parts, dim=1)
 
-        _examine(x, again, wide, scale, known, summed, 0.0, n, out)
+        _examine(x, again, wide, scale, known, np.float64, summed, 0.0, n, out)
         if not bool((verdict == loops.PROVEN).all()):
             raise RuntimeError("a float64 matrix product is less exact than float64 allows")
     return distances, indices, len(again)
@@ -209,6 +225,7 @@ def _examine(
     product: Callable[[Int[Tensor, " block"]], Float[Tensor, "block n"]],
     scale: float,
     known: _Known,
+    products: type[np.float32] | type[np.float64],
     summed: float,
     stored: float,
     most: int,
@@ -219,8 +236,8 @@ def _examine(
 
     # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
     tiny = (x.shape[1] + 2) * 2.0**-120
-    points = x.numpy()
-    about = [each.numpy() for each in known]
+    points, about = x.numpy(), torch.stack(list(known)).numpy()
+    screen = loops.screened(about, np.dtype(products))
     targets = [each.numpy() for each in out]
 
     def work(start: int, stop: int) -> None:
@@ -228,7 +245,7 @@ def _examine(
         # Blocks of one size: kernels for a last block of a few rows are others, and promise less.
         for block in part.tensor_split(-(-len(part) // _BLOCK)):
             loops.search(
-                points, block.numpy(), product(block).numpy(), scale, *about,
+                points, block.numpy(), product(block).numpy(), scale, about, screen,
                 summed, stored, tiny, most, *targets,
             )  # fmt: skip
 

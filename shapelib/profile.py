@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,19 +13,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapelib import cache, corpus, hidden, models, store
-from shapelib.anisotropy import anisotropy, average_cosine
-from shapelib.dimension import (
-    AUTHORS_DISCARD,
-    FACCO_DISCARD,
-    MADA_K,
-    MOM_K,
-    mada_from_distances,
-    mom_from_distances,
-    two_nn_from_distances,
-)
+from shapelib.dimension import MADA_K, MOM_K
 from shapelib.errors import ShapelibError, nearest
-from shapelib.matrix import Points, as_points, distinct_rows, first_occurrences
-from shapelib.neighbors import Neighbors, nearest_neighbors
+from shapelib.metrics import (
+    FURTHEST,
+    METRICS,
+    Metric,
+    dimensions_of,
+    dimensions_of_group,
+    directions_of,
+    neighbors_at_most,
+)
 
 BATCH = 4096
 GROUPS = 8
@@ -34,32 +32,7 @@ SETS = ("all", "content")
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
     *("anisotropy", "corpus", "dimension", "hidden", "loops", "masks", "massive", "matrix"),
-    *("models", "neighbors", "placement", "profile", "reading", "sources"),
-)
-
-
-class Metric(NamedTuple):
-    """A column pair that names one measurement; `centered` is None where it has no meaning."""
-
-    name: str
-    centered: bool | None
-
-
-# Metrics that need k neighbours: k, and the estimate from the distances to them. Both papers'
-# estimators at one k, and the method of moments at scikit-dimension's own as well.
-NEIGHBORS: dict[str, tuple[int, Callable[[Tensor], float]]] = {
-    "two_nn": (2, lambda near: two_nn_from_distances(near, FACCO_DISCARD)),
-    "two_nn_lowest20": (2, lambda near: two_nn_from_distances(near, AUTHORS_DISCARD)),
-    f"mada_k{MADA_K}": (MADA_K, mada_from_distances),
-    f"mom_k{MADA_K}": (MADA_K, mom_from_distances),
-    f"mom_k{MOM_K}": (MOM_K, mom_from_distances),
-}
-METRICS = (
-    Metric("anisotropy", True),
-    Metric("anisotropy", False),
-    Metric("average_cosine", True),
-    Metric("average_cosine", False),
-    *(Metric(name, None) for name in NEIGHBORS),
+    *("metrics", "models", "neighbors", "placement", "profile", "reading", "sources"),
 )
 
 
@@ -203,46 +176,6 @@ def run_facts(
     )
 
 
-def measure_points(x: Points, k: int = MOM_K) -> tuple[dict[Metric, float], Neighbors]:
-    """Every metric of one set of vectors, and the search for `k` neighbours behind the dimensions.
-
-    A dimension that needs more neighbours is NaN. Raises ValueError where a metric is not defined:
-    equal points, a zero vector.
-    """
-    x = as_points(x)
-    # One search serves all: the first k columns are the search for k.
-    found = nearest_neighbors(x, max(2, min(k, len(distinct_rows(x)[0]) - 2)))
-    return {**_directions(x), **_dimensions(found.distances)}, found
-
-
-def _directions(x: Points) -> dict[Metric, float]:
-    return {
-        Metric("anisotropy", True): anisotropy(x, centered=True),
-        Metric("anisotropy", False): anisotropy(x, centered=False),
-        Metric("average_cosine", True): average_cosine(x, centered=True),
-        Metric("average_cosine", False): average_cosine(x, centered=False),
-    }
-
-
-def _dimensions(distances: Float[Tensor, "n k"]) -> dict[Metric, float]:
-    return {
-        Metric(name, None): _or_missing(estimate, distances, k)
-        for name, (k, estimate) in NEIGHBORS.items()
-    }
-
-
-def _or_missing(
-    estimate: Callable[[Tensor], float], distances: Float[Tensor, "n k"], k: int
-) -> float:
-    """One estimate; NaN for too few neighbours, and where it is not defined (on a grid)."""
-    if distances.shape[1] < k or len(distances) < 4:
-        return math.nan
-    try:
-        return estimate(distances[:, :k])
-    except ValueError:
-        return math.nan
-
-
 def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
     if isinstance(sets, str) or not sets or len(set(sets)) < len(sets):
         raise ShapelibError(f"sets must be different token sets, such as {SETS}; got {sets!r}")
@@ -256,7 +189,7 @@ def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
 def _counts(pooled: hidden.Pool, tokens: int, batch: int) -> dict[str, int]:
     n = len(pooled.order)
     return {
-        "windows": int(pooled.window.max()) + 1, "all": n, "content": len(pooled.rows("content")),
+        "windows": pooled.windows, "all": n, "content": len(pooled.rows("content")),
         "dropped_all": n - tokens // batch * batch,
     }  # fmt: skip
 
@@ -267,32 +200,50 @@ def _measure(
     """Rows of layer, token set and metric with their values."""
     from tqdm import tqdm
 
-    windows = int(pooled.window.max()) + 1
-    # More vectors make more groups, not larger ones: a search costs the square of its points.
-    groups = min(max(GROUPS, tokens // batch), windows // 2)
+    from shapelib import loops
+
+    layers = list(pooled.states)
+    at_once = torch.get_num_threads()
     rows: list[dict[str, object]] = []
-    layers = tqdm(
-        pooled.states,
-        unit="layer",
-        desc=f"{name}: measuring",
+    with tqdm(
+        total=len(layers), unit="layer", desc=f"{name}: measuring",
         disable=None if progress else True,
-    )
-    for layer in layers:
-        # Sets of one layer that hold the same vectors are measured once.
-        done: dict[bytes, list[dict[str, object]]] = {}
-        for each in sets:
-            members = pooled.rows(each, layer)
-            key = members.tobytes()
-            if key not in done:
-                batches = min(tokens, len(members)) // batch
-                try:
-                    done[key] = list(_measure_set(pooled, layer, each, batch, batches, groups))
-                except ValueError as error:
-                    raise ShapelibError(
-                        f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
-                    ) from error
-            removed = 1 - len(members) / len(pooled.order)
-            rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
+    ) as bar:  # fmt: skip
+        for start in range(0, len(layers), at_once):
+            some = layers[start : start + at_once]
+
+            def work(first: int, last: int, some: list[int] = some) -> list[dict[str, object]]:
+                measured = (_measure_layer(pooled, each, name, tokens, batch, sets)
+                            for each in some[first:last])  # fmt: skip
+                return [row for layer in measured for row in layer]
+
+            # Whole layers, a thread each: nothing waits for another thread but at the end.
+            rows += [row for part in loops.in_threads(len(some), work, 1) for row in part]
+            bar.update(len(some))
+    return rows
+
+
+def _measure_layer(
+    pooled: hidden.Pool, layer: int, name: str, tokens: int, batch: int, sets: tuple[str, ...]
+) -> list[dict[str, object]]:
+    """Rows of one layer. Sets that hold the same vectors are measured once."""
+    # More vectors make more groups, not larger ones: a search costs the square of its points.
+    groups = min(max(GROUPS, tokens // batch), pooled.windows // 2)
+    rows: list[dict[str, object]] = []
+    done: dict[bytes, list[dict[str, object]]] = {}
+    for each in sets:
+        members = pooled.rows(each, layer)
+        key = members.tobytes()
+        if key not in done:
+            batches = min(tokens, len(members)) // batch
+            try:
+                done[key] = list(_measure_set(pooled, layer, each, batch, batches, groups))
+            except ValueError as error:
+                raise ShapelibError(
+                    f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
+                ) from error
+        removed = 1 - len(members) / len(pooled.order)
+        rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
     return rows
 
 
@@ -300,26 +251,34 @@ def _measure_set(
     pooled: hidden.Pool, layer: int, tokens: str, batch: int, batches: int, groups: int
 ) -> Iterator[dict[str, object]]:
     """A row for each metric of one token set of one layer."""
-    values: dict[Metric, list[float]] = {metric: [] for metric in METRICS}
+    rows = pooled.rows(tokens, layer)[: batches * batch].reshape(batches, batch)
+    by_batch: list[dict[Metric, float]] = []
     searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]] = []
     duplicates = 0
-    for number, x in enumerate(pooled.batches(layer, tokens, batch, batches)):
+    for number, members in enumerate(rows):
         # A hundred neighbours cost twice what twenty do, so they are sought in one batch.
-        measured, found = measure_points(x, MADA_K if number else MOM_K)
-        for metric in METRICS:
-            if number == 0 or metric.name != f"mom_k{MOM_K}":
-                values[metric].append(measured[metric])
-        rows = pooled.rows(tokens, layer)[number * batch : (number + 1) * batch]
-        group = torch.from_numpy(pooled.window[rows] % max(groups, 1))
-        first, _ = first_occurrences(as_points(x))
-        searched.append((found.distances, group.to(first.device)[first]))
+        k = MADA_K if number else MOM_K
+        found = neighbors_at_most(pooled.taken(layer, members), k)
+        by_batch.append(dimensions_of(found.distances))
+        group = torch.from_numpy(pooled.window[members] % max(groups, 1))
+        searched.append((found.distances, group.to(found.first.device)[found.first]))
         duplicates += found.duplicates
-    over_groups: list[dict[Metric, float]] = []
-    if groups >= 3 and batches:
-        over_groups = [
-            {**_directions(x), **_dimensions_of_group(searched, group)}
-            for group, x in enumerate(pooled.groups(layer, tokens, groups))
+    resampled = groups >= 3 and batches
+    groups_of_rows = pooled.group_rows(layer, tokens, groups) if resampled else []
+    directed = [directions_of(pooled.taken(layer, each)) for each in (*rows, *groups_of_rows)]
+    over_groups = [
+        {**measured, **dimensions_of_group(searched, group)}
+        for group, measured in enumerate(directed[batches:])
+    ]
+    for found_here, measured in zip(by_batch, directed, strict=False):
+        found_here.update(measured)
+    values = {
+        metric: [
+            found_here[metric] for found_here in
+            (by_batch[:1] if metric.name == FURTHEST else by_batch)
         ]
+        for metric in METRICS
+    }  # fmt: skip
     for metric, found_values in values.items():
         yield {
             "layer": layer, "metric": metric.name, "centered": metric.centered,
@@ -329,18 +288,6 @@ def _measure_set(
             "batches": len(found_values), "batch_size": batch, "groups": groups,
             "n": len(found_values) * batch, "duplicates": duplicates,
         }  # fmt: skip
-
-
-def _dimensions_of_group(
-    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]], group: int
-) -> dict[Metric, float]:
-    """The dimensions at the points of one group of windows, among the neighbours of all."""
-    own = [distances[member == group] for distances, member in searched]
-    fewest = min(each.shape[1] for each in own)
-    shared = _dimensions(torch.cat([each[:, :fewest] for each in own]))
-    # Only the first search went as far as this one's neighbours.
-    furthest = Metric(f"mom_k{MOM_K}", None)
-    return {**shared, furthest: _dimensions(own[0])[furthest]}
 
 
 def _std(values: list[float]) -> float:

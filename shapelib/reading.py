@@ -197,21 +197,10 @@ def _padded(ids: list[list[int]], model: Model) -> tuple[torch.Tensor, torch.Ten
 
 
 def _attention(mask: torch.Tensor, model: Model, unseen: int) -> torch.Tensor:
-    """What the network is given as its mask: its own, unless positions are to be unseen.
-
-    Then it says for each query (row) which keys (columns) it sees.
-    """
+    """What the network is given as its mask: its own, unless positions are to be unseen."""
     if not unseen:
         return masks.attention_mask(model.network, mask)
-    length = mask.shape[1]
-    sees = torch.ones(length, length, dtype=torch.bool, device=mask.device)
-    if model.role == "decoder":
-        sees = sees.tril()
-    sees[:, :unseen] = False
-    sees.fill_diagonal_(True)
-    # A query in the padding sees itself, so that its softmax is defined; nobody sees it.
-    itself = torch.eye(length, dtype=torch.bool, device=mask.device)
-    return (sees & mask.bool()[:, None, None, :]) | itself
+    return masks.mask_without(model.network, mask, unseen, model.role == "decoder")
 
 
 def _not_finite(model: Model, layer: int) -> str:

@@ -17,8 +17,9 @@ from jaxtyping import Float
 from shapelib import cache, corpus, dimension, hidden, models, store
 from shapelib.errors import ShapelibError
 from shapelib.figures import PALETTE, keep
+from shapelib.metrics import NEIGHBORS
 from shapelib.neighbors import nearest_neighbors
-from shapelib.profile import NEIGHBORS, run_facts
+from shapelib.profile import run_facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,8 +59,8 @@ RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = {
     "turned": ("over 1.1", lambda r: r > 1.1, "depends on the estimator", "not seen to depend"),
 }
 _CODE = (
-    *("corpus", "dimension", "hidden", "loops", "matrix", "models", "neighbors", "profile"),
-    *("placement", "reading", "sources"),
+    *("corpus", "dimension", "hidden", "loops", "matrix", "metrics", "models", "neighbors"),
+    *("placement", "profile", "reading", "sources"),
 )
 _LABELS = {
     "two_nn": "TwoNN, lowest 90 %",
@@ -184,7 +185,7 @@ def stress(
         rows: list[dict[str, object]] = []
         cut = corpus.windows(read, window, seed=seed)
         with hidden.pool(loaded, cut, tokens, seed=seed, progress=False) as pooled:
-            counts = {"windows": int(pooled.window.max()) + 1, "all": len(pooled.order)}
+            counts = {"windows": pooled.windows, "all": len(pooled.order)}
             for layer in wanted:
                 x = next(pooled.batches(layer, "all", tokens, 1))
                 rows += stressed(f"{loaded.name}, layer {layer}", x, seed)

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as npst
 
 from shapelib import anisotropy as anisotropy_of
 from shapelib import average_cosine
+from shapelib.anisotropy import directions
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 seeds = st.integers(0, 2**32 - 1)
@@ -107,6 +108,27 @@ def test_a_start_orthogonal_to_the_answer_is_no_trap() -> None:
     x = rng.standard_normal((64, 30)) * 1e-3
     x[:, 7] += np.repeat([-1.0, 1.0], 32)
     assert anisotropy_of(x) == pytest.approx(by_svd(x, True), rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [3, 300])
+def test_a_second_direction_nearly_as_strong(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """By few Lanczos steps, then ARPACK's; and by Lanczos steps alone."""
+    monkeypatch.setattr(sys.modules["shapelib.anisotropy"], "_STEPS", steps)
+    rng = np.random.default_rng(6)
+    for apart in (1e-2, 1e-5, 1e-8):
+        values = np.r_[1, 1 - apart, rng.uniform(0, 0.9, 148)]
+        rows = np.sqrt(values)[:, None] * rotation(150, 7)
+        x = np.vstack([rows, -rows])
+        assert anisotropy_of(x) == pytest.approx(1 / values.sum(), rel=1e-7)
+
+
+def test_all_measures_at_once_are_those_one_by_one() -> None:
+    for x in (cloud(200, 160), cloud(40, 7), torch.from_numpy(cloud(30, 5)).bfloat16()):
+        found = directions(x)
+        assert found.anisotropy == anisotropy_of(x)
+        assert found.anisotropy_uncentered == anisotropy_of(x, centered=False)
+        assert found.average_cosine == average_cosine(x)
+        assert found.average_cosine_centered == average_cosine(x, centered=True)
 
 
 @pytest.mark.usefixtures("path")

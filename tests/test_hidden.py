@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from shapelib import hidden, reading
+from shapelib import hidden, masks, reading
 from shapelib.corpus import Corpus, Window, load_corpus, windows
 from shapelib.errors import ShapelibError
 from shapelib.hidden import GIB, Pool, passes, pool
@@ -47,7 +47,7 @@ def test_pooled_vectors_are_those_of_each_window_alone(model: Model, text: Corpu
     pooled = pool(model, drawn, 400, progress=False)
     assert pooled.layers == model.layers
     assert len(set(np.bincount(pooled.window))) > 1, "windows of one length would need no padding"
-    for number in range(pooled.window.max() + 1):
+    for number in range(pooled.windows):
         rows = np.flatnonzero(pooled.window == number)
         alone, ids = plainly(model, drawn[number].text)
         assert pooled.token[rows].tolist() == ids
@@ -59,7 +59,7 @@ def test_pooled_vectors_are_those_of_each_window_alone(model: Model, text: Corpu
 def test_every_token_takes_part_once_and_none_is_padding(model: Model, text: Corpus):
     drawn = cut(text)
     pooled = pool(model, drawn, 400, progress=False)
-    read = [model.tokenizer(each.text)["input_ids"] for each in drawn[: pooled.window.max() + 1]]
+    read = [model.tokenizer(each.text)["input_ids"] for each in drawn[: pooled.windows]]
     assert len(pooled.token) == sum(map(len, read))
     assert sorted(pooled.order) == list(range(len(pooled.token)))
     assert all(len(layer) == len(pooled.token) for layer in pooled.states.values())
@@ -69,7 +69,7 @@ def test_every_token_takes_part_once_and_none_is_padding(model: Model, text: Cor
 def test_special_tokens_are_in_all_and_not_in_content(encoder_folder: Path, text: Corpus):
     pooled = pool(load(encoder_folder), cut(text), 300, progress=False)
     assert pooled.bos
-    count = pooled.window.max() + 1
+    count = pooled.windows
     assert len(pooled.rows("all")) - len(pooled.rows("content")) == 2 * count
     assert set(pooled.token[pooled.special]) == {1, 2}
     assert not set(pooled.token[pooled.rows("content")]) & {1, 2}
@@ -454,8 +454,10 @@ def test_a_beginning_token_can_be_added_and_left_out(
         pool(decoder, drawn, 200, beginning=True)
 
 
-def test_no_one_sees_an_unseen_position_but_itself(model: Model, text: Corpus):
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_no_one_sees_an_unseen_position_but_itself(model: Model, text: Corpus, attention: str):
     """Another token there changes its own vector and no other."""
+    model.network.set_attn_implementation(attention)
     drawn = cut(text)
     one = pool(model, drawn, 200, unseen=2, progress=False)
     windows = [Window(0, 0, ids=tuple(one.token[one.window == w])) for w in range(3)]
@@ -476,16 +478,54 @@ def test_no_one_sees_an_unseen_position_but_itself(model: Model, text: Corpus):
         assert moved[~here].any() == (place == 4)
 
 
-def test_the_mask_that_spells_out_who_sees_whom(model: Model, text: Corpus):
+def seen(spelled: torch.Tensor, query: int) -> list[bool]:
+    return (spelled[0, 0, query] == 0).tolist()
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_mask_that_spells_out_who_sees_whom(model: Model, text: Corpus, attention: str):
+    model.network.set_attn_implementation(attention)
     ids, mask = torch.tensor([[7, 8, 9, 4]]), torch.tensor([[1, 1, 1, 0]])
     spelled = reading._attention(mask, model, 1)
     assert spelled.shape == (1, 1, 4, 4)
-    assert spelled[0, 0, 3].tolist() == [False, True, True, True]
-    assert spelled[0, 0, 1].tolist() == [False, True, model.role == "encoder", False]
+    assert set(spelled.flatten().tolist()) == {0.0, torch.finfo(torch.float32).min}
+    assert seen(spelled, 3) == [False, True, True, True]
+    assert seen(spelled, 1) == [False, True, model.role == "encoder", False]
     with torch.inference_mode():
         padded = model.network(input_ids=ids, attention_mask=spelled)
         whole = reading._attention(mask[:, :3], model, 1)
         alone = model.network(input_ids=ids[:, :3], attention_mask=whole)
+        # With nobody hidden the spelled mask is the network's own.
+        own = model.network(input_ids=ids, attention_mask=mask)
+        nobody = masks.mask_without(model.network, mask, 0, model.role == "decoder")
+        same = model.network(input_ids=ids, attention_mask=nobody)
     torch.testing.assert_close(padded[0][0, :3], alone[0][0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(own[0][0, :3], same[0][0, :3], atol=1e-5, rtol=1e-5)
     with pytest.raises(ShapelibError, match="unseen must be 0"):
         pool(model, cut(text), 200, unseen=-1)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_prefix_model_keeps_its_prefix_when_positions_are_unseen(
+    decoder_folder: Path, attention: str
+):
+    model: Any = load(decoder_folder)
+    model.network.set_attn_implementation(attention)
+    setattr(model.network.config, masks.PREFIX_KEY, 0.5)
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1, 0]])
+    spelled = reading._attention(mask, model, 1)
+    assert seen(spelled, 0) == [True, True, True, False, False, False, False]
+    assert seen(spelled, 1) == [False, True, True, False, False, False, False]
+    assert seen(spelled, 4) == [False, True, True, True, True, False, False]
+    ids = torch.tensor([[7, 8, 9, 4, 5, 6, 0]])
+
+    def moved(place: int) -> list[bool]:
+        other = ids.clone()
+        other[0, place] += 50
+        with torch.inference_mode():
+            gap = model.network(ids, spelled)[0] - model.network(other, spelled)[0]
+        return (gap[0, :6].abs().amax(dim=1) > 1e-5).tolist()
+
+    assert moved(0) == [True, False, False, False, False, False]
+    assert moved(2) == [True] * 6
+    assert moved(4) == [False] * 4 + [True] * 2

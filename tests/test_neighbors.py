@@ -258,6 +258,34 @@ def test_products_err_no_more_than_the_bound_assumes(narrow: bool, features: int
             assert torch.equal(values, x.bfloat16())
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_pass_over_all_pairs_stays_below_what_it_bounds(kind: type[np.floating]) -> None:
+    """Its arithmetic, in its type and in its order, against the same in exact fractions."""
+    from fractions import Fraction
+
+    from shapelib import loops
+
+    x = normal(60, 8)
+    x[::7] *= 3000
+    x[1::7] = x[2] * np.float32(1 + 1e-6)
+    zero = torch.zeros(8, dtype=torch.float64)
+    values, known = neighbors._round(torch.from_numpy(x), zero, 2.0**-2, False)
+    product = (values.numpy() @ values.numpy().T).astype(kind)
+    about = torch.stack(list(known)).numpy()
+    screen = loops.screened(about, np.dtype(kind))
+    margin = 8 * float(np.finfo(kind).eps)
+    tight = 0
+    for i, j in np.ndindex(60, 60):
+        alone = kind(about[0, i] * (1 - margin) - about[3, i])
+        below = screen[0, j] + alone - product[i, j] - product[i, j]
+        exact = Fraction(about[0, i]) + Fraction(about[0, j]) - 2 * Fraction(float(product[i, j]))
+        assert Fraction(float(below)) <= exact
+        tight += below > float(exact) * (1 - 1e-4)
+        assert screen[1, j] >= about[1, j]
+        assert screen[2, j] >= about[2, j]
+    assert tight > 1000, "the margin is far smaller than distances are"
+
+
 def in_product_order(x: torch.Tensor, k: int) -> torch.Tensor:
     """The distances to the k nearest by the bfloat16 product alone, without a proof."""
     center, scale = neighbors._frame(x)
@@ -366,6 +394,7 @@ def test_distinct_points_come_in_the_order_they_first_occur() -> None:
     x = normal(30, 4)
     found = nearest_neighbors(np.vstack([x, x[::-1]]), 2)
     assert np.array_equal(found.distinct.numpy(), x)
+    assert found.first.tolist() == list(range(30))
     assert set(found.multiplicity.tolist()) == {2}
 
 

@@ -48,9 +48,9 @@ def test_modules_import_only_what_stands_above_them():
     order = [
         "errors", "cache", "assets", "templates", "brackets", "wikitext", "dump", "cleaning",
         "corpus", "entries", "catalogue", "hub", "sources", "placement", "models", "masks",
-        "suites", "massive", "spill", "reading", "hidden", "matrix", "loops", "anisotropy",
-        "spectrum", "leverage", "neighbors", "dimension", "store", "cells", "workers", "grid",
-        "profile", "callback", "recipe", "objectives", "training_text", "labelled", "tasks",
+        "suites", "loops", "massive", "spill", "reading", "hidden", "matrix", "anisotropy",
+        "spectrum", "leverage", "neighbors", "dimension", "metrics", "store", "cells", "workers",
+        "grid", "profile", "callback", "recipe", "objectives", "training_text", "labelled", "tasks",
         "checkpoints", "training", "pretrain", "sweep", "hadamard", "projection", "parameters",
         "subspace", "encoding", "tuning", "runs", "d90", "finetune", "dissect", "interventions",
         "rules", "course", "training_rules", "tuning_rules", "claims", "published", "figures",

@@ -20,9 +20,10 @@ from shapelib.dimension import (
 )
 from shapelib.errors import ShapelibError
 from shapelib.hidden import pool
+from shapelib.metrics import METRICS
 from shapelib.models import load
 from shapelib.neighbors import nearest_neighbors
-from shapelib.profile import COLUMNS, METRICS
+from shapelib.profile import COLUMNS
 from shapelib.store import read_table, write_table
 
 SMALL: dict[str, Any] = {"tokens": 600, "batch": 256, "window": 40, "progress": False}
@@ -245,6 +246,20 @@ def test_where_the_states_lie_changes_no_number(
     pd.testing.assert_frame_equal(whole, parts)
     before, after = (each.attrs["provenance"][0]["pooled"] for each in (whole, parts))
     assert before == after
+
+
+def test_layers_measured_at_once_are_those_one_by_one(decoder_folder: Path, text_file: Path):
+    threads = torch.get_num_threads()
+    tables = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            tables.append(measure(decoder_folder, text_file, **SMALL, reuse=False))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    one, three = tables
+    pd.testing.assert_frame_equal(one, three, rtol=1e-6)
 
 
 def test_more_tokens_make_more_groups_of_the_size_of_a_batch(decoder_folder: Path, text_file: Path):
