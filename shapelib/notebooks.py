@@ -206,14 +206,18 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
         facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
     tuned = [run for run in runs if "task" in run]
-    for run in {(each["model"], each["task"]): each for each in tuned}.values():
-        same = [
-            each for each in tuned if (each["model"], each["task"]) == (run["model"], run["task"])
-        ]
-        facts[f"model {run['model']} tuned on {run['task']}"] = (
-            f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
-            f"{sum(each['seconds'] for each in same):.0f} s in all"
-        )
+    for run in tuned:
+        if "part" in run:
+            facts[f"part {run['part']}"] = (
+                f"{run['runs']} runs, {run['seconds']:.0f} s in all: {run['command']}"
+            )
+        else:
+            name = f"model {run['model']} tuned on {run['task']}"
+            of = [each for each in tuned if each["model"] == run["model"]]
+            facts[name] = (
+                f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
+                f"{len(of)} runs, {sum(each['seconds'] for each in of):.0f} s in all"
+            )
     for run in {each["task"]: each for each in tuned}.values():
         facts[f"task {run['task']}"] = (
             f"{run['task_source']} {run['task_version']}, {run['duplicates']} copies removed, "
