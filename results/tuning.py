@@ -16,8 +16,8 @@ from shapelib import cache, dimension_sweep, pretrain, store
 from shapelib.recipe import recipe
 
 HERE = Path(__file__).parent / "tuning"
-# Rates are multiplied by √(D / d). What does best falls with d faster than that, so large dimensions
-# are tried at lower ones; each has three, and the best of them is not at an end.
+# Rates are multiplied by √(D / d). What does best falls with d faster than that, so large
+# dimensions are tried at lower ones.
 FEW, MANY = (30, 100, 300, 1000), (3000, 10_000, 30_000, 100_000)
 HIGH, LOW = (0.01, 0.02, 0.04), (0.0025, 0.005, 0.01)
 BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from shapelib import tuning_figures
-from shapelib.d90 import by_seed, d90
+from shapelib.d90 import by_seed, d90, like
 from shapelib.published import published_d90
 
 SCORES = {30: 0.3, 300: 0.5, 3000: 0.8}
@@ -42,6 +42,16 @@ def test_the_d90_of_each_seed_lies_where_its_curve_crosses():
     assert (ours[["score", "train_score", "m", "D"]].iloc[0] == [0.8, 0.9, 4000, 10**6]).all()
     corrected = runs[(runs["init"] == "pre-trained") & (runs["definition"] == "chance-corrected")]
     assert corrected["threshold"].iloc[0] == pytest.approx(0.25 + 0.9 * 0.55)
+
+
+def test_runs_of_like_settings_are_found_whatever_the_size():
+    table, small = tuning(), tuning(model="small", size=10**5)
+    pattern = small[(small["init"] == "pre-trained") & (small["d"] != 300)]
+    found = like(table, pattern)
+    assert set(found["init"]) == {"pre-trained"}
+    assert set(found["d"]) == {30, 3000, 10**6}
+    assert set(found.loc[found["d"] == 10**6, "method"]) == {"full"}
+    assert like(table, pattern.assign(rate=0.5)).empty
 
 
 def test_labels_of_rows_do_not_matter():
