@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from shapelib.errors import ShapelibError
 
@@ -72,7 +72,7 @@ def d90(
         full = runs[runs["method"] == "full"]
         name = f"{where[1]} on {where[0]}, {where[4]}"
         if full["score"].isna().all():
-            why = "every run of full fine-tuning diverged" if len(full) else "has no full run"
+            why = "all full fine-tuning diverged" if len(full) else "there is no full fine-tuning"
             raise ShapelibError(f"{name}: {why}, and d90 is a share of its score")
         for method, tried in runs[runs["method"] != "full"].groupby("method", sort=False):
             facts = dict(zip([*_KEYS, "init"], where, strict=True)) | {"method": method}
@@ -210,7 +210,7 @@ class _Runs(NamedTuple):
 
     dimensions: Float[np.ndarray, " d"]
     scores: Float[np.ndarray, "d seeds"]
-    right: Bool[np.ndarray, "d seeds texts"] | None
+    right: Float[np.ndarray, "d seeds texts"] | None
 
 
 def _estimates(
@@ -221,7 +221,7 @@ def _estimates(
     draw: np.random.Generator,
     resamples: int,
 ) -> list[dict[str, object]]:
-    seeds = sorted(set(full["seed"]) & set(tried["seed"]))
+    seeds = sorted(set(full.dropna(subset=["score"])["seed"]) & set(tried["seed"]))
     if not seeds:
         raise ShapelibError("full fine-tuning and the subspaces have no seed in common")
     whole, curve = _best(full.assign(d=1), seeds), _best(tried, seeds)
@@ -230,7 +230,7 @@ def _estimates(
     rows = []
     for definition in DEFINITIONS:
         floor = majority if definition == "chance-corrected" else 0.0
-        score = float(np.nanmean(whole.scores))
+        score = float(whole.scores.mean())
         threshold = floor + level * (score - floor)
         value, place = crossing(curve.dimensions, _mean(curve.scores), threshold)
         values = [
@@ -265,7 +265,7 @@ def _best(runs: pd.DataFrame, seeds: list[int]) -> _Runs:
     right = None
     if chosen:
         size = int(runs["test"].iloc[0])
-        right = np.zeros((*scores.shape, size), dtype=bool)
+        right = np.zeros((*scores.shape, size), dtype=np.float32)
         for place, each in chosen.items():
             right[place] = np.unpackbits(np.frombuffer(bytes.fromhex(each), np.uint8), count=size)
     return _Runs(np.array(dimensions, dtype=float), scores, right)
@@ -280,15 +280,15 @@ def _drawn(
     full, scores = whole.scores[:, seeds], curve.scores[:, seeds]
     if whole.right is not None and curve.right is not None:
         size = whole.right.shape[-1]
-        weights = draw.multinomial(size, np.full(size, 1 / size)) * 1.0
+        weights = draw.multinomial(size, np.full(size, 1 / size)).astype(np.float32)
         full = _weighted(full, whole.right[:, seeds], weights)
         scores = _weighted(scores, curve.right[:, seeds], weights)
-    return float(np.nanmean(full)), _mean(scores)
+    return float(full.mean()), _mean(scores)
 
 
 def _weighted(
     scores: Float[np.ndarray, "d seeds"],
-    right: Bool[np.ndarray, "d seeds texts"],
+    right: Float[np.ndarray, "d seeds texts"],
     weights: Float[np.ndarray, " texts"],
 ) -> Float[np.ndarray, "d seeds"]:
     return np.where(np.isnan(scores), math.nan, right @ weights / weights.sum())

@@ -200,8 +200,8 @@ def _by_group(
     codes, names = pd.factorize(np.array(groups), sort=True)
     if len(names) < 2:
         raise ShapelibError(
-            f"{about.name} has one {about.grouped_by}, {names[0]!r}, and is split between them: at "
-            "least two are needed"
+            f"{about.name} has one {about.grouped_by}, {str(names[0])!r}, and is split between "
+            "them: at least two are needed"
         )
     sizes = np.bincount(codes)
     order = draw.permutation(len(names))

@@ -20,7 +20,7 @@ Method = Literal["full", "DID", "SAID"]
 INITS, METHODS = get_args(Init), get_args(Method)
 _WARM_UP = 0.1
 _HEAD_STD = 0.02
-_SCALES = "subspace.scales"
+_SCALES = "subspace_scales"
 _TEST_BATCH = 128
 _SAMPLE = 1024
 
@@ -117,8 +117,15 @@ def tune(model: models.Model, task: encoding.Encoded, setting: Setting) -> Score
     has diverged and has no score.
     """
     started = time.perf_counter()
-    if model.device.type == "cpu":
-        torch.set_flush_denormal(True)
+    # Numbers too small to matter cost a CPU many times what others do.
+    torch.set_flush_denormal(True)
+    try:
+        return _tuned(model, task, setting, started)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _tuned(model: models.Model, task: encoding.Encoded, setting: Setting, started: float) -> Score:
     net = classifier(model, task.classes, setting.init, setting.seed)
     rows = list(encoding.order(task.train, setting.batch, setting.steps, setting.seed))
     size = reached(net, task.train, rows[0])
