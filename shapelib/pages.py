@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,15 +76,11 @@ def execute(root: Path) -> Path:
             print(f"{page.name}: up to date", flush=True)
             continue
         print(f"{page.name}: running {page.notebook.name}", flush=True)
-        started = time.perf_counter()
-        notebooks.run(page.notebook, target, page.parameters, progress=sys.stderr.isatty())
+        notebooks.run(page.notebook, target, page.parameters, told=_say)
         done = notebooks.read(target)
-        seconds = round(time.perf_counter() - started, 1)
-        done.metadata["shapelib"] = {
-            "key": key, "parameters": page.parameters, "seconds": seconds,
-        }  # fmt: skip
+        done.metadata[notebooks.METADATA]["key"] = key
         notebooks.write(done, target)
-        print(f"{page.name}: {seconds} s", flush=True)
+        print(f"{page.name}: {notebooks.cost(done)['seconds']} s", flush=True)
     for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
         stray.unlink()
     gather(executed, root / "benchmarks")
@@ -164,7 +159,7 @@ def record(root: Path) -> None:
 def record_verdicts(notebook: Path, scratch: Path) -> None:
     """Run a notebook at its defaults and keep the outputs of its verdict cells, and no others."""
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    notebooks.run(notebook, scratch, progress=False)
+    notebooks.run(notebook, scratch)
     # papermill adds a cell of parameters only where some are given: cells correspond one to one.
     template, done = notebooks.read(notebook), notebooks.read(scratch)
     for cell, ran in zip(template.cells, done.cells, strict=True):
@@ -176,8 +171,12 @@ def record_verdicts(notebook: Path, scratch: Path) -> None:
     notebooks.write(template, notebook)
 
 
+def _say(text: str) -> None:
+    print(text, end="", flush=True)
+
+
 def _kept(path: Path) -> dict[str, Any]:
-    kept: dict[str, Any] = notebooks.read(path).metadata.get("shapelib", {})
+    kept: dict[str, Any] = notebooks.read(path).metadata.get(notebooks.METADATA, {})
     return kept
 
 

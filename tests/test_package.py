@@ -52,8 +52,9 @@ def test_modules_import_only_what_stands_above_them():
         "spectrum", "leverage", "neighbors", "dimension", "store", "cells", "workers", "profile",
         "callback", "recipe", "objectives", "training_text", "checkpoints", "training", "pretrain",
         "sweep", "dissect", "interventions", "rules", "course", "training_rules", "tuning_rules",
-        "claims", "published", "figures", "bell_figures", "training_figures", "validation", "notebooks",
-        "model_pages", "timings", "pages", "listing", "summary", "cli",
+        "claims", "published", "figures", "bell_figures", "training_figures", "validation",
+        "execution", "notebooks", "standalone", "model_pages", "timings", "pages",
+        "listing", "summary", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)
