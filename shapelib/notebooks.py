@@ -15,6 +15,8 @@ from shapelib.errors import ShapelibError, nearest
 
 METADATA = "shapelib"
 """Where an executed notebook keeps what it was run with, and what the run cost."""
+MEASURED = "shapelib_measured"
+"""Where an output keeps which measurements it shows."""
 Notebook = Any
 """An nbformat NotebookNode."""
 
@@ -101,6 +103,7 @@ def run(
         executed = read(unfinished)
         _strip(executed)
         executed.metadata[METADATA] = {
+            "notebook": notebook.name,
             "parameters": given,
             "run": store.provenance(seconds=seconds, peak_memory=peak),
         }
@@ -150,22 +153,35 @@ def records(notebook: Notebook) -> list[dict[str, Any]]:
     ]
 
 
+def measured(notebook: Notebook) -> list[dict[str, Any]]:
+    """The measurements an executed notebook rests on: ``model, seconds, created`` of each, as they
+    were made, which may have been before its run."""
+    return [
+        run
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for run in output.get("metadata", {}).get(MEASURED, [])
+    ]
+
+
 class Facts:
-    """A two-column table for a notebook: parameters, or provenance."""
+    """A two-column table for a notebook: parameters, or provenance; `runs` go to its metadata."""
 
-    def __init__(self, facts: Mapping[str, object]) -> None:
+    def __init__(self, facts: Mapping[str, object], runs: Iterable[Mapping[str, Any]] = ()) -> None:
         self.facts = dict(facts)
+        self.runs = [{name: run[name] for name in ("model", "seconds", "created")} for run in runs]
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         rows = "".join(
             f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
             for name, value in self.facts.items()
         )
         plain = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
-        return {
+        shown = {
             "text/html": f"<table class='dataframe'><tbody>{rows}</tbody></table>",
             "text/plain": plain,
         }
+        return shown, {MEASURED: self.runs} if self.runs else {}
 
 
 def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
@@ -192,7 +208,7 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     facts["commit"] = ", ".join(sorted({str(run["commit"]) for run in runs}))
     facts["machine"] = ", ".join(sorted({run["machine"] for run in runs}))
     facts["measured"] = ", ".join(sorted({run["created"] for run in runs}))
-    return Facts(facts)
+    return Facts(facts, runs)
 
 
 def _strip(notebook: Notebook) -> None:

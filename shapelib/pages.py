@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapelib import cache, model_pages, notebooks, timings
+from shapelib import cache, model_pages, notebooks, run_pages, timings
 from shapelib.errors import ShapelibError, nearest
 
 
@@ -88,8 +88,8 @@ def execute(root: Path) -> Path:
 
 
 def gather(executed: Path, benchmarks: Path) -> None:
-    """Write the figures, the claim records and the table of verdicts of executed pages, and the
-    recorded benchmark and the catalogue of models as tables.
+    """Write the figures, the claim records and the table of verdicts of executed pages, and as
+    tables what their runs cost, their parameters, the recorded benchmark and the catalogue.
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``.
@@ -112,6 +112,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
     (executed / "verdicts.md").write_text(_verdicts(records), encoding="utf-8")
     (executed / "timings.md").write_text(timings.markdown(benchmarks), encoding="utf-8")
     model_pages.write(executed)
+    run_pages.write(executed)
 
 
 def assemble(root: Path, executed: Path) -> Path:
