@@ -48,7 +48,7 @@ _LOOK = r"""async () => {
 # Serious and critical findings; what is folded away is unfolded, since a reader may.
 _AXE = """async () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
-  const found = await axe.run({resultTypes: ["violations"]});
+  const found = await axe.run({preload: false, resultTypes: ["violations"]});
   return found.violations
     .filter(each => ["serious", "critical"].includes(each.impact))
     .map(each => `${each.impact} ${each.id}, ${each.nodes.length} times, such as `
@@ -112,6 +112,9 @@ class Reader:
             needed, available = self.page.evaluate(_WIDTHS)
             if needed > available:
                 self._note(f"{needed} px of content on a screen of", f"{available} px")
+        # A look takes a second: wide in the light scheme, narrow in the dark one.
+        self.page.set_viewport_size(WIDE if self.scheme == "light" else NARROW)
+        self.problems += accessibility(self.page)
         return self.problems
 
     def links(self) -> list[str]:
