@@ -111,6 +111,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
     (executed / "verdicts.md").write_text(_verdicts(records), encoding="utf-8")
     (executed / "timings.md").write_text(timings.markdown(benchmarks), encoding="utf-8")
+    (executed / "peers.md").write_text(timings.peers(benchmarks), encoding="utf-8")
     model_pages.write(executed)
     run_pages.write(executed)
 

@@ -61,8 +61,8 @@ def test_modules_import_only_what_stands_above_them():
     assert modules == set(order)
     for place, name in enumerate(order):
         source = (ROOT / "shapelib" / f"{name}.py").read_text()
-        used = set(re.findall(r"from shapelib\.(\w+) import", source))
-        for names in re.findall(r"from shapelib import ([\w, ]+)", source):
+        used = set(re.findall(r"^ *from shapelib\.(\w+) import", source, re.M))
+        for names in re.findall(r"^ *from shapelib import ([\w, ]+)", source, re.M):
             used |= {each.strip() for each in names.split(",")} & modules
         assert used <= set(order[:place]), f"{name} imports {used - set(order[:place])}"
 
