@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from shapelib.claims import judge as judge
     from shapelib.corpus import load_corpus as load_corpus
     from shapelib.corpus import windows as windows
+    from shapelib.d90 import d90 as d90
+    from shapelib.d90 import generalization_bound as generalization_bound
     from shapelib.dimension import dimensions as dimensions
     from shapelib.dimension import mada as mada
     from shapelib.dimension import mom as mom
     from shapelib.dimension import two_nn as two_nn
     from shapelib.errors import ShapelibError as ShapelibError
+    from shapelib.finetune import d90_search as d90_search
+    from shapelib.finetune import dimension_sweep as dimension_sweep
     from shapelib.hidden import pool as pool
     from shapelib.leverage import leave_out as leave_out
     from shapelib.leverage import leverage as leverage
@@ -29,23 +33,32 @@ if TYPE_CHECKING:
     from shapelib.models import load as load
     from shapelib.neighbors import nearest_neighbors as nearest_neighbors
     from shapelib.profile import profile as profile
+    from shapelib.projection import fastfood as fastfood
     from shapelib.recipe import recipe as recipe
     from shapelib.spectrum import spectrum as spectrum
     from shapelib.store import read_table as read_table
     from shapelib.store import write_table as write_table
+    from shapelib.subspace import reparameterize as reparameterize
     from shapelib.sweep import sweep as sweep
+    from shapelib.tasks import load_task as load_task
 
 _HOME = {
     "ShapeCallback": "callback",
     "ShapelibError": "errors",
     "anisotropy": "anisotropy",
     "average_cosine": "anisotropy",
+    "d90": "d90",
+    "d90_search": "finetune",
+    "dimension_sweep": "finetune",
     "dimensions": "dimension",
+    "fastfood": "projection",
+    "generalization_bound": "d90",
     "judge": "claims",
     "leave_out": "leverage",
     "leverage": "leverage",
     "load": "models",
     "load_corpus": "corpus",
+    "load_task": "tasks",
     "mada": "dimension",
     "massive_rows": "massive",
     "mom": "dimension",
@@ -54,6 +67,7 @@ _HOME = {
     "profile": "profile",
     "read_table": "store",
     "recipe": "recipe",
+    "reparameterize": "subspace",
     "sweep": "sweep",
     "spectrum": "spectrum",
     "two_nn": "dimension",

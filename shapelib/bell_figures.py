@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shapelib.figures import PALETTE, dress, grid_of_panels, legend, role_panels
+from shapelib.figures import PALETTE, dress, grid_of_panels, keep, legend, role_panels
 from shapelib.rules import chosen, thirds
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def leave_out_curves(table: pd.DataFrame) -> "Figure":
     panels[0].set_ylim(0, 1.02)
     shown = ScalarMappable(Normalize(0, 1), colours)
     figure.colorbar(shown, ax=panels, label="relative depth", shrink=0.85)
-    return figure
+    return keep(figure, table)
 
 
 def carriers_profile(carriers: pd.DataFrame, model: str, named: int = 4) -> "Figure":
@@ -92,7 +92,8 @@ def carriers_profile(carriers: pd.DataFrame, model: str, named: int = 4) -> "Fig
     panels[0].set_ylabel("share of σ₁²")
     panels[0].set_ylim(0, 1)
     legend(figure, panels, ncols=3)
-    return figure
+    named_rows = rows.loc[rows["token"].isin(tokens), ["layer", "tokens", "token", "share"]]
+    return keep(figure, named_rows)
 
 
 def robust_profile(measures: pd.DataFrame) -> "Figure":
@@ -116,7 +117,7 @@ def robust_profile(measures: pd.DataFrame) -> "Figure":
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter("")
     legend(figure, panels[:1])
-    return figure
+    return keep(figure, measures[measures["metric"].isin(_MEASURES)])
 
 
 def interventions_profile(table: pd.DataFrame, model: str) -> "Figure":
@@ -136,7 +137,7 @@ def interventions_profile(table: pd.DataFrame, model: str) -> "Figure":
             )  # fmt: skip
         axes.set_ylim(0, 1.02)
     legend(figure, panels[:1])
-    return figure
+    return keep(figure, rows)
 
 
 def _title(rows: pd.DataFrame, name: str) -> str:

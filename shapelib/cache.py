@@ -25,6 +25,7 @@ KINDS = {
     "models": "weights converted once",
     "pretrained": "checkpoints of models trained here",
     "tables": "measurements",
+    "tuning": "fine-tuning runs",
     "spill": "hidden states of a run in progress",
 }
 _log = logging.getLogger("shapelib")

@@ -38,7 +38,7 @@ _TABLES = {
     "d90": (
         "table of the d90 of single runs",
         {
-            *("task", "model", "role", "init", "method", "bar", "seed", "D", "m"),
+            *("task", "model", "role", "init", "method", "definition", "seed", "D", "m"),
             *("d90", "largest_tried", "score", "train_score"),
         },
     ),

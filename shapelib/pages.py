@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapelib import cache, model_pages, notebooks, run_pages, timings
+from shapelib import cache, figures, model_pages, notebooks, run_pages, timings
 from shapelib.errors import ShapelibError, nearest
 
 
@@ -88,28 +88,36 @@ def execute(root: Path) -> Path:
 
 
 def gather(executed: Path, benchmarks: Path) -> None:
-    """Write the figures, the claim records and the table of verdicts of executed pages, and as
-    tables what their runs cost, their parameters, the recorded benchmark and the catalogue.
+    """Write the figures, the data and the claim records of executed pages, and as tables what their
+    runs cost, their parameters, the recorded benchmark and the catalogue of models.
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
-    ``figures/PAGE-NAME.svg``.
+    ``figures/PAGE-NAME.svg``, and the rows it shows to ``figures/PAGE-NAME.csv``. A page's table
+    (`notebooks.Numbers`) goes to ``data/PAGE.csv``.
     """
-    figures = executed / "figures"
-    shutil.rmtree(figures, ignore_errors=True)
-    figures.mkdir()
+    drawn, data = executed / "figures", executed / "data"
+    for folder in (drawn, data):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     records: list[dict[str, Any]] = []
     for file in sorted(executed.glob("*.ipynb")):
         notebook = notebooks.read(file)
         records += [{**each, "page": file.stem} for each in notebooks.records(notebook)]
         for cell in notebook.cells:
             name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
-            for output in cell.get("outputs", []) if name else []:
-                if svg := output.get("data", {}).get("image/svg+xml"):
-                    (figures / f"{name.removeprefix('fig-')}.svg").write_text(svg, encoding="utf-8")
+            for output in cell.get("outputs", []):
+                if table := output.get("metadata", {}).get(notebooks.TABLE):
+                    (data / f"{file.stem}.csv").write_text(table, encoding="utf-8")
+                if not name or not (svg := output.get("data", {}).get("image/svg+xml")):
+                    continue
+                base = drawn / name.removeprefix("fig-")
+                base.with_suffix(".svg").write_text(svg, encoding="utf-8")
+                told = output.metadata.get("image/svg+xml", {})
+                if rows := told.get(figures.METADATA):
+                    base.with_suffix(".csv").write_text(rows, encoding="utf-8")
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
-    (executed / "verdicts.md").write_text(_verdicts(records), encoding="utf-8")
     (executed / "timings.md").write_text(timings.markdown(benchmarks), encoding="utf-8")
     (executed / "peers.md").write_text(timings.peers(benchmarks), encoding="utf-8")
     model_pages.write(executed)
@@ -180,23 +188,6 @@ def _say(text: str) -> None:
 def _kept(path: Path) -> dict[str, Any]:
     kept: dict[str, Any] = notebooks.read(path).metadata.get(notebooks.METADATA, {})
     return kept
-
-
-def _verdicts(records: list[dict[str, Any]]) -> str:
-    """The claims and their verdicts as a Markdown table."""
-    from shapelib import claims
-
-    lines = ["| claim | verdict | measured |", "|---|---|---|"]
-    for each in records:
-        measured = (
-            "; ".join(f"{m['model']}: {claims.sentence(m)}" for m in each["models"]) or "no model"
-        )
-        lines.append(
-            f"| {claims.label(each)} {each['claim']} "
-            f"| **[{each['verdict']}](executed/{each['page']}.ipynb)** "
-            f"| {each['states']} {each['margin']}. {measured}{claims.proviso(each)} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> None:

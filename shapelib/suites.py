@@ -65,6 +65,25 @@ def sources(name: str | Path, steps: Steps = "all", *, allow_pickle: bool = Fals
     ]
 
 
+def models_and_suites(
+    names: str | Path | Sequence[str | Path], steps: Steps = "all", *, allow_pickle: bool = False
+) -> list[Source]:
+    """The models of these names, and the chosen checkpoints of every suite among them, in order."""
+    found: list[Source] = []
+    for name in several(names):
+        if is_suite(name):
+            found += sources(name, steps, allow_pickle=allow_pickle)
+        else:
+            found.append(find(name, allow_pickle=allow_pickle))
+    # Workers of a cluster may stand in another folder.
+    return [replace(each, folder=each.folder.resolve()) for each in found]
+
+
+def several(given: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """A name or several of them as a list."""
+    return [given] if isinstance(given, str | Path) else list(given)
+
+
 def in_folder(
     folder: str | Path, steps: Steps = "all", *, allow_pickle: bool = False
 ) -> list[Source]:

@@ -1,4 +1,4 @@
-"""A profile as a terminal shows it: the decisive columns, a row a layer."""
+"""Tables as a terminal shows them: the decisive columns of a profile and of an estimate of d90."""
 
 from typing import TYPE_CHECKING
 
@@ -37,4 +37,29 @@ def summary(table: "pd.DataFrame") -> "Table":
         mark = " after norm" if rows["after_norm"].iloc[0] else ""
         copies = rows.loc[rows["tokens"] == main, "duplicates"].iloc[0]
         shown.add_row(f"{layer}{mark}", *cells, str(copies))
+    return shown
+
+
+def estimate(table: "pd.DataFrame") -> "Table":
+    """An estimate of d90 with one line for each model, method and definition."""
+    import pandas
+    from rich.table import Table
+
+    shown = Table(
+        "model", "init", "method", "definition", "d90", "95 % interval", "full", "threshold",
+        "majority", "failed",
+        title=f"{', '.join(dict.fromkeys(table['task']))}: the smallest d that reaches "
+        f"{table['level'].iloc[0]:.0%} of full fine-tuning",
+    )  # fmt: skip
+    for row in table.itertuples():
+        name = row.model if row.checkpoint == "final" else f"{row.model}@{row.checkpoint}"
+        if pandas.isna(row.d90):
+            value = f"not reached at {row.above}"
+        else:
+            value = f"{'' if pandas.isna(row.below) else 'at most '}{row.d90:.0f}"
+        ends = [f"{each:.0f}" if each < float("inf") else "∞" for each in (row.low, row.high)]
+        shown.add_row(
+            name, row.init, row.method, row.definition, value, " – ".join(ends),
+            f"{row.full:.3f}", f"{row.threshold:.3f}", f"{row.majority:.3f}", str(row.failed),
+        )  # fmt: skip
     return shown

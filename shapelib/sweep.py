@@ -6,28 +6,20 @@ a cell in the store is never computed again, and one that would come out otherwi
 
 import functools
 import itertools
-import logging
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from shapelib import corpus, models, placement, store, suites
+from shapelib import corpus, models, suites
+from shapelib import grid as grids
 from shapelib.cells import Cells, open_store
 from shapelib.errors import ShapelibError
+from shapelib.grid import missing as missing
 from shapelib.profile import COLUMNS, checked, key, profile
-from shapelib.workers import GIB, Engine, check, device_of, here, local, remote
-
-_log = logging.getLogger("shapelib")
-# Seconds between looks at cells that another run is computing.
-_POLL = 1.0
-# What becomes of a cell that was missing, where nothing goes wrong.
-COMPUTED, MEANWHILE, BUSY = "computed", "computed meanwhile by another run", "busy in another run"
+from shapelib.workers import GIB, check, device_of
 
 
 @dataclass(frozen=True)
@@ -53,13 +45,6 @@ class Cell:
         """The cell as messages name it."""
         checkpoint = f"@{self.source.checkpoint}" if self.source.checkpoint else ""
         return f"{self.source.name}{checkpoint}, {self.text}, seed {self.asked['seed']}"
-
-
-class Failure(NamedTuple):
-    """A cell that could not be computed, and why."""
-
-    cell: str
-    error: str
 
 
 def sweep(
@@ -118,13 +103,11 @@ def plan(
         where = str(models.pick_device(device))
     else:
         where = device_of(dask) if device in ("auto", "spread") else device
-    read = [(_place(each), corpus.load_corpus(each)) for each in _several(texts)]
+    read = [(_place(each), corpus.load_corpus(each)) for each in suites.several(texts)]
     for (_, text), each in itertools.product(read, asked):
         if each["unit"] != "tokens":
             corpus.windows(text, each["window"], each["unit"], seed=each["seed"])
-    found = itertools.chain.from_iterable(
-        _sources(each, checkpoints, allow_pickle) for each in _several(names)
-    )
+    found = suites.models_and_suites(names, checkpoints, allow_pickle=allow_pickle)
     grid: dict[str, Cell] = {}
     for source, (place, text), each in itertools.product(found, read, asked):
         name = key(source, text, device=where, dtype=dtype, **each)
@@ -133,11 +116,6 @@ def plan(
     if not grid:
         raise ShapelibError("nothing to measure: give at least one model, one text and one seed")
     return list(grid.values())
-
-
-def missing(grid: Sequence[Cell], kept: Cells) -> list[Cell]:
-    """The cells that the store does not hold, or holds damaged."""
-    return [cell for cell in grid if kept.read(cell.key) is None]
 
 
 def run(
@@ -149,122 +127,28 @@ def run(
     progress: bool = True,
 ) -> pd.DataFrame:
     """Compute what is missing of a grid, and give the table of all of it."""
-    from tqdm import tqdm
-
-    waiting = missing(grid, kept)
-    outcomes: Counter[str] = Counter(there=len(grid) - len(waiting))
-    failures: list[Failure] = []
-    bar = tqdm(
-        total=len(grid),
-        initial=outcomes["there"],
-        unit="cell",
-        desc="sweep",
-        disable=None if progress else True,
-    )
-    work = functools.partial(_compute, folder=kept.folder)
-    with bar, _engine(waiting, workers, dask) as compute:
-        while waiting:
-            busy = []
-            for cell, outcome in compute(work, waiting):
-                if outcome == BUSY:
-                    busy.append(cell)
-                    continue
-                bar.update()
-                if outcome in (COMPUTED, MEANWHILE):
-                    outcomes[str(outcome)] += 1
-                else:
-                    failures.append(Failure(cell.name, _why(outcome)))
-            if len(busy) == len(waiting):
-                time.sleep(_POLL)
-            waiting = busy
-    table = _gathered(grid, kept, failures)
-    _log.info(
-        "%d cells: %d were in the store, %d computed, %d computed meanwhile by another run, "
-        "%d failed", len(grid), outcomes["there"], outcomes[COMPUTED], outcomes[MEANWHILE],
-        len(failures),
+    return grids.run(
+        grid, kept, _measured, need=_need, columns=COLUMNS, label="sweep", workers=workers,
+        dask=dask, progress=progress,
     )  # fmt: skip
-    return table
-
-
-def _several(given: str | Path | Sequence[str | Path]) -> list[str | Path]:
-    return [given] if isinstance(given, str | Path) else list(given)
-
-
-def _sources(
-    name: str | Path, checkpoints: suites.Steps, allow_pickle: bool
-) -> list[models.Source]:
-    if suites.is_suite(name):
-        found = suites.sources(name, checkpoints, allow_pickle=allow_pickle)
-    else:
-        found = [models.find(name, allow_pickle=allow_pickle)]
-    # Workers of a cluster may stand in another folder.
-    return [replace(each, folder=each.folder.resolve()) for each in found]
 
 
 def _place(text: str | Path) -> str:
     return str(text) if text in corpus.KNOWN else str(Path(text).expanduser().resolve())
 
 
-def _engine(
-    waiting: Sequence[Cell], workers: int, dask: str | None
-) -> AbstractContextManager[Engine[Cell, Any]]:
-    check(workers, dask)
-    workers = min(workers, len(waiting))
-    if dask is not None and waiting:
-        return remote(dask, waiting[0].where)
-    if workers > 1:
-        return local(workers, max(_need(cell) for cell in waiting), waiting[0].where)
-    return nullcontext(here)
-
-
 def _need(cell: Cell) -> int:
     """Bytes that a worker may take for a cell: the model's weights, and the budget for states."""
-    import torch
-
-    source = cell.source
-    if source.known:
-        numbers = source.known.parameters
-    elif source.folder.is_dir():
-        try:
-            numbers = placement.count(source.folder, source.name)
-        except ShapelibError:  # it fails in its own turn
-            numbers = 0
-    else:
-        # A GGUF file takes about half a byte for each.
-        numbers = 2 * source.folder.stat().st_size
-    whole = placement.choose_dtype(cell.dtype, numbers, torch.device(cell.where)) == "float32"
-    return int(numbers * (4 if whole else 2) + cell.memory * GIB)
-
-
-def _compute(cell: Cell, folder: Path) -> str:
-    """Compute a cell into the store of `folder`; say what became of it, or what went wrong."""
-    kept = Cells(folder)
-    try:
-        if not kept.path(cell.key).parent.is_dir():
-            raise ShapelibError(f"this worker does not see the store {folder}")
-        with kept.lock(cell.key) as mine:
-            if not mine:
-                return BUSY
-            if kept.read(cell.key) is not None:
-                return MEANWHILE
-            kept.write(cell.key, _measured(cell))
-            return COMPUTED
-    except Exception as error:  # one cell's failure, whatever it is, must not end the others
-        return _why(error)
+    return grids.weights(cell.source, cell.dtype, cell.where) + int(cell.memory * GIB)
 
 
 def _measured(cell: Cell) -> pd.DataFrame:
     text = _text(cell.text, cell.sha256)
-    mine = str(models.pick_device(cell.device))
-    if mine != cell.where:
-        raise ShapelibError(
-            f"this worker would measure on {mine}, the sweep was planned for "
-            f"{cell.where}: name a device that all workers have"
-        )
+    grids.check_device(cell.device, cell.where)
     found = key(cell.source, text, device=cell.where, dtype=cell.dtype, **cell.asked)
     if found != cell.key:
         raise ShapelibError("this worker runs another version of shapelib, or sees another text")
-    model = _loaded(cell.source, cell.device, cell.dtype)
+    model = grids.loaded(cell.source, cell.device, cell.dtype)
     return profile(model, text, **cell.asked, memory=cell.memory, progress=False)
 
 
@@ -272,47 +156,3 @@ def _measured(cell: Cell) -> pd.DataFrame:
 def _text(place: str, sha256: str) -> corpus.Corpus:
     """A corpus, kept for the next cell; `sha256` tells texts of one place apart."""
     return corpus.load_corpus(place)
-
-
-_held: dict[str, models.Model] = {}
-
-
-def _loaded(source: models.Source, device: str, dtype: str) -> models.Model:
-    """A model, kept for the next cell, and never two at once."""
-    name = repr((source, device, dtype))
-    if name not in _held:
-        _held.clear()
-        _held[name] = models.load(source, device=device, dtype=dtype)
-    return _held[name]
-
-
-def _why(outcome: str | BaseException) -> str:
-    if isinstance(outcome, str | ShapelibError):
-        return str(outcome)
-    if type(outcome).__name__ == "KilledWorker":
-        return "the worker that computed it was killed again and again; it may need more memory"
-    return f"{type(outcome).__name__}: {outcome}"
-
-
-def _gathered(grid: Sequence[Cell], kept: Cells, failures: list[Failure]) -> pd.DataFrame:
-    """The table of all cells that are there, in the order of the grid."""
-    _held.clear()
-    failed = {each.cell for each in failures}
-    tables = []
-    for cell in grid:
-        table = kept.read(cell.key)
-        if table is not None:
-            tables.append(table)
-        elif cell.name not in failed:
-            why = f"a worker has computed it, but it is not in {kept.folder} as it is seen here"
-            failures.append(Failure(cell.name, why))
-    for each in failures:
-        _log.warning("%s failed: %s", *each)
-    if not tables:
-        joined = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
-        joined.attrs["provenance"] = []
-    else:
-        joined = store.combine(tables)
-        store.write_table(joined, kept.folder / "table.parquet")
-    joined.attrs["failures"] = [tuple(each) for each in failures]
-    return joined

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 # Recorded benchmarks of one yardstick and one table, in the order they are shown.
-_SMALL = ("leverage", "pretrain")
+_SMALL = ("leverage", "pretrain", "subspace")
 
 _UNMEASURED = "not measured"
 # For each measure what a benchmark calls it in each package; None where a package has no such.
@@ -27,14 +27,15 @@ def markdown(benchmarks: Path) -> str:
     """The tables of all results in a folder: ``results.json``, and one file for each of `_SMALL`.
 
     Those have a `title`, a `yardstick`, and `ratios` with `name`, `median`, `least`, `greatest`
-    and `turns`.
+    and `turns`, and may have a `note`; a file may hold a list of such records.
     """
     results = benchmarks / "results.json"
     text = _estimators(json.loads(results.read_text("utf-8"))) if results.is_file() else ""
     for name in _SMALL:
         file = benchmarks / f"{name}.json"
         if file.is_file():
-            text += _small(json.loads(file.read_text("utf-8")))
+            kept = json.loads(file.read_text("utf-8"))
+            text += "".join(map(_small, kept if isinstance(kept, list) else [kept]))
     return text
 
 
@@ -84,7 +85,8 @@ def _answers(record: dict[str, Any]) -> str:
 def _small(record: dict[str, Any]) -> str:
     lines = [f"\n**{record['title']}**\n", "| | ratio |", "|---|---|"]
     lines += [f"| {row['name']} | {_timing(row)} |" for row in record["ratios"]]
-    return "\n".join([*lines, f"\nMultiples of {record['yardstick']}.", ""])
+    note = f" {record['note']}" if "note" in record else ""
+    return "\n".join([*lines, f"\nMultiples of {record['yardstick']}.{note}", ""])
 
 
 def _estimators(record: dict[str, Any]) -> str:

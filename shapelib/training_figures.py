@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 
 from shapelib.course import MIXED, WHOLE, curve
-from shapelib.figures import PALETTE, dress, grid_of_panels, legend, role_panels
+from shapelib.figures import PALETTE, dress, grid_of_panels, keep, legend, role_panels
 from shapelib.rules import chosen, thirds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# What the data of a figure of curves say, where it varies.
+_TOLD = ["recipe", "run", "step", "mixing", "metric", "value", "stderr"]
 _ANISOTROPY = {"metric": "anisotropy", "centered": True}
 _ESTIMATORS = {
     "two_nn": "TwoNN, lowest 90 %",
@@ -52,7 +54,8 @@ def layer_step_maps(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
     panels[0].set_ylabel("layer (0: the embedding)")
     if drawn is not None:
         figure.colorbar(drawn, ax=panels, label="anisotropy (centered)")
-    return figure
+    means = rows.groupby(["title", "layer", "step"], sort=False)["value"].mean().reset_index()
+    return keep(figure, means)
 
 
 def training_curves(
@@ -83,7 +86,18 @@ def training_curves(
     axes.set_xlim(left=0)
     axes.set_ylabel(label)
     legend(figure, [axes])
-    return figure
+    told = {"full runs": wanted} if live is None else {"full runs": wanted, "this page's run": live}
+    return keep(
+        figure,
+        pd.concat(
+            [
+                _centered(rows[(rows["metric"] == metric) & (rows["mixing"] == MIXED)])[_TOLD]
+                for rows in told.values()
+            ],
+            keys=told,
+            names=["of"],
+        ).reset_index("of"),
+    )
 
 
 def estimators_in_training(curves: pd.DataFrame) -> "Figure":
@@ -100,7 +114,7 @@ def estimators_in_training(curves: pd.DataFrame) -> "Figure":
             axes.set_xscale("symlog", linthresh=10)
             axes.set_xlim(left=0)
     legend(figure, panels)
-    return figure
+    return keep(figure, curves.loc[curves["metric"].isin(_ESTIMATORS), _TOLD])
 
 
 def loss_and_rate(training: pd.DataFrame) -> "Figure":
@@ -126,7 +140,9 @@ def loss_and_rate(training: pd.DataFrame) -> "Figure":
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xlim(left=0)
     legend(figure, [above])
-    return figure
+    told = ["kind", "warmup", "seed", "step", "perplexity", "learning_rate"]
+    # The learning rate of every step would be ten thousand rows for a line that a few describe.
+    return keep(figure, training.dropna(subset=["perplexity"])[told])
 
 
 def final_profiles(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":

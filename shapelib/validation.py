@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from shapelib import cache, corpus, dimension, hidden, models, store
 from shapelib.errors import ShapelibError
-from shapelib.figures import PALETTE
+from shapelib.figures import PALETTE, keep
 from shapelib.neighbors import nearest_neighbors
 from shapelib.profile import NEIGHBORS, run_facts
 
@@ -334,7 +334,7 @@ def _draw(
         handles += [Line2D([], [], color="grey", label=each, **looks[each]) for each in styles]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     figure.supylabel(ylabel, fontsize="medium")
-    return figure
+    return keep(figure, rows.rename(columns={"line": "curve"}))
 
 
 def rounding(table: pd.DataFrame) -> pd.DataFrame:

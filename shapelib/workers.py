@@ -28,7 +28,10 @@ _PROCESS = GIB // 2
 # Seconds within which a cluster answers.
 _ANSWER = 10.0
 _CHATTY = ("distributed", "tornado.application")
-_PRELOADED = ("distributed", "shapelib.sweep", "shapelib.loops", "transformers.modeling_utils")
+_PRELOADED = (
+    *("distributed", "shapelib.sweep", "shapelib.finetune", "shapelib.loops"),
+    "transformers.modeling_utils",
+)
 
 
 def check(workers: int, dask: str | None) -> None:

@@ -89,6 +89,8 @@ class Reader:
     def __init__(self, browser: Any, address: str, scheme: str = "light") -> None:
         self.address, self.scheme = address, scheme
         self.context = browser.new_context(viewport=WIDE, color_scheme=scheme)
+        # A plotting library is a lot to read for a machine that is busy with something else.
+        self.context.set_default_navigation_timeout(120_000)
         self.context.route("**/*", self._keep_inside)
         self.page = self.context.new_page()
         self.page.on("request", self._on_request)

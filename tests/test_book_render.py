@@ -4,6 +4,7 @@ SHAPELIB_BOOK_SOURCE names another source to open instead, such as `_build/sourc
 `make book`.
 """
 
+import json
 import os
 import re
 import shutil
@@ -13,13 +14,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
-from browser import ARGS, Reader, broken_links, serve
+from browser import ARGS, NARROW, Reader, broken_links, serve
+
+from shapelib.claims import VERDICTS, label, sentence
 
 ROOT = Path(__file__).parent.parent
 SOURCE = Path(os.environ.get("SHAPELIB_BOOK_SOURCE", ROOT / "book")).resolve()
 CONFIG = ROOT / "_config.yml"
+RECORDS = json.loads((SOURCE / "executed" / "claims.json").read_text())
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
 PAGES = [f"{each}.html" for each in (TOC["root"], *(part["file"] for part in TOC["chapters"]))]
 
@@ -137,6 +143,141 @@ def test_a_warning_fails_the_render(tmp_path: Path):
     (tmp_path / "page.md").write_text("# A page\n\n{ref}`nowhere`\n")
     with pytest.raises(AssertionError, match="nowhere"):
         render(tmp_path, tmp_path / "output")
+
+
+def test_a_claim_without_a_record_fails_the_render(tmp_path: Path):
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: page\nchapters:\n- file: executed/a\n"
+    )
+    (tmp_path / "references.bib").touch()
+    (tmp_path / "executed").mkdir()
+    shutil.copytree(ROOT / "book/_static", tmp_path / "_static")
+    (tmp_path / "executed" / "a.md").write_text("# Another\n")
+    (tmp_path / "page.md").write_text("# A page\n\n```{claim-table}\n```\n")
+    records = [{**each, "page": "a"} for each in RECORDS]
+    kept = tmp_path / "executed" / "claims.json"
+    kept.write_text(json.dumps(records))
+    assert records[-1]["claim"] in (render(tmp_path, tmp_path / "out") / "page.html").read_text()
+    kept.write_text(json.dumps(records[:-1]))
+    with pytest.raises(AssertionError, match=rf"'{records[-1]['id']}' has no record"):
+        render(tmp_path, tmp_path / "out")
+
+
+_CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
+  cells: [...row.cells].map(cell => cell.textContent),
+  link: row.querySelector(".verdict a").href,
+  figure: row.querySelector("svg")?.ariaLabel,
+}))"""
+
+
+def test_the_first_page_answers_for_every_claim(browser: Any, address: str):
+    reader = Reader(browser, address)
+    assert reader.look("intro.html") == []
+    shown = reader.page.evaluate(_CLAIMS)
+    reader.close()
+    assert len(shown) == len(RECORDS) > 0
+    left = list(RECORDS)
+    for row in shown:
+        # Sphinx sets typographic apostrophes.
+        cells = [" ".join(each.split()).replace("’", "'") for each in row["cells"]]
+        claim, _, verdict, effect = cells
+        assert verdict in VERDICTS
+        page = row["link"].removeprefix(f"{address}/executed/").removesuffix(".html")
+        of_row = [
+            each for each in left
+            if f"{label(each)} {each['claim']}" in claim and each["page"] == page
+        ]  # fmt: skip
+        record = of_row[0]
+        left.remove(record)
+        assert verdict == record["verdict"]
+        for model in record["models"]:
+            assert f"{model['model']} {sentence(model)}" in effect
+            assert model["statistic"] is None or model["model"] in row["figure"]
+    assert left == []
+
+
+_DRAWN = """() => document.querySelector(".explorer-figure > div").data.map(
+  trace => ({name: trace.name, x: trace.x, y: trace.y, fill: trace.fill, line: trace.line}))"""
+_ROWS = """() => [...document.querySelectorAll(".explorer-numbers tbody tr")].map(
+  row => [...row.cells].map(cell => cell.textContent))"""
+
+
+def test_the_explorer_redraws(browser: Any, address: str, site: Path):
+    reader = Reader(browser, address)
+    assert reader.look("explorer.html") == []
+    page = reader.page
+    lines = lambda: [each for each in page.evaluate(_DRAWN) if not each["fill"]]  # noqa: E731
+    table = pd.read_csv(SOURCE / "executed" / "data" / "profiles.csv")
+
+    def measured(model: str, tokens: str, metric: str, column: str) -> list[float]:
+        rows = table[(table["model"] == model) & (table["tokens"] == tokens)]
+        rows = rows[(rows["metric"] == metric) & (rows["centered"] != False)]  # noqa: E712
+        return rows.sort_values("layer")[column].tolist()
+
+    first = lines()
+    models = table["model"].unique()[:2]
+    assert [each["name"].split(",")[0] for each in first] == list(models)
+    for line, model in zip(first, models, strict=True):
+        assert line["y"] == pytest.approx(measured(model, "all", "anisotropy", "value"), rel=1e-3)
+        assert line["x"] == pytest.approx(measured(model, "all", "anisotropy", "depth"), abs=1e-3)
+    bands = [each for each in page.evaluate(_DRAWN) if each["fill"]]
+    assert len(bands) == len(first)
+    upper = np.add(*(measured(models[0], "all", "anisotropy", each) for each in ("value", "std")))
+    assert bands[0]["y"][: len(upper)] == pytest.approx(list(upper), rel=1e-3)
+    # Another metric, another axis, other vectors, one model fewer: from the keyboard.
+    page.get_by_label("Metric").focus()
+    page.keyboard.type("dimension: TwoNN, lowest 90")
+    assert lines()[0]["y"] == pytest.approx(measured(models[0], "all", "two_nn", "value"), rel=1e-3)
+    page.get_by_label("Axis").select_option("layer")
+    assert lines()[0]["x"] == measured(models[0], "all", "two_nn", "layer")
+    page.get_by_role("checkbox", name="without massive vectors").focus()
+    page.keyboard.press("Space")
+    assert len(lines()) == 2 * len(first)
+    assert len({each["line"]["dash"] for each in lines()}) == 2
+    page.get_by_role("checkbox", name=models[1]).uncheck()
+    assert {each["name"].split(",")[0] for each in lines()} == {models[0]}
+    rows = page.evaluate(_ROWS)
+    assert len(rows) == sum(len(each["y"]) for each in lines())
+    assert [float(row[2]) for row in rows] == [y for each in lines() for y in each["y"]]
+    assert models[0] in page.locator(".explorer-figure").get_attribute("aria-label")
+    page.get_by_label("What").select_option("training")
+    curves = lines()
+    assert len(curves) == 2
+    assert all(len(each["x"]) > 10 for each in curves)
+    assert reader.problems == []
+    reader.close()
+
+
+def test_the_explorer_works_from_a_file_and_in_the_dark(browser: Any, site: Path):
+    context = browser.new_context(viewport=NARROW, color_scheme="dark")
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda each: problems.append(each.url) if each.url[:5] != "file:" else None)
+    page.goto((site / "explorer.html").as_uri())
+    page.wait_for_selector(".explorer-figure .scatterlayer .trace")
+    ink = "() => getComputedStyle(document.querySelector('.xtitle')).fill"
+    dark = page.evaluate(ink)
+    page.evaluate("() => { document.documentElement.dataset.theme = 'light' }")
+    page.wait_for_function(f"before => ({ink})() !== before", arg=dark)
+    assert [each for each in problems if not each.startswith("data:")] == []
+    context.close()
+
+
+def test_the_explorer_without_scripts_shows_numbers(browser: Any, address: str):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/explorer.html")
+    page.get_by_text("The numbers shown").click()
+    assert page.locator(".explorer-numbers tbody tr").first.is_visible()
+    assert page.get_by_text("Redrawing needs JavaScript").is_visible()
+    assert not page.locator(".explorer-controls").is_visible()
+    context.close()
+
+
+def test_other_pages_do_not_load_the_plotting_library(site: Path):
+    with_it = [page for page in PAGES if "plotly" in (site / page).read_text()]
+    assert with_it == ["explorer.html"]
 
 
 BUTTONS = ("source-repository", "source-edit", "source-issues", "launch-buttons")

@@ -17,8 +17,9 @@ sys.path.insert(0, str(ROOT / "book" / "_extensions"))
 
 # What needs a model, a text or a file is shown by the tour and the pages instead.
 UNSHOWN = {
-    "ShapeCallback", "ShapelibError", "__version__", "judge", "load", "load_corpus", "pool",
-    "profile", "read_table", "recipe", "sweep", "windows", "write_table",
+    "ShapeCallback", "ShapelibError", "__version__", "d90", "d90_search", "dimension_sweep",
+    "fastfood", "generalization_bound", "judge", "load", "load_task", "load_corpus", "pool",
+    "profile", "read_table", "recipe", "reparameterize", "sweep", "windows", "write_table",
 }  # fmt: skip
 
 

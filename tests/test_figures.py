@@ -1,7 +1,9 @@
 """Figures are functions of tables: right curves, right labels, same bytes twice."""
 
+import io
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -54,6 +56,29 @@ def test_panels_curves_and_markers(table: pd.DataFrame, draw, curves: list[str])
     assert apart.get_xdata().tolist() == [0, 1]
     bands = len([label for label in labels if label.startswith("dec")])
     assert len(decoders.collections) == bands, "a band for every curve"
+
+
+def test_the_data_of_a_figure_are_the_rows_it_shows(table: pd.DataFrame):
+    figure = figures.cosine_profile(table, "content")
+    told = figures.show(figure)._data_and_metadata()[1][figures.METADATA]
+    rows = pd.read_csv(io.StringIO(told))
+    assert set(rows["metric"]) == {"average_cosine"}
+    assert "std" not in rows, "what is the same in every row is left out"
+    assert set(rows["tokens"]) == {"content"}, "but not what is measured"
+    lines = [line for axes in figure.axes for line in axes.lines]
+    drawn = {tuple(np.round(line.get_ydata(), 6)) for line in lines}
+    for _, curve in rows.groupby(["model", "centered"]):
+        assert tuple(curve.sort_values("layer")["value"]) in drawn
+    assert len(rows) == 3 * 2 * 5
+
+
+def test_a_figure_without_rows_has_no_data():
+    from matplotlib.figure import Figure
+
+    bare = Figure()
+    bare.subplots()
+    assert figures.data(bare) is None
+    assert figures.METADATA not in figures.show(bare).metadata
 
 
 def test_published_numbers_are_drawn_as_they_were_printed():

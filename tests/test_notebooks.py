@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -47,6 +48,8 @@ def test_a_run_uses_the_parameters_and_leaves_no_trace_of_this_machine(small: Pa
     assert printed == ["42 a 1 ['x']\n", "claim: holds\n"]
     assert "papermill" not in executed.metadata
     assert not any("papermill" in c.metadata or "execution" in c.metadata for c in executed.cells)
+    tags = [c.metadata.get("tags", []) for c in executed.cells]
+    assert ["injected-parameters", "hide-input"] in tags, "code is folded, what papermill adds too"
     assert str(tmp_path) not in out.read_text()
     assert small.read_bytes() == before
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.ipynb", "small.ipynb"]
@@ -139,6 +142,13 @@ def test_what_is_no_notebook(tmp_path: Path):
         notebooks.parameters(tmp_path / "plain.ipynb")
     with pytest.raises(ShapelibError, match=r"must end in \.ipynb"):
         notebooks.run(make(tmp_path / "small.ipynb"), tmp_path / "out.html")
+
+
+def test_numbers_are_offered_whole():
+    table = pd.DataFrame({"a": [1, 2], "b": [0.25, 1 / 3]})
+    shown, told = notebooks.Numbers(table)._repr_mimebundle_()
+    assert told == {notebooks.TABLE: "a,b\n1,0.25\n2,0.333333\n"}
+    assert shown["text/plain"] == "rows: 2\ncolumns: a, b"
 
 
 def verdict_cells(notebook: Any) -> list[Any]:

@@ -49,13 +49,14 @@ def test_modules_import_only_what_stands_above_them():
         "errors", "cache", "assets", "templates", "brackets", "wikitext", "dump", "cleaning",
         "corpus", "entries", "catalogue", "hub", "sources", "placement", "models", "masks",
         "suites", "massive", "spill", "reading", "hidden", "matrix", "loops", "anisotropy",
-        "spectrum", "leverage", "neighbors", "dimension", "store", "cells", "workers", "profile",
-        "callback", "recipe", "objectives", "training_text", "checkpoints", "training", "pretrain",
-        "sweep", "dissect", "interventions", "rules", "course", "training_rules", "tuning_rules",
-        "claims", "published", "figures", "bell_figures", "training_figures", "validation",
-        "execution", "notebooks", "standalone", "model_pages", "timings",
-        "run_pages", "pages",
-        "listing", "summary", "cli",
+        "spectrum", "leverage", "neighbors", "dimension", "store", "cells", "workers", "grid",
+        "profile", "callback", "recipe", "objectives", "training_text", "labelled", "tasks",
+        "checkpoints", "training", "pretrain", "sweep", "hadamard", "projection", "parameters",
+        "subspace", "encoding", "tuning", "runs", "d90", "finetune", "dissect", "interventions",
+        "rules", "course", "training_rules", "tuning_rules", "claims", "published", "figures",
+        "bell_figures", "training_figures", "tuning_figures", "validation", "execution",
+        "notebooks", "standalone", "glance", "explorer", "model_pages", "timings", "run_pages",
+        "pages", "listing", "summary", "console", "cache_commands", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)

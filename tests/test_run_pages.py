@@ -13,7 +13,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from shapelib import notebooks, run_pages
-from shapelib.cli import _assignment
+from shapelib.console import assignment
 
 ROOT = Path(__file__).parent.parent
 RERUN = (ROOT / "book" / "rerun.md").read_text()
@@ -85,7 +85,7 @@ def test_the_three_steps_are_commands_that_work():
     assert len(runs) == 3
     for command in runs:
         notebook, *rest = shlex.split(command)
-        given = [_assignment(rest[i + 1]) for i, word in enumerate(rest) if word == "-p"]
+        given = [assignment(rest[i + 1]) for i, word in enumerate(rest) if word == "-p"]
         assert given
         notebooks.check(ROOT / notebook, dict(given))
         assert rest[-2] == "--out"

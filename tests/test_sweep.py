@@ -22,8 +22,9 @@ from hub import Client, Hub
 from shapelib import cells, store, workers
 from shapelib.cells import open_store
 from shapelib.errors import ShapelibError
+from shapelib.grid import loaded
 from shapelib.profile import COLUMNS
-from shapelib.sweep import _loaded, _need, missing, plan
+from shapelib.sweep import _need, missing, plan
 from shapelib.sweep import sweep as measure
 
 SMALL: dict[str, Any] = {"tokens": 300, "batch": 100, "window": 60, "memory": 0.1}
@@ -438,7 +439,7 @@ def test_no_more_workers_than_memory_holds(
 ):
     caplog.set_level("INFO", "shapelib")
     cell = plan(suite, story, [0], [0], **SMALL)[0]
-    parameters = sum(p.numel() for p in _loaded(cell.source, "cpu", "float32").network.parameters())
+    parameters = sum(p.numel() for p in loaded(cell.source, "cpu", "float32").network.parameters())
     need = _need(cell)
     assert need == 4 * parameters + int(0.1 * workers.GIB)
     for free, expected in ((10 * workers.GIB, 4), (1.5 * workers.GIB, 2), (0.1 * workers.GIB, 1)):

@@ -8,14 +8,14 @@ import pytest
 from shapelib.claims import FAILS, HOLDS, IN_PART, UNTESTABLE, judge
 from shapelib.errors import ShapelibError
 
-BARS = ("of full", "above chance", "of pre-trained")
+DEFINITIONS = ("papers", "chance-corrected", "against pre-trained")
 
 
 def runs(
     d90: list[float], model: str = "m", task: str = "t", init: str = "pre-trained",
     method: str = "DID", size: int = 1_000_000, train_score: float = 0.9,
 ) -> pd.DataFrame:  # fmt: skip
-    """The d90 of runs with seeds 0, 1, …, the same by every bar."""
+    """The d90 of runs with seeds 0, 1, …, the same by every definition."""
     one = pd.DataFrame(
         {
             "task": task, "model": model, "role": "encoder", "init": init, "method": method,
@@ -23,7 +23,7 @@ def runs(
             "score": 0.8, "train_score": train_score,
         }
     )  # fmt: skip
-    return pd.concat([one.assign(bar=bar) for bar in BARS], ignore_index=True)
+    return pd.concat([one.assign(definition=each) for each in DEFINITIONS], ignore_index=True)
 
 
 def judged(claim: str, *tables: pd.DataFrame):

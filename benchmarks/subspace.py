@@ -1,0 +1,216 @@
+"""Fine-tuning in a subspace beside plain fine-tuning, and P z beside the transform as written.
+
+Three yardsticks. A step: forward, backward and AdamW of MiniLM with a classifier, all parameters
+training. A projection: copying the flat buffer of its parameters into memory that is there. The
+literal transform: the same product with blocks of 1024. The contestants take turns, and each time
+is divided by the yardstick's of the same turn. All is one thread, and times are the processor's, so
+that what other processes take counts for nobody.
+"""
+
+import functools
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shapelib import fastfood, load, reparameterize
+from shapelib.parameters import trainable_size
+
+SIZE, DIMENSION = 22_713_216, 1000
+BATCH, LENGTH = 32, 64
+TURNS, SLOW_TURNS = 7, 3
+BLOCKS = {"blocks of 1024": 1024, "blocks of 65 536": 65_536, "a random partition": 1}
+# At most so many steps, copies, bytes a parameter and seconds; at least so many times as fast.
+STEP, COPIES, BYTES, BUILD, FASTER = 1.3, 6, 8, 5, 5
+RESULT = Path(__file__).with_name("subspace.json")
+
+
+class Literal:
+    """The papers' transform as it is written: padded to a power of two, two full transforms."""
+
+    def __init__(self, size: int, dimension: int, transform: Callable[[Tensor], Tensor]) -> None:
+        self.size, self.dimension, self.transform = size, dimension, transform
+        self.length = 1 << (size - 1).bit_length()
+        draw = torch.Generator().manual_seed(0)
+        self.signs = 2.0 * torch.randint(0, 2, (self.length,), generator=draw) - 1
+        self.order = torch.randperm(self.length, generator=draw)
+        self.gains = torch.randn(self.length, generator=draw)
+        self.scale = float((size * self.gains.square().sum(dtype=torch.float64)) ** -0.5)
+
+    def matvec(self, z: Tensor) -> Tensor:
+        padded = torch.zeros(self.length)
+        padded[: self.dimension] = z
+        mixed = self.transform(padded.mul_(self.signs))[self.order]
+        return self.transform(mixed.mul_(self.gains))[: self.size].mul_(self.scale)
+
+    def rmatvec(self, g: Tensor) -> Tensor:
+        padded = torch.zeros(self.length)
+        padded[: self.size] = g
+        mixed = torch.empty(self.length)
+        mixed[self.order] = self.transform(padded).mul_(self.gains)
+        return self.transform(mixed).mul_(self.signs)[: self.dimension].mul_(self.scale)
+
+
+def in_stages(x: Tensor) -> Tensor:
+    """The Walsh–Hadamard transform by one pass over all of `x` for each of its stages."""
+    width = 1
+    while width < len(x):
+        a, b = x.view(-1, 2, width).unbind(1)
+        x = torch.stack((a + b, a - b), dim=1).view(-1)
+        width *= 2
+    return x
+
+
+def compiled(x: Tensor) -> Tensor:
+    """The same by the loop that `fastfood` uses."""
+    from shapelib import hadamard
+
+    hadamard.transform(x.numpy())
+    return x
+
+
+class Classifier(nn.Module):
+    """MiniLM, and two classes from its first vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        found = load("minilm-l6", device="cpu")
+        self.network, self.head = found.network, nn.Linear(found.width, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.network(ids).last_hidden_state[:, 0])
+
+
+def step(prepare: Callable[[nn.Module], object]) -> Callable[[], None]:
+    model = Classifier()
+    prepare(model)
+    trained = [each for each in model.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5, weight_decay=0.0, fused=True)
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(1000, 30_000, (BATCH, LENGTH), generator=draw)
+    labels = torch.randint(0, 2, (BATCH,), generator=draw)
+
+    def work() -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(ids), labels).backward()
+        optimizer.step()
+
+    return work
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def measure(
+    yardstick: Callable[[], object], works: dict[str, Callable[[], object]], turns: int
+) -> dict[str, list[float]]:
+    """Each work's time in every turn, divided by the yardstick's beside it."""
+    ratios: dict[str, list[float]] = {name: [] for name in works}
+    for work in (yardstick, *works.values()):
+        work()
+    for turn in range(turns):
+        # The order changes with the turn, so that nobody is always just after the same one.
+        for name in list(works)[:: 1 if turn % 2 else -1]:
+            yard = seconds(yardstick)
+            ratios[name].append(seconds(works[name]) / yard)
+    return ratios
+
+
+def rows(ratios: dict[str, list[float]], limits: dict[str, float]) -> list[dict[str, Any]]:
+    found = []
+    for name, each in ratios.items():
+        middle, limit = statistics.median(each), limits.get(name)
+        said = f", limit {limit}" if limit else ""
+        print(f"{name:32s} {middle:8.2f} ({min(each):.2f} to {max(each):.2f}){said}", flush=True)
+        found.append(
+            {
+                "name": name, "median": round(middle, 3), "least": round(min(each), 3),
+                "greatest": round(max(each), 3), "turns": len(each), "limit": limit,
+            }
+        )  # fmt: skip
+    return found
+
+
+def projections() -> list[dict[str, Any]]:
+    draw = torch.Generator().manual_seed(0)
+    g, z = torch.randn(SIZE, generator=draw), torch.randn(DIMENSION, generator=draw)
+    out = torch.empty(SIZE)
+    works: dict[str, Callable[[], object]] = {}
+    built = []
+    for name, block in BLOCKS.items():
+        start = time.process_time()
+        p = fastfood(SIZE, DIMENSION, block=block)
+        taken, share = time.process_time() - start, p.nbytes / SIZE
+        built.append(f"{name}, {share:.1f} bytes a parameter, built in {taken:.1f} s")
+        print(f"{built[-1]} (limits {BYTES} and {BUILD})", flush=True)
+        works[f"P z, {name}"] = functools.partial(p.matvec, z, out=out)
+        works[f"Pᵀ g, {name}"] = functools.partial(p.rmatvec, g)
+    limits: dict[str, float] = {f"{each}, a random partition": COPIES for each in ("P z", "Pᵀ g")}
+    ours = rows(measure(lambda: out.copy_(g), works, TURNS), limits)
+    literal = []
+    for name, transform in (("a pass a stage", in_stages), ("compiled", compiled)):
+        whole = Literal(SIZE, DIMENSION, transform)
+        products: dict[str, Callable[[], object]] = {
+            "P z": functools.partial(whole.matvec, z),
+            "Pᵀ g": functools.partial(whole.rmatvec, g),
+        }
+        for each, work in products.items():
+            blocks = works[f"{each}, blocks of 1024"]
+            found = measure(blocks, {f"{each}, {name}": work}, SLOW_TURNS)
+            literal += rows(found, {f"{each}, {name}": FASTER})
+    return [
+        {
+            "title": "Random projections",
+            "yardstick": f"copying D = {SIZE:,} numbers into memory that is there; d = "
+            f"{DIMENSION}, one thread, same turn",
+            "note": f"What P takes: {'; '.join(built)}.",
+            "ratios": ours,
+        },
+        {
+            "title": "The literal transform",
+            "yardstick": "the same product with blocks of 1024, one thread, same turn",
+            "note": "Padded to 2²⁵ and transformed twice: by one pass of torch over all numbers "
+            "for each of the 25 stages, or by the compiled transform that the blocks use.",
+            "ratios": literal,
+        },
+    ]
+
+
+def steps() -> list[dict[str, Any]]:
+    works = {
+        "DID, blocks of 1024": step(lambda model: reparameterize(model, DIMENSION)),
+        "DID, a random partition": step(
+            lambda model: reparameterize(model, fastfood(trainable_size(model), DIMENSION, block=1))
+        ),
+        "SAID, blocks of 1024": step(
+            lambda model: reparameterize(model, DIMENSION, groups="layers")
+        ),
+    }
+    plain = step(lambda model: None)
+    return [
+        {
+            "title": "A step of fine-tuning in a subspace",
+            "yardstick": "a step of plain fine-tuning with fused AdamW: MiniLM with a classifier, "
+            f"{BATCH} windows of {LENGTH} tokens, d = {DIMENSION}, one thread, same turn",
+            "ratios": rows(measure(plain, works, TURNS), {"DID, blocks of 1024": STEP}),
+        }
+    ]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    record = [*steps(), *projections()]
+    RESULT.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

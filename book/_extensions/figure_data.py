@@ -1,0 +1,49 @@
+"""The data of each figure, one click below it, and the table of a page beside its provenance.
+
+A figure named ``fig-PAGE-NAME`` shows ``executed/figures/PAGE-NAME.csv``, and a page's table is
+``executed/data/PAGE.csv``; both were written by the run that the page shows. Where they are there,
+the page gets links to them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+
+FIGURES = "executed/figures"
+TABLES = "executed/data"
+
+
+class LinkData(SphinxTransform):
+    """Put links to the data below figures, and to a page's table below its provenance."""
+
+    # Before downloads are collected, after captions are parsed.
+    default_priority = 600
+
+    def apply(self, **kwargs: Any) -> None:
+        for figure in self.document.findall(nodes.figure):
+            for name in figure["names"]:
+                file = f"{FIGURES}/{name.removeprefix('fig-')}.csv"
+                if link := self._link(file, "Data of this figure (CSV)"):
+                    figure.append(nodes.legend("", link, classes=["figure-data"]))
+        page = self.env.docname.removeprefix("executed/")
+        if link := self._link(f"{TABLES}/{page}.csv", "All numbers of this page (CSV)"):
+            for section in self.document.findall(nodes.section):
+                if "provenance" in section["names"]:
+                    section.append(link)
+
+    def _link(self, file: str, text: str) -> nodes.paragraph | None:
+        """A paragraph with a link to a file of the book's source, None where it is not there."""
+        if not (Path(self.env.srcdir) / file).is_file():
+            return None
+        link = addnodes.download_reference("", "", reftarget=f"/{file}", refdoc=self.env.docname)
+        link += nodes.inline("", text)
+        return nodes.paragraph("", "", link)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_transform(LinkData)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,78 @@
+"""Make the tables of fine-tuning runs: python results/tuning.py [PART …], all parts without any.
+
+Each part is one call of `dimension_sweep` over the encoder of the trained pair, its checkpoints and
+widths (trained first where they are missing), or MiniLM. Runs are kept in the user's cache as they
+are made, so a call that was stopped goes on. `tuning.parquet` has a row for each run, and a part
+that is made again replaces its rows.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from shapelib import cache, dimension_sweep, pretrain, store
+from shapelib.recipe import recipe
+
+HERE = Path(__file__).parent / "tuning"
+DIMENSIONS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
+# Where the d90 of the encoder lies, and learning rates that did well there.
+AROUND: dict[str, Any] = {
+    "dimensions": DIMENSIONS[2:7], "methods": ("DID",), "inits": TRAINED,
+    "learning_rates": (0.02,), "full_rates": (0.003, 0.01),
+}  # fmt: skip
+PARTS: dict[str, dict[str, Any]] = {
+    "DID": {"methods": ("DID",), "inits": BOTH},
+    "SAID": {"methods": ("SAID",), "inits": TRAINED},
+    "widths": {"sizes": ("nano-48", "nano-192"), **AROUND},
+    "checkpoints": {"checkpoints": [0, 80, 226, 640], **AROUND},
+    "SAID-random": {"methods": ("SAID",), "inits": ("random",)},
+    "reviews": {"task": "reviews", **AROUND},
+    "same-paragraph": {"task": "same-paragraph", **AROUND},
+}
+# What a part does not name: the last checkpoint of the middle width, and steps enough for full
+# fine-tuning to come near its best.
+SHARED: dict[str, Any] = {
+    "sizes": ("nano",), "checkpoints": [1280], "task": "questions", "dimensions": DIMENSIONS,
+    "steps": 150, "learning_rates": (0.01, 0.02, 0.04), "full_rates": (0.001, 0.003, 0.01),
+    "seeds": (0, 1, 2),
+}  # fmt: skip
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        sys.exit(f"no such part: {', '.join(unknown)}; known: {', '.join(PARTS)}")
+    for name in names:
+        asked = {**SHARED, **PARTS[name]}
+        recipes = [recipe("encoder", size) for size in asked.pop("sizes")]
+        folders = pretrain.suites(recipes)
+        table = dimension_sweep(folders, asked.pop("task"), **asked, output=cache.folder("tuning"))
+        if failures := table.attrs["failures"]:
+            sys.exit("\n".join(f"{each.cell}: {each.error}" for each in failures))
+        names_of = {folder.name: made.name for folder, made in zip(folders, recipes, strict=True)}
+        keep(name, table.replace({"model": names_of}), table.attrs["provenance"])
+
+
+def keep(part: str, table: pd.DataFrame, made: list[store.Provenance]) -> None:
+    """Replace a part's rows; of what its runs say of themselves keep one."""
+    run = {**made[0], "part": part, "command": f"python results/tuning.py {part}"}
+    run |= {"seconds": round(sum(each["seconds"] for each in made), 1)}
+    table = table.assign(part=part)
+    path, runs = HERE / "tuning.parquet", [run]
+    HERE.mkdir(exist_ok=True)
+    if path.is_file():
+        before = store.read_table(path)
+        runs = [each for each in before.attrs["provenance"] if each["part"] != part] + runs
+        before.attrs = table.attrs = {}
+        table = pd.concat([before[before["part"] != part], table], ignore_index=True)
+    table.attrs["provenance"] = runs
+    store.write_table(table, path)
+    print(f"{part}: kept", flush=True)
+
+
+if __name__ == "__main__":
+    main()

