@@ -320,20 +320,28 @@ def pretrain(
 @app.command()
 def run(
     notebook: Annotated[Path, typer.Argument(help="A notebook with a parameters cell.")],
-    out: Annotated[Path, typer.Option(help="The executed notebook, .ipynb.")],
+    out: Annotated[Path, typer.Option(help="The executed notebook, .ipynb; a .html beside it.")],
     parameter: Annotated[
         list[str] | None,
         typer.Option("-p", "--parameter", help="name=value; the value as YAML. Repeatable."),
     ] = None,
 ) -> None:
-    """Run a notebook with other parameters; names and types are checked first."""
-    from shapelib import notebooks
+    """Run a notebook with other parameters; names and types are checked first.
+
+    Beside the executed notebook goes the same as one .html file, to open in any browser.
+    """
+    from functools import partial
+
+    from shapelib import notebooks, standalone
 
     given = dict(assignment(each) for each in parameter or [])
-    notebooks.run(notebook, out, given)
-    for record in notebooks.records(notebooks.read(out)):
+    notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
+    done = notebooks.read(out)
+    page = out.with_suffix(".html")
+    page.write_text(standalone.html(done), encoding="utf-8")
+    for record in notebooks.records(done):
         typer.echo(f"{record['title']}: {record['verdict']}")
-    typer.echo(f"written to {out}")
+    typer.echo(f"written to {out} and {page}")
 
 
 def main() -> None:

@@ -67,6 +67,13 @@ def two_nn(
     `x`: points × features; exact copies are removed first, and N counts what is left. Raises
     ValueError for a discard outside [0, 1), for fewer than four distinct points, and for points
     whose first two neighbours are all equally far.
+
+    >>> import numpy as np
+    >>> from shapelib import two_nn
+    >>> flat = np.zeros((2000, 50))
+    >>> flat[:, :3] = np.random.default_rng(0).uniform(size=(2000, 3))
+    >>> round(two_nn(flat), 1)
+    2.9
     """
     _check_two_nn(discard, method)
     return two_nn_from_distances(nearest_neighbors(x, 2).distances, discard, method)
@@ -95,6 +102,13 @@ def mada(
     `x`: points × features; exact copies are removed first. Raises ValueError for k < 2, for no more
     than k + 1 distinct points, and where r_k = r_⌊k/2⌋ at a point (with ``"mean"``; the others
     bear it until most points are so).
+
+    >>> import numpy as np
+    >>> from shapelib import mada
+    >>> flat = np.zeros((2000, 50))
+    >>> flat[:, :3] = np.random.default_rng(0).uniform(size=(2000, 3))
+    >>> round(mada(flat), 1)
+    3.1
     """
     _check_average(average)
     _check_k(k, "MADA")
@@ -120,6 +134,13 @@ def mom(x: Points, k: int = MOM_K) -> float:
 
     `x`: points × features; exact copies are removed first. Raises ValueError for k < 2, for no more
     than k + 1 distinct points, and where all k neighbours of a point are equally far.
+
+    >>> import numpy as np
+    >>> from shapelib import mom
+    >>> flat = np.zeros((2000, 50))
+    >>> flat[:, :3] = np.random.default_rng(0).uniform(size=(2000, 3))
+    >>> round(mom(flat), 1)  # its hundred neighbours reach over the edges
+    2.8
     """
     _check_k(k, "the method of moments")
     return mom_from_distances(nearest_neighbors(x, k).distances)
@@ -145,6 +166,13 @@ def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
 
     `x`: points × features; exact copies are removed first, and counted. Raises ValueError for
     k < 2, for no more than k + 1 distinct points, and where an estimator is not defined.
+
+    >>> import numpy as np
+    >>> from shapelib import dimensions
+    >>> flat = np.zeros((2000, 50))
+    >>> flat[:, :3] = np.random.default_rng(0).uniform(size=(2000, 3))
+    >>> {name: round(each.value, 1) for name, each in dimensions(flat).estimates.items()}
+    {'two_nn': 2.9, 'two_nn_lowest20': 3.1, 'mada_k20': 3.1, 'mom_k20': 3.2}
     """
     _check_k(k, "MADA")
     found = nearest_neighbors(x, k)

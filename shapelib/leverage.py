@@ -38,6 +38,13 @@ def leverage(x: Points) -> Float[np.ndarray, " n"]:
 
     `x`: points × features, at least two of each. Raises ValueError for points that are not
     finite, or all equal: they have no direction.
+
+    >>> import numpy as np
+    >>> from shapelib import leverage
+    >>> cloud = np.random.default_rng(0).standard_normal((1000, 64))
+    >>> cloud[7] *= 100
+    >>> round(float(leverage(cloud)[7]), 3)
+    0.997
     """
     x = _rows(x)
     _, direction = first_direction(scatter(x - x.mean(dim=0)))
@@ -65,6 +72,14 @@ def leave_out(x: Points, largest: float = LARGEST, steps: int = STEPS) -> LeaveO
     `x`: points × features, at least two of each. Raises ValueError for points that are not
     finite, for a share that is not between 0 and 1, for a step count below 1, and where the points
     that are never left out are all equal.
+
+    >>> import numpy as np
+    >>> from shapelib import leave_out
+    >>> cloud = np.random.default_rng(0).standard_normal((1000, 64))
+    >>> cloud[7] *= 100
+    >>> curve = leave_out(cloud)
+    >>> curve.removed[:2].tolist(), curve.anisotropy[:2].round(2).tolist()
+    ([0, 2], [0.91, 0.02])
     """
     if not 0 < largest < 1:
         raise ValueError(f"largest must be a share between 0 and 1, got {largest!r}")

@@ -27,6 +27,13 @@ def massive_rows(x: Float[np.ndarray, "n width"], factor: float = FACTOR) -> Boo
 
     `x`: n × width, at least two rows. Raises ValueError for a factor that is not above 1 (which
     would call more than a minority massive) and for rows that are not finite.
+
+    >>> import numpy as np
+    >>> from shapelib import massive_rows
+    >>> cloud = np.random.default_rng(0).standard_normal((1000, 64))
+    >>> cloud[7] *= 100
+    >>> massive_rows(cloud).nonzero()[0].tolist()
+    [7]
     """
     if not factor > 1:
         raise ValueError(f"factor must be greater than 1, got {factor!r}")

@@ -96,6 +96,13 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
     distances carry a relative error of features × 1e-16, wherever the points lie. Raises ValueError
     for k < 1, for points that are not finite or whose distances leave the range of float64, and
     where no more than k + 1 distinct points are left.
+
+    >>> import numpy as np
+    >>> from shapelib import nearest_neighbors
+    >>> line = np.array([[0.0, 0], [1, 0], [3, 0], [3, 0], [7, 0]])
+    >>> found = nearest_neighbors(line, 2)
+    >>> found.duplicates, found.distances.tolist()
+    (1, [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0], [4.0, 6.0]])
     """
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise ValueError(f"k must be a whole number of at least 1, got {k!r}")

@@ -2,6 +2,7 @@
 
 import ast
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -9,8 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from shapelib import execution, store
 from shapelib.errors import ShapelibError, nearest
 
+METADATA = "shapelib"
+"""Where an executed notebook keeps what it was run with, and what the run cost."""
+MEASURED = "shapelib_measured"
+"""Where an output keeps which measurements it shows."""
 TABLE = "shapelib_table"
 Notebook = Any
 """An nbformat NotebookNode."""
@@ -71,24 +77,19 @@ def run(
     output: str | Path,
     given: Mapping[str, Any] | None = None,
     *,
-    progress: bool = True,
+    told: execution.Told | None = None,
 ) -> Path:
     """Execute a notebook with parameters and write the executed copy to `output`.
 
     Names and types are checked first; the copy appears only when every cell has run, so a failed
-    or interrupted run leaves an older one whole. Cell times and local paths are not kept.
-    Raises `ShapelibError` for wrong parameters, and where a cell fails (its error is shown).
+    or interrupted run leaves an older one whole. Local paths are not kept; seconds, peak memory,
+    versions and machine are, in the copy's metadata (see `cost`). `told` gets the progress, cell
+    by cell. Raises `ShapelibError` for wrong parameters, and where a cell fails (its error is
+    shown).
     """
-    try:
-        import papermill
-    except ImportError as error:
-        raise ShapelibError(
-            'running notebooks needs papermill; run: pip install "shapelib[models,book]"'
-        ) from error
-
     given = dict(given or {})
     check(notebook, given)
-    output = Path(output)
+    notebook, output = Path(notebook), Path(output)
     if output.suffix != ".ipynb":
         raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")
     if not output.parent.is_dir():
@@ -97,26 +98,26 @@ def run(
         raise ShapelibError(f"{str(output)!r} is the notebook itself; give another file's name")
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as temporary:
         unfinished = Path(temporary) / output.name
-        try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(unfinished),
-                parameters=given,
-                kernel_name="python3",
-                language="python",
-                progress_bar=progress,
-                log_output=False,
-            )
-        except papermill.PapermillExecutionError as error:
-            raise ShapelibError(
-                f"{Path(notebook).name} failed in cell {error.exec_count}: "
-                f"{error.ename}: {error.evalue}"
-            ) from error
+        started = time.perf_counter()
+        peak = execution.execute(notebook, unfinished, given, told)
+        seconds = round(time.perf_counter() - started, 1)
         executed = read(unfinished)
         _strip(executed)
+        executed.metadata[METADATA] = {
+            "notebook": notebook.name,
+            "parameters": given,
+            "run": store.provenance(seconds=seconds, peak_memory=peak),
+        }
         write(executed, unfinished)
         unfinished.replace(output)
     return output
+
+
+def cost(notebook: Notebook) -> dict[str, Any]:
+    """What an executed notebook says of its run: ``seconds, peak_memory, versions, machine, …``;
+    nothing where it is of a version that did not say, or was never run."""
+    kept: dict[str, Any] = notebook.metadata.get(METADATA, {}).get("run", {})
+    return kept
 
 
 def read(path: str | Path) -> Notebook:
@@ -143,13 +144,24 @@ def write(notebook: Notebook, path: Path) -> None:
 
 def records(notebook: Notebook) -> list[dict[str, Any]]:
     """The claim records that an executed notebook shows (see `shapelib.claims.Shown`)."""
-    from shapelib.claims import METADATA
+    from shapelib.claims import METADATA as CLAIMS
 
     return [
         record
         for cell in notebook.cells
         for output in cell.get("outputs", [])
-        for record in output.get("metadata", {}).get(METADATA, [])
+        for record in output.get("metadata", {}).get(CLAIMS, [])
+    ]
+
+
+def measured(notebook: Notebook) -> list[dict[str, Any]]:
+    """The measurements an executed notebook rests on: ``model, seconds, created`` of each, as they
+    were made, which may have been before its run."""
+    return [
+        run
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for run in output.get("metadata", {}).get(MEASURED, [])
     ]
 
 
@@ -163,25 +175,27 @@ class Numbers:
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, str]]:
         csv = self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         shown = Facts({"rows": len(self.table), "columns": ", ".join(self.table.columns)})
-        return shown._repr_mimebundle_(), {TABLE: csv}
+        return shown._repr_mimebundle_()[0], {TABLE: csv}
 
 
 class Facts:
-    """A two-column table for a notebook: parameters, or provenance."""
+    """A two-column table for a notebook: parameters, or provenance; `runs` go to its metadata."""
 
-    def __init__(self, facts: Mapping[str, object]) -> None:
+    def __init__(self, facts: Mapping[str, object], runs: Iterable[Mapping[str, Any]] = ()) -> None:
         self.facts = dict(facts)
+        self.runs = [{name: run[name] for name in ("model", "seconds", "created")} for run in runs]
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         rows = "".join(
             f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
             for name, value in self.facts.items()
         )
         plain = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
-        return {
+        shown = {
             "text/html": f"<table class='dataframe'><tbody>{rows}</tbody></table>",
             "text/plain": plain,
         }
+        return shown, {MEASURED: self.runs} if self.runs else {}
 
 
 def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
@@ -228,7 +242,7 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     facts["commit"] = ", ".join(sorted({str(run["commit"]) for run in runs}))
     facts["machine"] = ", ".join(sorted({run["machine"] for run in runs}))
     facts["measured"] = ", ".join(sorted({run["created"] for run in runs}))
-    return Facts(facts)
+    return Facts(facts, runs)
 
 
 def _strip(notebook: Notebook) -> None:

@@ -10,12 +10,11 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapelib import cache, figures, model_pages, notebooks, timings
+from shapelib import cache, figures, model_pages, notebooks, run_pages, timings
 from shapelib.errors import ShapelibError, nearest
 
 
@@ -77,15 +76,11 @@ def execute(root: Path) -> Path:
             print(f"{page.name}: up to date", flush=True)
             continue
         print(f"{page.name}: running {page.notebook.name}", flush=True)
-        started = time.perf_counter()
-        notebooks.run(page.notebook, target, page.parameters, progress=sys.stderr.isatty())
+        notebooks.run(page.notebook, target, page.parameters, told=_say)
         done = notebooks.read(target)
-        seconds = round(time.perf_counter() - started, 1)
-        done.metadata["shapelib"] = {
-            "key": key, "parameters": page.parameters, "seconds": seconds,
-        }  # fmt: skip
+        done.metadata[notebooks.METADATA]["key"] = key
         notebooks.write(done, target)
-        print(f"{page.name}: {seconds} s", flush=True)
+        print(f"{page.name}: {notebooks.cost(done)['seconds']} s", flush=True)
     for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
         stray.unlink()
     gather(executed, root / "benchmarks")
@@ -93,8 +88,8 @@ def execute(root: Path) -> Path:
 
 
 def gather(executed: Path, benchmarks: Path) -> None:
-    """Write the figures, the data and the claim records of executed pages, and the recorded
-    benchmark and the catalogue of models as tables.
+    """Write the figures, the data and the claim records of executed pages, and as tables what their
+    runs cost, their parameters, the recorded benchmark and the catalogue of models.
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``, and the rows it shows to ``figures/PAGE-NAME.csv``. A page's table
@@ -124,7 +119,9 @@ def gather(executed: Path, benchmarks: Path) -> None:
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
     (executed / "timings.md").write_text(timings.markdown(benchmarks), encoding="utf-8")
+    (executed / "peers.md").write_text(timings.peers(benchmarks), encoding="utf-8")
     model_pages.write(executed)
+    run_pages.write(executed)
 
 
 def assemble(root: Path, executed: Path) -> Path:
@@ -172,7 +169,7 @@ def record(root: Path) -> None:
 def record_verdicts(notebook: Path, scratch: Path) -> None:
     """Run a notebook at its defaults and keep the outputs of its verdict cells, and no others."""
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    notebooks.run(notebook, scratch, progress=False)
+    notebooks.run(notebook, scratch)
     # papermill adds a cell of parameters only where some are given: cells correspond one to one.
     template, done = notebooks.read(notebook), notebooks.read(scratch)
     for cell, ran in zip(template.cells, done.cells, strict=True):
@@ -184,8 +181,12 @@ def record_verdicts(notebook: Path, scratch: Path) -> None:
     notebooks.write(template, notebook)
 
 
+def _say(text: str) -> None:
+    print(text, end="", flush=True)
+
+
 def _kept(path: Path) -> dict[str, Any]:
-    kept: dict[str, Any] = notebooks.read(path).metadata.get("shapelib", {})
+    kept: dict[str, Any] = notebooks.read(path).metadata.get(notebooks.METADATA, {})
     return kept
 
 

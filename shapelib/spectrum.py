@@ -43,6 +43,14 @@ def spectrum(x: Points) -> Spectrum:
 
     `x`: points × features, at least two of each. Raises ValueError for points that are not
     finite, and where all points, or all but the trimmed ones, are equal.
+
+    >>> import numpy as np
+    >>> from shapelib import spectrum
+    >>> cloud = np.random.default_rng(0).standard_normal((1000, 64))
+    >>> cloud[7] *= 100
+    >>> shape = spectrum(cloud)
+    >>> round(shape.participation_ratio, 1), round(shape.anisotropy_directions, 2)
+    (1.2, 0.02)
     """
     x = as_points(x)
     shares = eigenvalue_shares(x)

@@ -7,6 +7,21 @@ from typing import Any
 # Recorded benchmarks of one yardstick and one table, in the order they are shown.
 _SMALL = ("leverage", "pretrain", "subspace")
 
+_UNMEASURED = "not measured"
+# For each measure what a benchmark calls it in each package; None where a package has no such.
+_PEERS: dict[str, tuple[str | None, str | None, str | None, str | None]] = {
+    "TwoNN": (
+        "shapelib three dimensions, ordinary", "scikit-dimension TwoNN", "DADApy TwoNN",
+        "llm-microscope TwoNN, a later one",
+    ),
+    "MADA": ("shapelib three dimensions, ordinary", "scikit-dimension MADA", None, None),
+    "method of moments, k = 100": (
+        "shapelib three dimensions, k = 100", "scikit-dimension MoM", None, None,
+    ),
+    "anisotropy": ("shapelib anisotropy, ordinary", None, None, "llm-microscope anisotropy"),
+    "average cosine": ("shapelib average cosine", None, None, None),
+}  # fmt: skip
+
 
 def markdown(benchmarks: Path) -> str:
     """The tables of all results in a folder: ``results.json``, and one file for each of `_SMALL`.
@@ -22,6 +37,49 @@ def markdown(benchmarks: Path) -> str:
             kept = json.loads(file.read_text("utf-8"))
             text += "".join(map(_small, kept if isinstance(kept, list) else [kept]))
     return text
+
+
+def peers(benchmarks: Path) -> str:
+    """What other packages take for the same measures, from ``results.json``, at one thread and the
+    middle number of features; and what they answer where that is known, from ``values.json``."""
+    file, values = benchmarks / "results.json", benchmarks / "values.json"
+    text = _compared(json.loads(file.read_text("utf-8"))) if file.is_file() else ""
+    if values.is_file():
+        text += _answers(json.loads(values.read_text("utf-8")))
+    return text
+
+
+def _compared(record: dict[str, Any]) -> str:
+    features = sorted({row["features"] for row in record["ratios"]})
+    width = features[len(features) // 2]
+    found = {
+        row["name"]: _timing(row)
+        for row in record["ratios"]
+        if row["threads"] == 1 and row["features"] == width
+    }
+    versions = record["versions"]
+    heads = ["shapelib", f"scikit-dimension {versions.get('scikit-dimension', '')}".strip()]
+    lines = ["| | " + " | ".join([*heads, "DADApy", "LLM-Microscope"]) + " |", "|---" * 5 + "|"]
+    for measure, names in _PEERS.items():
+        cells = [found.get(name, _UNMEASURED) if name else "has none" for name in names]
+        lines.append(f"| {measure} | {' | '.join(cells)} |")
+    lines += ["", f"One thread, {width} features; multiples of {record['yardstick']}.", ""]
+    return "\n".join(lines)
+
+
+def _answers(record: dict[str, Any]) -> str:
+    names = ("shapelib", "scikit-dimension", "DADApy", "llm-microscope")
+    lines = ["", "| TwoNN of | shapelib | scikit-dimension | DADApy | LLM-Microscope |"]
+    lines.append("|---" * 5 + "|")
+    for row in record["clouds"]:
+        cells = [f"{row[name]:.2f}" if name in row else _UNMEASURED for name in names]
+        lines.append(f"| {row['cloud']} | {' | '.join(cells)} |")
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    lines.append(
+        f"\n{record['points']} Gaussian points of dimension {record['dimension']} among "
+        f"{record['features']} features, in 32 bits. {versions}.\n"
+    )
+    return "\n".join(lines)
 
 
 def _small(record: dict[str, Any]) -> str:

@@ -45,9 +45,27 @@ _LOOK = r"""async () => {
       problems.push(`raw mathematics: ${node.data.trim()}`);
   return problems;
 }"""
+# Serious and critical findings; what is folded away is unfolded, since a reader may.
+_AXE = """async () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  const found = await axe.run({preload: false, resultTypes: ["violations"]});
+  return found.violations
+    .filter(each => ["serious", "critical"].includes(each.impact))
+    .map(each => `${each.impact} ${each.id}, ${each.nodes.length} times, such as `
+      + each.nodes[0].html.slice(0, 200));
+}"""
 _WIDTHS = "() => [document.documentElement.scrollWidth, window.innerWidth]"
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.href)"
 _NAMES = "() => [...document.querySelectorAll('[id]')].map(element => element.id)"
+
+
+def accessibility(page: Any) -> list[str]:
+    """What the accessibility checker axe finds serious or critical on an open page, contrast
+    included. Its script is injected here and is no part of the page."""
+    from axe_playwright_python.base import AXE_SCRIPT
+
+    page.evaluate(AXE_SCRIPT)
+    return page.evaluate(_AXE)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -96,6 +114,9 @@ class Reader:
             needed, available = self.page.evaluate(_WIDTHS)
             if needed > available:
                 self._note(f"{needed} px of content on a screen of", f"{available} px")
+        # A look takes a second: wide in the light scheme, narrow in the dark one.
+        self.page.set_viewport_size(WIDE if self.scheme == "light" else NARROW)
+        self.problems += accessibility(self.page)
         return self.problems
 
     def links(self) -> list[str]:

@@ -110,6 +110,9 @@ def test_search_finds_anisotropy(browser: Any, address: str):
         ('<script src="nowhere.js"></script>', "answer 404"),
         (r'<span class="math">\(x\)</span>', r"mathematics not rendered: \(x\)"),
         (r"<p>\(x\)</p>", r"raw mathematics: \(x\)"),
+        ('<p style="color: #999; background: #fff">pale</p>', "serious color-contrast, 1 times"),
+        ("<details><p style='color: #999; background: #fff'>pale</p></details>", "color-contrast"),
+        ('<div role="list"><p role="note">x</p></div>', "critical aria-required-children"),
         ('<div style="width: 700px">wide</div>', "px of content on a screen of: 390 px"),
     ],
 )

@@ -200,7 +200,12 @@ def test_run_runs(decoder_folder: Path, text_file: Path, tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "encoder uniform: not testable here" in done.stdout
+    assert f"written to {out} and {out.with_suffix('.html')}" in done.stdout
     assert out.is_file()
+    assert "<svg" not in out.with_suffix(".html").read_text()
+    assert "data:image/svg+xml;base64," in out.with_suffix(".html").read_text()
+    assert "Anisotropy, layer by layer" in done.stderr
+    assert "without encryption" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [(), ("profile",), ("sweep",), ("run",), ("cache",), ("corpus",)])

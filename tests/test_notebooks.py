@@ -1,6 +1,7 @@
 """Running notebooks with checked parameters; and that nbval really guards the verdicts."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_parameters_are_read_with_their_defaults(small: Path):
 
 def test_a_run_uses_the_parameters_and_leaves_no_trace_of_this_machine(small: Path, tmp_path: Path):
     before = small.read_bytes()
-    out = notebooks.run(small, tmp_path / "out.ipynb", {"size": 21, "rate": 1}, progress=False)
+    out = notebooks.run(small, tmp_path / "out.ipynb", {"size": 21, "rate": 1})
     executed = notebooks.read(out)
     printed = [o.text for c in executed.cells for o in c.get("outputs", []) if "text" in o]
     assert printed == ["42 a 1 ['x']\n", "claim: holds\n"]
@@ -52,6 +53,41 @@ def test_a_run_uses_the_parameters_and_leaves_no_trace_of_this_machine(small: Pa
     assert str(tmp_path) not in out.read_text()
     assert small.read_bytes() == before
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.ipynb", "small.ipynb"]
+
+
+def test_a_run_says_what_it_cost(tmp_path: Path):
+    held = 60_000_000
+    path = make(tmp_path / "small.ipynb", f"import time\nblock = b'x' * {held}\ntime.sleep(0.3)")
+    copy = notebooks.read(notebooks.run(path, tmp_path / "out.ipynb"))
+    cost = notebooks.cost(copy)
+    light = notebooks.cost(notebooks.read(notebooks.run(make(path), tmp_path / "out.ipynb")))
+    assert cost["seconds"] > 0.3
+    assert held * 0.9 < cost["peak_memory"] - light["peak_memory"] < held * 1.5
+    assert cost["versions"]["shapelib"]
+    assert "cores" in cost["machine"]
+    assert notebooks.cost(notebooks.read(path)) == {}
+
+
+def test_progress_goes_from_cell_to_cell(small: Path, tmp_path: Path):
+    said: list[str] = []
+    notebooks.run(small, tmp_path / "out.ipynb", {"size": 3}, told=said.append)
+    lines = "".join(said).splitlines()
+    assert [line.split(":")[0].strip() for line in lines] == [
+        f"cell {n} of 4, Title" for n in (1, 2, 3, 4)
+    ]
+    assert all(re.fullmatch(r"\d+\.\d s", line.split(": ")[1]) for line in lines)
+    said.clear()
+    bad = make(tmp_path / "bad.ipynb", "raise KeyError('gone')")
+    with pytest.raises(ShapelibError):
+        notebooks.run(bad, tmp_path / "out.ipynb", told=said.append)
+    assert "".join(said).splitlines()[-1] == "  cell 2 of 3, Title: failed"
+
+
+def test_a_kernel_has_nothing_to_warn_of(small: Path, tmp_path: Path):
+    code = f"from shapelib import notebooks; notebooks.run({str(small)!r}, 'out.ipynb')"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_an_unknown_parameter_is_refused(small: Path, tmp_path: Path):
@@ -69,11 +105,11 @@ def test_another_type_is_refused(small: Path, wrong: dict[str, Any]):
 
 
 def test_a_failing_cell_leaves_the_old_copy_whole(small: Path, tmp_path: Path):
-    out = notebooks.run(small, tmp_path / "out.ipynb", progress=False)
+    out = notebooks.run(small, tmp_path / "out.ipynb")
     old = out.read_bytes()
     bad = make(tmp_path / "bad.ipynb", "raise KeyError('gone')")
     with pytest.raises(ShapelibError, match=r"bad\.ipynb failed in cell 2: KeyError: 'gone'"):
-        notebooks.run(bad, out, progress=False)
+        notebooks.run(bad, out)
     assert out.read_bytes() == old
     assert not list(tmp_path.glob(".run-*"))
 
@@ -143,7 +179,7 @@ def nbval(path: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_changed_verdict_turns_nbval_red(tmp_path: Path):
     path = make(tmp_path / "claims.ipynb")
-    done = notebooks.read(notebooks.run(path, tmp_path / "done.ipynb", progress=False))
+    done = notebooks.read(notebooks.run(path, tmp_path / "done.ipynb"))
     nbformat.write(done, path)
     kept = nbval(path)
     assert kept.returncode == 0, kept.stdout
@@ -162,5 +198,5 @@ def test_records_are_found_where_they_are_shown(tmp_path: Path):
         f"    def _text(self): return ''\nSome([{json.dumps(record)}])"
     )
     path = make(tmp_path / "shown.ipynb", cell)
-    done = notebooks.read(notebooks.run(path, tmp_path / "out.ipynb", progress=False))
+    done = notebooks.read(notebooks.run(path, tmp_path / "out.ipynb"))
     assert notebooks.records(done) == [record]

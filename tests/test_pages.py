@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shapelib import notebooks, pages
+from shapelib import notebooks, pages, timings
 from shapelib.claims import VERDICTS, claims
 from shapelib.errors import ShapelibError
 
@@ -113,6 +113,26 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
     text = (pages.execute(checkout) / "timings.md").read_text()
     assert text.index("**Leverage**") < text.index("**Steps**") < text.index("**Copies**")
     assert text.endswith("Multiples of one search. In three turns.\n")
+
+
+def test_peers_are_compared_by_what_was_measured(tmp_path: Path):
+    row = {"features": 768, "threads": 1, "least": 1, "greatest": 3, "turns": 2}
+    names = {"shapelib three dimensions, ordinary": 0.5, "scikit-dimension TwoNN": 1.9}
+    ratios = [{**row, "name": name, "median": median} for name, median in names.items()]
+    ratios.append({**ratios[0], "threads": 2, "median": 99})
+    record = {"yardstick": "one product", "versions": {"scikit-dimension": "7"}, "ratios": ratios}
+    (tmp_path / "results.json").write_text(json.dumps(record))
+    text = timings.peers(tmp_path)
+    assert "| | shapelib | scikit-dimension 7 | DADApy | LLM-Microscope |" in text
+    assert "| TwoNN | 0.5 (1 to 3) | 1.9 (1 to 3) | not measured | not measured |" in text
+    assert "| average cosine | not measured | has none | has none | has none |" in text
+    assert "99" not in text
+    cloud = {"cloud": "as drawn", "shapelib": 5.24, "llm-microscope": 5.01}
+    record = {"dimension": 5, "points": 9, "features": 4, "clouds": [cloud], "versions": {"a": "1"}}
+    (tmp_path / "values.json").write_text(json.dumps(record))
+    text = timings.peers(tmp_path)
+    assert "| as drawn | 5.24 | not measured | not measured | 5.01 |" in text
+    assert timings.peers(tmp_path / "none") == ""
 
 
 def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):

@@ -1,0 +1,110 @@
+"""Execute a notebook in a kernel of its own: encrypted, cell by cell, and with what it cost."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shapelib.errors import ShapelibError
+
+Told = Callable[[str], object]
+"""Takes a piece of text about progress; lines end with a line break of their own."""
+
+
+def execute(
+    notebook: Path, output: Path, given: Mapping[str, Any], told: Told | None = None
+) -> int | None:
+    """Execute a notebook with papermill; gives the kernel's peak memory in bytes.
+
+    The memory is what the page's own process held at most (resident, files it maps included),
+    without processes that it starts. Where the system keeps no such peak (it is Linux that does),
+    the most seen at the end of a cell. None where no code cell ran.
+    `told`: gets each code cell's place, section and seconds. Raises `ShapelibError` where papermill
+    is not installed, and where a cell fails.
+    """
+    try:
+        import papermill
+        from traitlets.config import Config
+    except ImportError as error:
+        raise ShapelibError(
+            'running notebooks needs papermill; run: pip install "shapelib[models,book]"'
+        ) from error
+
+    watch = _Watch(_sections(notebook, bool(given)), told)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            parameters=dict(given),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            log_output=False,
+            # Messages to a kernel travel over local TCP; unless its manager hands out keys, the
+            # kernel warns on stderr that they are not encrypted.
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            on_cell_execute=watch.start,
+            on_cell_executed=watch.executed,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise ShapelibError(
+            f"{notebook.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
+        ) from error
+    return watch.peak
+
+
+class _Watch:
+    """Follows a run from cell to cell: tells of each, and looks at the kernel's memory after it."""
+
+    def __init__(self, sections: dict[int, str], told: Told | None) -> None:
+        self.sections, self.told = sections, told or (lambda text: None)
+        self.peak: int | None = None
+        self._done, self._since = 0, 0.0
+
+    def start(self, cell_index: int, **_: object) -> None:
+        self._done, self._since = self._done + 1, time.perf_counter()
+        section = self.sections.get(cell_index, "")
+        self.told(f"  cell {self._done} of {len(self.sections)}, {section}: ")
+
+    def executed(self, execute_reply: Mapping[str, Any], **_: object) -> None:
+        done = execute_reply["content"]["status"] == "ok"
+        self.told(f"{time.perf_counter() - self._since:.1f} s\n" if done else "failed\n")
+        if seen := _peak_of_kernel():
+            self.peak = max(seen, self.peak or 0)
+
+
+def _sections(notebook: Path, parameterised: bool) -> dict[int, str]:
+    """The heading above each code cell that is not empty, by the place papermill gives it."""
+    import nbformat
+
+    heading, sections = notebook.name, {}
+    place = 0
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code" and cell.source.strip():
+            sections[place] = heading
+            if parameterised and "parameters" in cell.metadata.get("tags", []):
+                # papermill puts what was given into a cell of its own below the defaults.
+                place += 1
+                sections[place] = heading
+        elif cell.cell_type == "markdown":
+            titles = [line for line in cell.source.splitlines() if line.startswith("#")]
+            heading = titles[-1].lstrip("# ") if titles else heading
+        place += 1
+    return sections
+
+
+def _peak_of_kernel() -> int | None:
+    import psutil
+
+    for process in psutil.Process().children():
+        try:
+            if not any("ipykernel" in word for word in process.cmdline()):
+                continue
+            try:
+                status = Path(f"/proc/{process.pid}/status").read_text("utf-8")
+                return int(status.split("VmHWM:")[1].split()[0]) * 1024
+            except (OSError, IndexError):
+                return int(process.memory_info().rss)
+        except psutil.Error:
+            continue
+    return None

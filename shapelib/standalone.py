@@ -1,0 +1,179 @@
+"""An executed notebook as one HTML file that needs nothing beside it: no network, no scripts."""
+
+import base64
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from shapelib.notebooks import Notebook
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.5;
+  font-family: system-ui, sans-serif; background: #fff; color: #222; overflow-wrap: break-word; }
+a[href] { color: #0a58ca; }
+img { max-width: 100%; background: #fff; }
+figure { margin: 1rem 0; }
+pre { overflow-x: auto; background: #f3f4f5; padding: 0.5rem; }
+summary { color: #595959; cursor: pointer; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; border: 0; }
+th, td { padding: 0.25rem 0.6rem; text-align: left; vertical-align: top;
+  border: 0; border-bottom: 1px solid #8888; }
+@media (prefers-color-scheme: dark) {
+  body { background: #14181e; color: #ddd; }
+  a[href] { color: #8ab4f8; }
+  pre { background: #222832; }
+  summary { color: #aaa; }
+}
+"""
+
+
+def html(notebook: Notebook) -> str:
+    """A whole page: prose, figures with captions and alternative text, tables; code folded.
+
+    Formulas become MathML, which browsers draw themselves. References within the notebook are
+    links; those to other pages of the book, and to its bibliography, are words.
+    """
+    page = _Page(notebook)
+    body = "\n".join(page.cell(cell) for cell in notebook.cells)
+    title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
+    name = re.sub(r"<[^>]+>", "", title[1]) if title else "A run"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}</title><style>{_STYLE}</style></head>\n"
+        f"<body><main>\n{body}\n</main></body></html>\n"
+    )
+
+
+class _Page:
+    def __init__(self, notebook: Notebook) -> None:
+        prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+        self.targets = set(re.findall(r"^\(([\w-]+)\)=", prose, re.M))
+        named = (_figure(cell).get("name") for cell in notebook.cells)
+        self.figures = {name: n for n, name in enumerate(filter(None, named), start=1)}
+        self.markdown = self._parser()
+
+    def cell(self, cell: Any) -> str:
+        """One cell: prose, or folded code above its outputs."""
+        if cell.cell_type != "code":
+            return str(self.markdown.render(cell.source)) if cell.cell_type == "markdown" else ""
+        code = f"<details><summary>Code</summary>{_pre(cell.source)}</details>"
+        return "\n".join([code, *(self._output(each, cell) for each in cell.outputs)])
+
+    def _output(self, output: Any, cell: Any) -> str:
+        if output.output_type == "stream":
+            return _pre(output.text)
+        data = output.get("data", {})
+        for kind in ("image/svg+xml", "image/png"):
+            if kind in data:
+                return self._image(kind, data[kind], cell)
+        if "text/html" in data:
+            return f'<div class="wide" tabindex="0">{data["text/html"]}</div>'
+        return _pre(data.get("text/plain", ""))
+
+    def _image(self, kind: str, data: str, cell: Any) -> str:
+        figure = _figure(cell)
+        said = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "A figure")
+        if kind == "image/svg+xml":
+            data = base64.b64encode(data.encode()).decode()
+        image = f'<img src="data:{kind};base64,{data}" alt="{escape(said)}">'
+        if name := figure.get("name"):
+            words = self.markdown.renderInline(figure.get("caption", ""))
+            caption = f"Figure {self.figures[name]}. {words}"
+            return f'<figure id="{name}">{image}<figcaption>{caption}</figcaption></figure>'
+        return f"<figure>{image}</figure>"
+
+    def _parser(self) -> Any:
+        from markdown_it import MarkdownIt
+        from mdit_py_plugins.amsmath import amsmath_plugin
+        from mdit_py_plugins.colon_fence import colon_fence_plugin
+        from mdit_py_plugins.deflist import deflist_plugin
+        from mdit_py_plugins.dollarmath import dollarmath_plugin
+        from mdit_py_plugins.myst_blocks import myst_block_plugin
+        from mdit_py_plugins.myst_role import myst_role_plugin
+
+        parser = MarkdownIt("commonmark").enable("table")
+        parser.use(dollarmath_plugin, renderer=lambda text, options: _math(text, **options))
+        parser.use(amsmath_plugin, renderer=lambda text: _math(text, display_mode=True))
+        parser.use(colon_fence_plugin).use(deflist_plugin)
+        parser.use(myst_block_plugin).use(myst_role_plugin)
+        renderer: Any = parser.renderer
+        rules = renderer.rules
+        rules["myst_role"] = self._role
+        rules["myst_target"] = _target
+        rules["fence"] = rules["colon_fence"] = self._fence
+        rules["link_open"] = self._link
+        rules["link_close"] = lambda *_: "</a>"
+        return parser
+
+    def _role(self, tokens: Sequence[Any], place: int, *_: object) -> str:
+        role, text = tokens[place].meta["name"], tokens[place].content
+        if role.startswith("cite"):
+            return escape(_cited(role, text))
+        if role == "math":
+            return _math(text)
+        titled = re.fullmatch(r"(.*?)\s*<(.+)>", text, re.S)
+        words, target = titled.groups() if titled else (text, text)
+        if role == "numref" and target in self.figures:
+            return f'<a href="#{escape(target)}">Figure {self.figures[target]}</a>'
+        if target in self.targets:
+            return f'<a href="#{escape(target)}">{escape(words)}</a>'
+        return escape(words)
+
+    def _fence(self, tokens: Sequence[Any], place: int, *_: object) -> str:
+        """A directive is read as what it holds, other fences are code."""
+        info, text = tokens[place].info.strip(), tokens[place].content
+        if info == "{math}":
+            return _math(_without_options(text), display_mode=True)
+        if info.startswith("{"):
+            title = info.partition("}")[2].strip()
+            head = f"<p><strong>{self.markdown.renderInline(title)}</strong></p>" if title else ""
+            return f"<aside>{head}{self.markdown.render(_without_options(text))}</aside>"
+        return _pre(text)
+
+    def _link(self, tokens: Sequence[Any], place: int, *_: object) -> str:
+        target = str(tokens[place].attrGet("href"))
+        if target.startswith(("https://", "http://")):
+            return f'<a href="{escape(target)}">'
+        name = target.lstrip("#")
+        # What leads to another page of the book leads nowhere from here.
+        return f'<a href="#{escape(name)}">' if name in self.targets | set(self.figures) else "<a>"
+
+
+def _pre(text: str) -> str:
+    # A box that scrolls must be within reach of the keyboard.
+    return f'<pre tabindex="0">{escape(text)}</pre>'
+
+
+def _target(tokens: Sequence[Any], place: int, *_: object) -> str:
+    return f'<a id="{escape(tokens[place].content)}"></a>'
+
+
+def _figure(cell: Any) -> dict[str, Any]:
+    figure: dict[str, Any] = cell.metadata.get("mystnb", {}).get("figure", {})
+    return figure
+
+
+def _without_options(text: str) -> str:
+    return re.sub(r"\A(:[\w-]+:.*\n)+\n?", "", text)
+
+
+def _cited(role: str, text: str) -> str:
+    """``razzhigaev2024shape`` as Razzhigaev 2024; the book's references say the rest."""
+    works = [re.sub(r"^([a-z]+)(\d{4}).*$", r"\1 \2", each.strip()) for each in text.split(",")]
+    said = ", ".join(each[:1].upper() + each[1:] for each in works)
+    return said if role.endswith(":t") else f"({said})"
+
+
+def _math(text: str, display_mode: bool = False, **_: object) -> str:
+    """MathML, or the formula's source where that cannot be made."""
+    from docutils.utils.math import MathError
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    try:
+        return str(tex2mathml(text.strip(), as_block=display_mode))
+    except MathError:
+        return f"<code>{escape(text)}</code>"

@@ -1,0 +1,142 @@
+"""A run as one HTML file: whole without anything beside it, and readable by everyone."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from shapelib import notebooks, standalone
+
+ROOT = Path(__file__).parent.parent
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>x</title></svg>'
+PROSE = r"""# A page
+
+(here)=
+See {numref}`fig-a`, [below](here), [Method](../method.md), {ref}`words <here>`, and
+[a site](https://example.org).
+{cite:t}`razzhigaev2024shape` say $r_2 / r_1$ {cite:p}`a2020b,c2021d`.
+
+```{note} Mind
+:class: tip
+that *this* is read
+```
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+$$\sigma_1^2$$
+"""
+
+
+def page(*cells: Any) -> str:
+    return standalone.html(new_notebook(cells=list(cells)))
+
+
+def figure(data: dict[str, Any]) -> Any:
+    cell = new_code_cell("plot('<here>')", outputs=[new_output("display_data", data)])
+    cell.metadata["mystnb"] = {
+        "figure": {"name": "fig-a", "caption": "A *curve* of $x$."},
+        "image": {"alt": 'what "it" shows'},
+    }
+    return cell
+
+
+def test_prose_is_read_as_the_book_reads_it():
+    html = page(new_markdown_cell(PROSE), figure({"image/svg+xml": SVG}))
+    assert "<title>A page</title>" in html
+    assert '<a href="#fig-a">Figure 1</a>' in html
+    assert '<a href="#here">below</a>' in html
+    assert '<a href="#here">words</a>' in html
+    assert '<a id="here"></a>' in html
+    assert "<a>Method</a>" in html
+    assert '<a href="https://example.org">a site</a>' in html
+    assert "Razzhigaev 2024 say" in html
+    assert "(A 2020, C 2021)" in html
+    assert html.count("<math") == 3
+    assert "<aside><p><strong>Mind</strong></p><p>that <em>this</em> is read</p>" in html
+    assert "<td>2</td>" in html
+
+
+def test_figures_are_inside_with_caption_and_words():
+    for data in ({"image/svg+xml": SVG}, {"image/png": "aGVsbG8="}):
+        html = page(figure({**data, "text/plain": "<Figure>"}))
+        kind = next(iter(data))
+        assert f'<figure id="fig-a"><img src="data:{kind};base64,' in html
+        assert 'alt="what &quot;it&quot; shows"' in html
+        assert '<figcaption>Figure 1. A <em>curve</em> of <span class="math inline"><math' in html
+        assert "plot(&#x27;&lt;here&gt;&#x27;)" in html
+        assert "&lt;Figure&gt;" not in html
+
+
+def test_tables_and_text_are_shown():
+    shown = [
+        new_output("execute_result", {"text/html": "<table><tr><td>7</td></tr></table>"}),
+        new_output("execute_result", {"text/plain": "<plain>"}),
+        new_output("stream", text="a < b"),
+    ]
+    html = page(new_code_cell("x", outputs=shown))
+    assert "<td>7</td>" in html
+    assert '<pre tabindex="0">&lt;plain&gt;</pre>' in html
+    assert '<pre tabindex="0">a &lt; b</pre>' in html
+
+
+def test_a_formula_that_cannot_be_drawn_is_shown_as_written():
+    assert r"<code>\nosuchthing</code>" in page(new_markdown_cell(r"$\nosuchthing$"))
+
+
+class Outside(HTMLParser):
+    """Collects what a page would fetch, and roles that were left as they were written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if name in ("src", "data", "srcset") and not str(value).startswith("data:"):
+                self.found.append(f"{tag} {value}")
+        if tag in ("link", "script", "iframe"):
+            self.found.append(tag)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "book" / "executed").glob("*.ipynb")), ids=lambda path: path.stem
+)
+def test_every_recorded_page_stands_alone(path: Path):
+    html = standalone.html(notebooks.read(path))
+    outside = Outside()
+    outside.feed(html)
+    assert outside.found == []
+    prose = re.sub(r"<pre.*?</pre>|data:[^\"]*", "", html, flags=re.S)
+    assert re.findall(r"\{[\w:]+\}`|\$\$|\\\(|```|:::", prose) == []
+    assert "<img" in html
+    anchors = set(re.findall(r' id="([^"]+)"', html))
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= anchors
+
+
+def test_a_browser_opens_it_from_disk(tmp_path: Path):
+    chromium = shutil.which("chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    if chromium is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    from browser import ARGS, NARROW, accessibility
+
+    kept = notebooks.read(ROOT / "book" / "executed" / "what-makes-the-bell.ipynb")
+    file = tmp_path / "run.html"
+    file.write_text(standalone.html(kept), encoding="utf-8")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=ARGS)
+        for scheme in ("light", "dark"):
+            opened = browser.new_page(viewport=NARROW, color_scheme=scheme)
+            said: list[str] = []
+            opened.on("console", lambda message, said=said: said.append(message.text))
+            opened.goto(file.as_uri())
+            assert opened.evaluate("() => document.documentElement.scrollWidth") <= 390
+            assert accessibility(opened) == []
+            assert said == []
+        browser.close()

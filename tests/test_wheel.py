@@ -1,0 +1,124 @@
+"""The wheel: it holds the library and nothing else, and works away from the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# No finder of an editable install, and no checkout, may stand in for the wheel.
+ISOLATED = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built with what is installed and without a network."""
+    source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("shapelib", "tests", "notebooks", "book"):
+        ignored = shutil.ignore_patterns("__pycache__", "executed")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--wheel-dir", str(output), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    (file,) = output.glob("shapelib-*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the unpacked wheel, as pip would lay it."""
+    folder = tmp_path_factory.mktemp("site")
+    zipfile.ZipFile(wheel).extractall(folder)
+    return folder
+
+
+def python(installed: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code where only the wheel is shapelib; dependencies come from this environment."""
+    first = f"import sys; sys.path.insert(0, {str(installed)!r}); "
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", first + code],
+        capture_output=True, text=True, cwd=installed, env=ISOLATED, check=False,
+    )  # fmt: skip
+
+
+def test_it_holds_the_library_and_nothing_else(wheel: Path):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    kept = {f"shapelib/{file.name}" for file in (ROOT / "shapelib").iterdir() if file.is_file()}
+    assert {"shapelib/claims.yml", "shapelib/catalogue.yml", "shapelib/py.typed"} <= kept
+    own = {name for name in names if ".dist-info/" not in name}
+    assert own == kept
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    metadata = next(name for name in names if name.endswith("METADATA"))
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    asked = [line for line in text.splitlines() if line.startswith("Requires-Dist")]
+    plain = " ".join(line for line in asked if "extra ==" not in line)
+    assert "torch" in plain
+    for notebooks_only in ("papermill", "jupyter", "sphinx", "ipykernel", "nbval"):
+        assert notebooks_only not in plain
+
+
+def test_it_works_away_from_the_checkout(installed: Path):
+    code = (
+        "import shapelib, numpy as np\n"
+        "from shapelib import catalogue, claims\n"
+        "x = np.random.default_rng(0).standard_normal((500, 16))\n"
+        "print(shapelib.__file__, round(shapelib.two_nn(x)) > 5, shapelib.anisotropy(x) < 0.2)\n"
+        "print('gpt2' in catalogue.models(), 'decoder-bell' in claims.claims())"
+    )
+    done = python(installed, code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{installed}/shapelib/__init__.py True True\nTrue True\n"
+
+
+def test_it_asks_for_the_extra_that_a_command_lacks(installed: Path, tmp_path: Path):
+    code = (
+        "sys.modules['papermill'] = None\n"
+        f"sys.argv = ['shapelib', 'run', {str(ROOT / 'notebooks/profiles.ipynb')!r}, "
+        f"'--out', {str(tmp_path / 'out.ipynb')!r}]\n"
+        "from shapelib.cli import main; main()"
+    )
+    done = python(installed, code)
+    assert done.returncode == 2
+    assert 'running notebooks needs papermill; run: pip install "shapelib[models,book]"' in (
+        " ".join(done.stderr.split())
+    )
+
+
+def test_importing_is_silent_and_takes_under_half_a_second(installed: Path):
+    code = (
+        "import time; start = time.process_time(); import shapelib; "
+        "print(time.process_time() - start)"
+    )
+    runs = [python(installed, code) for _ in range(3)]
+    assert [run.stderr for run in runs] == ["", "", ""]
+    # Time of this process alone, the best of three: a busy machine is no fault of the package.
+    assert min(float(run.stdout) for run in runs) < 0.5
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_commands(installed: Path, shell: str):
+    shown = python(
+        installed, "sys.argv = ['shapelib', '--help']; from shapelib.cli import main; main()"
+    )
+    assert "--install-completion" in shown.stdout
+    environment = {
+        **ISOLATED, "_SHAPELIB_COMPLETE": f"complete_{shell}", "COMP_WORDS": "shapelib pro",
+        "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "shapelib pro",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args", "PYTHONPATH": str(installed),
+    }  # fmt: skip
+    code = (
+        "import sys; sys.argv = ['shapelib']; "
+        "from shapelib.cli import app; app(prog_name='shapelib')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert "profile" in done.stdout, done.stderr
+    assert "sweep" not in done.stdout
