@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import figures, validation
+from shapelib import figures, validation, validation_figures
 from shapelib.dimension import mada, mom, two_nn
 from shapelib.errors import ShapelibError
 from shapelib.validation import OURS, REFERENCE, THEIRS
@@ -170,15 +170,15 @@ def test_figures(tables: dict[str, Any], name: str):
     table = tables.get(name, tables["stress"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = validation.figure(name, table)
-        assert figures.show(drawn).data == figures.show(validation.figure(name, table)).data
+        drawn = validation_figures.figure(name, table)
+        assert figures.show(drawn).data == figures.show(validation_figures.figure(name, table)).data
     assert len(drawn.axes) == PANELS[name]
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert len(labels) == len(set(labels)) >= 4
 
 
 def test_the_figure_of_copies_shows_both_packages(tables: dict[str, Any]):
-    axes = validation.figure("copies", tables["stress"]).axes[0]
+    axes = validation_figures.figure("copies", tables["stress"]).axes[0]
     assert axes.get_title() == REFERENCE
     assert len(axes.lines) == 10
     solid = [line for line in axes.lines if line.get_linestyle() == "-"]
@@ -188,7 +188,7 @@ def test_the_figure_of_copies_shows_both_packages(tables: dict[str, Any]):
 
 
 def test_rounding_is_a_table_of_changes(tables: dict[str, Any]):
-    table = validation.rounding(tables["stress"])
+    table = validation_figures.rounding(tables["stress"])
     assert table.shape == (3, 5)
     assert table.map(lambda cell: cell.endswith(" %")).all(axis=None)
 
