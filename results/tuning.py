@@ -16,28 +16,39 @@ from shapelib import cache, dimension_sweep, pretrain, store
 from shapelib.recipe import recipe
 
 HERE = Path(__file__).parent / "tuning"
-DIMENSIONS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+# Rates are multiplied by √(D / d). What does best falls with d faster than that, so large dimensions
+# are tried at lower ones; each has three, and the best of them is not at an end.
+FEW, MANY = (30, 100, 300, 1000), (3000, 10_000, 30_000, 100_000)
+HIGH, LOW = (0.01, 0.02, 0.04), (0.0025, 0.005, 0.01)
 BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
-# Where the d90 of the encoder lies, and learning rates that did well there.
+# Where the d90 of the encoder lies, and a learning rate that did well there.
 AROUND: dict[str, Any] = {
-    "dimensions": DIMENSIONS[2:7], "methods": ("DID",), "inits": TRAINED,
-    "learning_rates": (0.02,), "full_rates": (0.003, 0.01),
+    "dimensions": (300, 1000, *MANY[:3]), "inits": TRAINED, "learning_rates": (0.01,),
+    "full_rates": (0.001, 0.003),
 }  # fmt: skip
-PARTS: dict[str, dict[str, Any]] = {
-    "DID": {"methods": ("DID",), "inits": BOTH},
-    "SAID": {"methods": ("SAID",), "inits": TRAINED},
-    "widths": {"sizes": ("nano-48", "nano-192"), **AROUND},
-    "checkpoints": {"checkpoints": [0, 80, 226, 640], **AROUND},
-    "SAID-random": {"methods": ("SAID",), "inits": ("random",)},
-    "reviews": {"task": "reviews", **AROUND},
-    "same-paragraph": {"task": "same-paragraph", **AROUND},
+PARTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "DID": (
+        {"inits": BOTH, "dimensions": FEW, "learning_rates": HIGH},
+        {"inits": BOTH, "dimensions": MANY, "learning_rates": LOW},
+    ),
+    "SAID": (
+        {"methods": ("SAID",), "dimensions": FEW, "learning_rates": HIGH},
+        {"methods": ("SAID",), "dimensions": MANY, "learning_rates": LOW},
+    ),
+    "checkpoints": ({"checkpoints": [0, 80, 226, 640], **AROUND},),
+    "widths": ({"sizes": ("nano-48", "nano-192"), **AROUND},),
+    "reviews": ({"task": "reviews", **AROUND},),
+    "same-paragraph": ({"task": "same-paragraph", **AROUND},),
+    "SAID-random": (
+        {"methods": ("SAID",), "inits": ("random",), "dimensions": FEW, "learning_rates": HIGH},
+        {"methods": ("SAID",), "inits": ("random",), "dimensions": MANY, "learning_rates": LOW},
+    ),
 }
 # What a part does not name: the last checkpoint of the middle width, and steps enough for full
 # fine-tuning to come near its best.
 SHARED: dict[str, Any] = {
-    "sizes": ("nano",), "checkpoints": [1280], "task": "questions", "dimensions": DIMENSIONS,
-    "steps": 150, "learning_rates": (0.01, 0.02, 0.04), "full_rates": (0.001, 0.003, 0.01),
-    "seeds": (0, 1, 2),
+    "sizes": ("nano",), "checkpoints": [1280], "task": "questions", "methods": ("DID",),
+    "inits": TRAINED, "steps": 150, "full_rates": (0.0003, 0.001, 0.003, 0.01), "seeds": (0, 1, 2),
 }  # fmt: skip
 
 
@@ -47,16 +58,23 @@ def main() -> None:
     if unknown:
         sys.exit(f"no such part: {', '.join(unknown)}; known: {', '.join(PARTS)}")
     for name in names:
-        asked = {**SHARED, **PARTS[name]}
-        recipes = [recipe("encoder", size) for size in asked.pop("sizes")]
-        folders = pretrain.suites(recipes)
-        table = dimension_sweep(
-            folders, asked.pop("task"), **asked, output=cache.folder("tuning")
-        )
-        if failures := table.attrs["failures"]:
-            sys.exit("\n".join(f"{each.cell}: {each.error}" for each in failures))
-        names_of = {folder.name: made.name for folder, made in zip(folders, recipes, strict=True)}
-        keep(name, table.replace({"model": names_of}), table.attrs["provenance"])
+        tables = [made(each) for each in PARTS[name]]
+        whole = store.combine(tables)
+        # Full fine-tuning stands in each table.
+        keep(name, whole.drop_duplicates(), whole.attrs["provenance"])
+
+
+def made(part: dict[str, Any]) -> pd.DataFrame:
+    asked = {**SHARED, **part}
+    recipes = [recipe("encoder", size) for size in asked.pop("sizes")]
+    folders = pretrain.suites(recipes)
+    table = dimension_sweep(folders, asked.pop("task"), **asked, output=cache.folder("tuning"))
+    if failures := table.attrs["failures"]:
+        sys.exit("\n".join(f"{each.cell}: {each.error}" for each in failures))
+    names = {folder.name: each.name for folder, each in zip(folders, recipes, strict=True)}
+    named = table.replace({"model": names})
+    named.attrs = table.attrs
+    return named
 
 
 def keep(part: str, table: pd.DataFrame, made: list[store.Provenance]) -> None:
