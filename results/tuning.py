@@ -21,11 +21,10 @@ HERE = Path(__file__).parent / "tuning"
 FEW, MANY = (30, 100, 300, 1000), (3000, 10_000, 30_000, 100_000)
 HIGH, LOW = (0.01, 0.02, 0.04), (0.0025, 0.005, 0.01)
 BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
-# Where the d90 of the encoder lies, and a learning rate that did well there.
-AROUND: dict[str, Any] = {
-    "dimensions": (300, 1000, *MANY[:3]), "inits": TRAINED, "learning_rates": (0.01,),
-    "full_rates": (0.001, 0.003),
-}  # fmt: skip
+# Where the d90 of the encoder lies, and learning rates that did well there.
+BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
+MIDDLE: dict[str, Any] = {"dimensions": (300, 1000, *MANY[:3]), "learning_rates": (0.01,), **BASE}
+UPPER: dict[str, Any] = {"dimensions": MANY[1:3], "learning_rates": (0.005,), **BASE}
 PARTS: dict[str, tuple[dict[str, Any], ...]] = {
     "DID": (
         {"inits": BOTH, "dimensions": FEW, "learning_rates": HIGH},
@@ -35,10 +34,10 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"methods": ("SAID",), "dimensions": FEW, "learning_rates": HIGH},
         {"methods": ("SAID",), "dimensions": MANY, "learning_rates": LOW},
     ),
-    "checkpoints": ({"checkpoints": [0, 80, 226, 640], **AROUND},),
-    "widths": ({"sizes": ("nano-48", "nano-192"), **AROUND},),
-    "reviews": ({"task": "reviews", **AROUND},),
-    "same-paragraph": ({"task": "same-paragraph", **AROUND},),
+    "checkpoints": tuple({"checkpoints": [0, 80, 226, 640], **each} for each in (MIDDLE, UPPER)),
+    "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
+    "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
+    "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
     "SAID-random": (
         {"methods": ("SAID",), "inits": ("random",), "dimensions": FEW, "learning_rates": HIGH},
         {"methods": ("SAID",), "inits": ("random",), "dimensions": MANY, "learning_rates": LOW},
@@ -79,7 +78,9 @@ def made(part: dict[str, Any]) -> pd.DataFrame:
 
 def keep(part: str, table: pd.DataFrame, made: list[store.Provenance]) -> None:
     """Replace a part's rows; of what its runs say of themselves keep one."""
-    run = {**made[0], "part": part, "command": f"python results/tuning.py {part}"}
+    alike = [key for key in made[0] if all(each.get(key) == made[0][key] for each in made)]
+    run = {key: made[0][key] for key in (*alike, "created")}
+    run |= {"part": part, "command": f"python results/tuning.py {part}", "runs": len(table)}
     run |= {"seconds": round(sum(each["seconds"] for each in made), 1)}
     table = table.assign(part=part)
     path, runs = HERE / "tuning.parquet", [run]
