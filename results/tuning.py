@@ -16,15 +16,15 @@ from shapelib import cache, dimension_sweep, pretrain, store
 from shapelib.recipe import recipe
 
 HERE = Path(__file__).parent / "tuning"
-# Rates are multiplied by √(D / d). What does best falls with d faster than that, so large dimensions
-# are tried at lower ones; each has three, and the best of them is not at an end.
-FEW, MANY = (30, 100, 300, 1000), (3000, 10_000, 30_000, 100_000)
+# Rates are multiplied by √(D / d). What does best falls with d faster than that, so large
+# dimensions are tried at lower ones.
+FEW, MANY = (30, 100, 300, 1000, 3000), (10_000, 30_000, 100_000)
 HIGH, LOW = (0.01, 0.02, 0.04), (0.0025, 0.005, 0.01)
 BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
 # Where the d90 of the encoder lies, and learning rates that did well there.
 BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
-MIDDLE: dict[str, Any] = {"dimensions": (300, 1000, *MANY[:3]), "learning_rates": (0.01,), **BASE}
-UPPER: dict[str, Any] = {"dimensions": MANY[1:3], "learning_rates": (0.005,), **BASE}
+MIDDLE: dict[str, Any] = {"dimensions": (*FEW[2:], *MANY[:2]), "learning_rates": (0.01,), **BASE}
+UPPER: dict[str, Any] = {"dimensions": MANY[:2], "learning_rates": (0.005,), **BASE}
 PARTS: dict[str, tuple[dict[str, Any], ...]] = {
     "DID": (
         {"inits": BOTH, "dimensions": FEW, "learning_rates": HIGH},
