@@ -44,7 +44,6 @@ COSTS = {
     "along": "none",
     "widths": "none",
     "last": "none",
-    "learning_rate": "none",
     "repeats": "each draw costs as much as the first",
 }
 """What a parameter of a notebook costs; the comment in the notebook says what it means."""
