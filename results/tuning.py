@@ -36,6 +36,16 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "checkpoints": tuple({"checkpoints": [0, 80, 226, 640], **each} for each in (MIDDLE, UPPER)),
     "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
+    "minilm": (
+        {
+            "model": "minilm-l6",
+            "steps": 60,
+            "dimensions": (300, 1000, 3000, 10_000),
+            "learning_rates": (0.01,),
+            "full_rates": (0.0003,),
+            "checkpoints": "all",
+        },
+    ),
     "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
     "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
     "SAID-random": (
@@ -65,9 +75,12 @@ def main() -> None:
 
 def made(part: dict[str, Any]) -> pd.DataFrame:
     asked = {**SHARED, **part}
-    recipes = [recipe("encoder", size) for size in asked.pop("sizes")]
+    sizes, model = asked.pop("sizes"), asked.pop("model", None)
+    recipes = [] if model else [recipe("encoder", size) for size in sizes]
     folders = pretrain.suites(recipes)
-    table = dimension_sweep(folders, asked.pop("task"), **asked, output=cache.folder("tuning"))
+    table = dimension_sweep(
+        model or folders, asked.pop("task"), **asked, output=cache.folder("tuning")
+    )
     if failures := table.attrs["failures"]:
         sys.exit("\n".join(f"{each.cell}: {each.error}" for each in failures))
     names = {folder.name: each.name for folder, each in zip(folders, recipes, strict=True)}
