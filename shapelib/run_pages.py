@@ -28,6 +28,7 @@ COSTS = {
     "steps": "training grows with it; so does the number of checkpoints, slowly",
     "warmup": "none",
     "tables": "none",
+    "parts": "none",
     "points": "neighbour search grows with its square",
     "largest": "neighbour search grows with its square",
     "model": "an evaluation and a step grow with its parameters",

@@ -74,7 +74,7 @@ def intervals(estimates: pd.DataFrame) -> "Figure":
         names.append(f"{row['task']}, {row['model']}, {row['init']}, {row['method']}")
         _interval(axes, row, int(str(place)), colour)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.4, -0.6)
     return keep(figure, rows)
 
 
