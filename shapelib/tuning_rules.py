@@ -2,7 +2,7 @@
 
 An interval is the mean over runs (seeds of the subspace, the head and the order of the data) plus
 and minus two standard errors, of at least three runs; with fewer there is none, and the claim is
-not testable. A run that did not reach its bar at any d is counted so as to speak against the claim.
+not testable. How a run counts that did not reach its bar at any d is said with each rule.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,14 @@ from shapelib.training_rules import NOTHING, RUNS, over_runs
 
 
 def share(claim: Claim, runs: pd.DataFrame) -> Statistic:
-    """d90 ÷ D, the number of parameters; a run that never reached its bar counts as 1."""
+    """d90 ÷ D, the number of parameters; a run that never reached its bar counts as 1.
+
+    There is nothing to judge where such a run was not tried at as many dimensions as the margin
+    allows: it might have reached its bar there.
+    """
     needed = runs["d90"].fillna(runs["D"])
-    if len(runs) < RUNS:
+    missing = runs[runs["d90"].isna()]
+    if len(runs) < RUNS or (missing["largest_tried"] < claim.margin * missing["D"]).any():
         return NOTHING
     value, low, high = over_runs(needed / runs["D"])
     details = {"d90": float(needed.mean()), "D": int(runs["D"].iloc[0]), **_reached(runs)}
@@ -44,13 +49,16 @@ def larger_needs_less(claim: Claim, runs: pd.DataFrame) -> Statistic:
 def bound(claim: Claim, runs: pd.DataFrame) -> Statistic:
     """Training error at d90 plus √(d90 ÷ m), m training examples, the bound's constant taken as 1.
 
-    A run that never reached its bar has no d90, and its bound is that of D parameters.
+    A run that never reached its bar is given the largest d tried and no training error: its bound
+    can only be higher. There is nothing to judge where that would meet the rule.
     """
     if len(runs) < RUNS:
         return NOTHING
-    gap = np.sqrt(runs["d90"].fillna(runs["D"]) / runs["m"])
-    error = 1 - runs["train_score"].fillna(0.0)
+    gap = np.sqrt(runs["d90"].fillna(runs["largest_tried"]) / runs["m"])
+    error = 1 - runs["train_score"].fillna(1.0)
     value, low, high = over_runs(gap + error)
+    if runs["d90"].isna().any() and high < claim.margin:
+        return NOTHING
     details = {
         "square_root_of_d90_over_m": float(gap.mean()),
         "training_error": float(error.mean()),

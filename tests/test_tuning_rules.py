@@ -47,6 +47,17 @@ def test_a_run_that_never_reached_its_bar_needs_all_parameters():
     assert record["models"][0]["details"]["runs_that_did_not_reach_it"] == 1
 
 
+def test_what_was_not_tried_far_enough_is_not_judged():
+    large = runs([900, 1000, math.nan], size=10**9)
+    assert judged("d90-tiny", large)["verdict"] == UNTESTABLE
+    few = runs([50, 50, math.nan]).assign(largest_tried=60)
+    assert judged("bound-says-something", few)["verdict"] == UNTESTABLE
+    many = judged("bound-says-something", runs([50, 50, math.nan]).assign(largest_tried=80_000))
+    assert many["verdict"] == FAILS
+    found = many["models"][0]["statistic"]
+    assert found == pytest.approx((2 * (0.1 + 0.1) + 4 + 0.1) / 3, abs=1e-6)
+
+
 def test_doublings_are_taken_seed_by_seed():
     record = judged(
         "pretraining-lowers-d90", runs([100, 200, 400]), runs([800, 1600, 3200], init="random")
