@@ -174,7 +174,7 @@ def d90(
     learning_rates: Annotated[
         str, typer.Option(help="Of the subspaces, each times √(D / d).")
     ] = "0.003,0.01,0.03",
-    full_rates: Annotated[str, typer.Option(help="Of full fine-tuning.")] = "0.001,0.003,0.01",
+    full_rates: Annotated[str, typer.Option(help="Of full fine-tuning.")] = "0.0003,0.001,0.003",
     seeds: Annotated[str, typer.Option(help="Of projection, head and order: 0,1,…")] = "0,1,2",
     steps: Annotated[int, typer.Option(help="Updates of a run.")] = 150,
     batch: Annotated[int, typer.Option(help="Texts an update.")] = 32,

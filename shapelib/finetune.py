@@ -17,7 +17,7 @@ from shapelib.workers import check
 
 DIMENSIONS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
 RATES = (0.003, 0.01, 0.03)
-FULL_RATES = (0.001, 0.003, 0.01)
+FULL_RATES = (0.0003, 0.001, 0.003)
 SEEDS = (0, 1, 2)
 STEPS = 150
 
