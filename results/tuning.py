@@ -40,7 +40,7 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
         {
             "model": "minilm-l6",
             "steps": 60,
-            "dimensions": (300, 1000, 3000, 10_000),
+            "dimensions": (300, 1000, 3000),
             "learning_rates": (0.01,),
             "full_rates": (0.0003,),
             "checkpoints": "all",
