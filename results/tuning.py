@@ -93,6 +93,7 @@ def keep(part: str, table: pd.DataFrame, made: list[store.Provenance]) -> None:
     """Replace a part's rows; of what its runs say of themselves keep one."""
     alike = [key for key in made[0] if all(each.get(key) == made[0][key] for each in made)]
     run = {key: made[0][key] for key in (*alike, "created")}
+    run["commit"] = ", ".join(sorted({str(each["commit"]) for each in made}))
     run |= {"part": part, "command": f"python results/tuning.py {part}", "runs": len(table)}
     run |= {"seconds": round(sum(each["seconds"] for each in made), 1)}
     table = table.assign(part=part)
