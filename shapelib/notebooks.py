@@ -247,7 +247,11 @@ def show_provenance(table: pd.DataFrame) -> Facts:
 
 def _strip(notebook: Notebook) -> None:
     """Drop what differs between two equal runs, and what names this machine; fold the cell of
-    parameters that papermill added, as all other code is folded."""
+    parameters that papermill added, as all other code is folded.
+
+    What a cell writes to stderr is progress and notices of loading: it tells a first run from one
+    that finds its measurements kept, and names folders of this machine.
+    """
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -255,3 +259,5 @@ def _strip(notebook: Notebook) -> None:
             cell.metadata["tags"] = [*tags, "hide-input"]
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]

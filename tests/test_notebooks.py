@@ -55,6 +55,13 @@ def test_a_run_uses_the_parameters_and_leaves_no_trace_of_this_machine(small: Pa
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.ipynb", "small.ipynb"]
 
 
+def test_what_a_first_run_says_while_it_loads_is_not_kept(tmp_path: Path):
+    loud = "import sys\nprint('loading', file=sys.stderr)\nprint('loaded')"
+    copy = notebooks.read(notebooks.run(make(tmp_path / "loud.ipynb", loud), tmp_path / "o.ipynb"))
+    printed = [o.text for c in copy.cells for o in c.get("outputs", []) if "text" in o]
+    assert printed == ["loaded\n", "claim: holds\n"]
+
+
 def test_a_run_says_what_it_cost(tmp_path: Path):
     held = 60_000_000
     path = make(tmp_path / "small.ipynb", f"import time\nblock = b'x' * {held}\ntime.sleep(0.3)")
