@@ -242,7 +242,8 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     facts["commit"] = ", ".join(sorted({str(run["commit"]) for run in runs}))
     facts["machine"] = ", ".join(sorted({run["machine"] for run in runs}))
     facts["measured"] = ", ".join(sorted({run["created"] for run in runs}))
-    return Facts(facts, runs)
+    # Tables kept as data were no work of this page's.
+    return Facts(facts, [run for run in runs if "part" not in run])
 
 
 def _strip(notebook: Notebook) -> None:
