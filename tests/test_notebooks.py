@@ -207,3 +207,23 @@ def test_records_are_found_where_they_are_shown(tmp_path: Path):
     path = make(tmp_path / "shown.ipynb", cell)
     done = notebooks.read(notebooks.run(path, tmp_path / "out.ipynb"))
     assert notebooks.records(done) == [record]
+
+
+def test_kept_parts_say_where_they_come_from_and_are_no_work_of_the_page():
+    import pandas as pd
+
+    run = {
+        "task": "questions", "task_source": "a wheel", "task_version": "1", "duplicates": 3,
+        "task_sha256": "ab" * 32, "seconds": 12.0, "versions": {"torch": "2"}, "commit": "c0ffee",
+        "machine": "Linux", "created": "2026",
+    }  # fmt: skip
+    live = {**run, "model": "m", "revision": None, "fingerprint": "f" * 16, "device": "cpu"}
+    kept = {**run, "part": "DID", "runs": 72, "command": "python results/tuning.py DID"}
+    table = pd.DataFrame()
+    table.attrs["provenance"] = [live, live, kept]
+    shown, metadata = notebooks.show_provenance(table)._repr_mimebundle_()
+    said = shown["text/plain"]
+    assert "model m tuned on questions: files ffffffffffff, cpu, 2 runs, 24 s in all" in said
+    assert "part DID: 72 runs, 12 s in all: python results/tuning.py DID" in said
+    assert "task questions: a wheel 1, 3 copies removed, sha256 abababababab" in said
+    assert [each["model"] for each in metadata[notebooks.MEASURED]] == ["m", "m"]
