@@ -49,8 +49,8 @@ _LOOK = r"""async () => {
 _AXE = """async () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
   // The theme lets the keyboard into what scrolls, a moment after the window has changed its width.
-  const waiting = () => [...document.querySelectorAll("pre")].some(
-    each => each.scrollWidth > each.clientWidth && each.tabIndex < 0);
+  const waiting = () => [...document.querySelectorAll('[tabindex="-1"]')].some(
+    each => each.scrollWidth > each.clientWidth);
   for (let turn = 0; turn < 50 && waiting(); turn++)
     await new Promise(done => setTimeout(done, 100));
   const found = await axe.run({preload: false, resultTypes: ["violations"]});
