@@ -110,9 +110,15 @@ def work(output: Path) -> Path:
 
 
 def latest(output: Path) -> dict[int, Path]:
-    """The newest state by its step, or nothing where there is none whole."""
+    """The newest state by its step, or nothing where there is none whole.
+
+    A run that goes on may replace the state while another process looks; that one sees nothing.
+    """
     folder = output / LATEST
-    return {} if damage(folder) else {record(folder)["step"]: folder}
+    try:
+        return {} if damage(folder) else {record(folder)["step"]: folder}
+    except FileNotFoundError:
+        return {}
 
 
 def drop_latest(output: Path) -> None:

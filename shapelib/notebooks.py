@@ -220,18 +220,21 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
         facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
     tuned = [run for run in runs if "task" in run]
-    for run in tuned:
-        if "part" in run:
-            facts[f"part {run['part']}"] = (
-                f"{run['runs']} runs, {run['seconds']:.0f} s in all: {run['command']}"
-            )
-        else:
-            name = f"model {run['model']} tuned on {run['task']}"
-            of = [each for each in tuned if each["model"] == run["model"]]
-            facts[name] = (
-                f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
-                f"{len(of)} runs, {sum(each['seconds'] for each in of):.0f} s in all"
-            )
+    parts = [run for run in tuned if "part" in run]
+    for run in parts:
+        facts[f"part {run['part']}"] = (
+            f"{run['runs']} runs, {run['seconds']:.0f} s in all: {run['command']}"
+        )
+    live = [run for run in tuned if "part" not in run]
+    tunings: dict[str, list[dict[str, Any]]] = {}
+    for run in live:
+        tunings.setdefault(f"model {run['model']} tuned on {run['task']}", []).append(run)
+    for name, of in tunings.items():
+        run = of[0]
+        facts[name] = (
+            f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
+            f"{len(of)} runs, {sum(each['seconds'] for each in of):.0f} s in all"
+        )
     for run in {each["task"]: each for each in tuned}.values():
         facts[f"task {run['task']}"] = (
             f"{run['task_source']} {run['task_version']}, {run['duplicates']} copies removed, "

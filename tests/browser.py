@@ -48,6 +48,8 @@ _LOOK = r"""async () => {
 # Serious and critical findings; what is folded away is unfolded, since a reader may.
 _AXE = """async () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
+  // What is unfolded fades in, and has no contrast until it has.
+  for (const fading of document.getAnimations()) fading.effect.updateTiming({duration: 0});
   // The theme lets the keyboard into what scrolls, a moment after the window has changed its width.
   const waiting = () => [...document.querySelectorAll('[tabindex="-1"]')].some(
     each => each.scrollWidth > each.clientWidth);

@@ -11,16 +11,8 @@ import torch
 from shapelib import ShapeCallback, profile, read_table
 from shapelib.errors import ShapelibError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {"tokens": 300, "batch": 128, "window": 40}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Steps this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def trainer(tokenizer: Any, folder: Path, *callbacks: Any, steps: int = 6, **settings: Any) -> Any:

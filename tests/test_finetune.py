@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from shapelib.runs import COLUMNS
 from shapelib.tasks import load_task
 from shapelib.tuning import Setting
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = ("moon", "river", "sand", "coast", "wind", "mat", "log", "line")
 # Runs of less than half a second.
 QUICK: dict[str, Any] = {"steps": 60, "batch": 16, "length": 16}
@@ -32,15 +32,6 @@ SMALL: dict[str, Any] = {
     **QUICK, "dimensions": (20, 400), "learning_rates": (0.01,), "full_rates": (0.006,),
     "seeds": (0, 1), "inits": ("pre-trained",), "progress": False,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As each of two workers has on two cores: sums of more threads round differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

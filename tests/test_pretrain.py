@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +31,11 @@ from shapelib.store import read_table
 from shapelib.suites import sources
 from shapelib.training import Training, build
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY: dict[str, Any] = {
     "layers": 2, "width": 16, "heads": 2, "vocabulary": 300, "window": 16, "batch": 4,
     "steps": 8, "warmup": 2, "checkpoints": (0, 3, 5, 8),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Steps this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

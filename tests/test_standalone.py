@@ -1,12 +1,12 @@
 """A run as one HTML file: whole without anything beside it, and readable by everyone."""
 
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import NARROW, accessibility
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from shapelib import notebooks, standalone
@@ -119,24 +119,16 @@ def test_every_recorded_page_stands_alone(path: Path):
     assert set(re.findall(r'href="#([^"]+)"', html)) <= anchors
 
 
-def test_a_browser_opens_it_from_disk(tmp_path: Path):
-    chromium = shutil.which("chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    if chromium is None:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
-    from browser import ARGS, NARROW, accessibility
-
+def test_a_browser_opens_it_from_disk(browser: Any, tmp_path: Path):
     kept = notebooks.read(ROOT / "book" / "executed" / "what-makes-the-bell.ipynb")
     file = tmp_path / "run.html"
     file.write_text(standalone.html(kept), encoding="utf-8")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=ARGS)
-        for scheme in ("light", "dark"):
-            opened = browser.new_page(viewport=NARROW, color_scheme=scheme)
-            said: list[str] = []
-            opened.on("console", lambda message, said=said: said.append(message.text))
-            opened.goto(file.as_uri())
-            assert opened.evaluate("() => document.documentElement.scrollWidth") <= 390
-            assert accessibility(opened) == []
-            assert said == []
-        browser.close()
+    for scheme in ("light", "dark"):
+        opened = browser.new_page(viewport=NARROW, color_scheme=scheme)
+        said: list[str] = []
+        opened.on("console", lambda message, said=said: said.append(message.text))
+        opened.goto(file.as_uri())
+        assert opened.evaluate("() => document.documentElement.scrollWidth") <= 390
+        assert accessibility(opened) == []
+        assert said == []
+        opened.close()

@@ -13,16 +13,8 @@ from shapelib import fastfood, parameters, reparameterize, subspace
 from shapelib.errors import ShapelibError
 from shapelib.projection import dense
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Build = Callable[[], nn.Module]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Steps this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Net(nn.Module):

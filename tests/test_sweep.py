@@ -27,6 +27,7 @@ from shapelib.profile import COLUMNS
 from shapelib.sweep import _need, missing, plan
 from shapelib.sweep import sweep as measure
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {"tokens": 300, "batch": 100, "window": 60, "memory": 0.1}
 OPTIONS = ("--tokens", "300", "--batch", "100", "--window", "60", "--memory", "0.1")
 STEPS = [100 * n for n in range(20)]
@@ -61,15 +62,6 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "story.txt"
     path.write_text("\n".join(f"Line {n}: a cat sat on {n * n} mats." for n in range(600)))
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As each of two workers has on two cores: sums of more threads round differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
