@@ -46,6 +46,17 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
             "checkpoints": "all",
         },
     ),
+    # Full fine-tuning stands in the part before.
+    "minilm-upper": (
+        {
+            "model": "minilm-l6",
+            "steps": 60,
+            "dimensions": (3000, *MANY),
+            "learning_rates": (0.001, 0.003),
+            "full_rates": (),
+            "checkpoints": "all",
+        },
+    ),
     "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
     "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
     "SAID-random": (

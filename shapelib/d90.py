@@ -101,10 +101,10 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
             ["init", "method", "seed"], sort=False
         ):
             thresholds = {
-                "papers": level * best[init],
-                "chance-corrected": majority + level * (best[init] - majority),
-                "against pre-trained": level * best.get("pre-trained", math.nan),
+                each: _threshold(each, level, best[init], majority) for each in DEFINITIONS
             }
+            bar = best.get("pre-trained", math.nan)
+            thresholds["against pre-trained"] = _threshold("papers", level, bar, majority)
             known = tried.dropna(subset=["score"])
             top = known.loc[known.groupby("d")["score"].idxmax()].sort_values("d")
             for definition, threshold in thresholds.items():
@@ -229,12 +229,11 @@ def _estimates(
     drawn = [_drawn(whole, curve, draw) for _ in range(resamples)]
     rows = []
     for definition in DEFINITIONS:
-        floor = majority if definition == "chance-corrected" else 0.0
         score = float(whole.scores.mean())
-        threshold = floor + level * (score - floor)
+        threshold = _threshold(definition, level, score, majority)
         value, place = crossing(curve.dimensions, _mean(curve.scores), threshold)
         values = [
-            crossing(curve.dimensions, each, floor + level * (total - floor))[0]
+            crossing(curve.dimensions, each, _threshold(definition, level, total, majority))[0]
             for total, each in drawn
         ]
         # Not interpolated: between a number and infinity there is none.
@@ -249,6 +248,12 @@ def _estimates(
             "seeds": len(seeds), "failed": int(tried["diverged"].sum()),
         })  # fmt: skip
     return rows
+
+
+def _threshold(definition: str, level: float, full: float, majority: float) -> float:
+    """The score to reach, given that of full fine-tuning and the majority share."""
+    floor = majority if definition == "chance-corrected" else 0.0
+    return floor + level * (full - floor)
 
 
 def _best(runs: pd.DataFrame, seeds: list[int]) -> _Runs:

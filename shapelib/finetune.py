@@ -75,16 +75,16 @@ def dimension_sweep(
 
 
 def settings(
-    dimensions: Sequence[int] = DIMENSIONS,
-    methods: Sequence[str] = ("DID", "SAID"),
-    inits: Sequence[str] = INITS,
-    learning_rates: Sequence[float] = RATES,
-    full_rates: Sequence[float] = FULL_RATES,
-    seeds: Sequence[int] = SEEDS,
+    dimensions: Sequence[int],
+    methods: Sequence[str],
+    inits: Sequence[str],
+    learning_rates: Sequence[float],
+    full_rates: Sequence[float],
+    seeds: Sequence[int],
     *,
-    steps: int = STEPS,
-    batch: int = 32,
-    length: int = 64,
+    steps: int,
+    batch: int,
+    length: int,
     block: int | None = None,
 ) -> list[Setting]:
     """The runs of a grid for one model and task, in order; `ShapelibError` for what none can be."""

@@ -74,10 +74,7 @@ def plan(
     allow_pickle: bool = False,
 ) -> list[Cell]:
     """The cells of a grid, in order, each once; models and tasks are found and checked."""
-    if dask is None:
-        where = str(models.pick_device(device))
-    else:
-        where = device_of(dask) if device == "auto" else device
+    where = device_of(device, dask)
     given = [task] if isinstance(task, str | Path | tasks.Task) else list(task)
     read = [each if isinstance(each, tasks.Task) else tasks.load_task(each) for each in given]
     found = suites.models_and_suites(model, checkpoints, allow_pickle=allow_pickle)
@@ -131,8 +128,8 @@ def _check(source: models.Source, task: tasks.Task, runs: Sequence[Setting]) -> 
         )
         for _, place in {tried[0], tried[-1]}:
             net = tuning.classifier(model, read.classes, "pre-trained", 0)
-            size = tuning.reached(net, read.train, next(encoding.order(read.train, 2, 1, 0)))
-            tuning.confine(net, runs[place], size)
+            tuning.reached(net, read.train, next(encoding.order(read.train, 2, 1, 0)))
+            tuning.confine(net, runs[place])
 
 
 def _need(cell: Cell) -> int:

@@ -22,7 +22,12 @@ _PROBES = 64
 
 
 def reparameterize(
-    model: nn.Module, projection: Projection | int, *, groups: Groups = None, seed: int = 0
+    model: nn.Module,
+    projection: Projection | int,
+    *,
+    groups: Groups = None,
+    seed: int = 0,
+    block: int | None = None,
 ) -> "Subspace":
     """Make θ = θ₀ + P z of all trainable parameters of `model`, in place; z starts at zero.
 
@@ -32,7 +37,7 @@ def reparameterize(
     "head"), or each parameter's group as a mapping from names or a function of the name.
 
     `projection`: any from D, the number of trainable parameters, or d, the count of all numbers
-    that train, scales among them: then it is ``fastfood(D, d − scales, seed)``.
+    that train, scales among them: then it is ``fastfood(D, d − scales, seed, block=block)``.
 
     Afterwards ``model.parameters()`` gives these d numbers (and what was frozen before, which stays
     as it is); forward, backward, any optimizer, gradient accumulation, autocast, checkpoints of
@@ -58,7 +63,7 @@ def reparameterize(
                 f"d is {d}; accepted: {scales + 1} to {size}, the number of trainable parameters"
                 + (f", since {scales} groups have a scale each" if scales else "")
             )
-        projection = fastfood(size, d - scales, seed)
+        projection = fastfood(size, d - scales, seed, block=block)
     if projection.size != size:
         raise ShapelibError(
             f"{projection} gives {projection.size} parameters, but {type(model).__name__} has "

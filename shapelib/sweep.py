@@ -99,10 +99,7 @@ def plan(
 ) -> list[Cell]:
     """The cells of a grid, in order, each once; their inputs are found and checked."""
     asked = [checked(**parameters, seed=seed) for seed in seeds]
-    if dask is None:
-        where = str(models.pick_device(device))
-    else:
-        where = device_of(dask) if device in ("auto", "spread") else device
+    where = device_of(device, dask)
     read = [(_place(each), corpus.load_corpus(each)) for each in suites.several(texts)]
     for (_, text), each in itertools.product(read, asked):
         if each["unit"] != "tokens":

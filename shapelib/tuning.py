@@ -12,15 +12,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from shapelib import encoding, masks, models
-from shapelib.projection import fastfood
-from shapelib.subspace import reparameterize
+from shapelib.subspace import Subspace, reparameterize
 
 Init = Literal["pre-trained", "random"]
 Method = Literal["full", "DID", "SAID"]
 INITS, METHODS = get_args(Init), get_args(Method)
 _WARM_UP = 0.1
 _HEAD_STD = 0.02
-_SCALES = "subspace_scales"
 _TEST_BATCH = 128
 _SAMPLE = 1024
 
@@ -129,18 +127,19 @@ def _tuned(model: models.Model, task: encoding.Encoded, setting: Setting, starte
     net = classifier(model, task.classes, setting.init, setting.seed)
     rows = list(encoding.order(task.train, setting.batch, setting.steps, setting.seed))
     size = reached(net, task.train, rows[0])
-    rate = setting.rate
-    scales = 0
-    if setting.d is not None:
+    rate, scales = setting.rate, None
+    if setting.d is None:
+        trained = [each for each in net.parameters() if each.requires_grad]
+        groups = [{"params": trained, "top": rate}]
+    else:
         rate *= math.sqrt(size / setting.d)
-        scales = confine(net, setting, size)
-    trained = {name: each for name, each in net.named_parameters() if each.requires_grad}
-    # A scale multiplies what z has moved: the factor of z's rate is not for it.
-    groups = [
-        {"params": [each for name, each in trained.items() if name != _SCALES], "top": rate},
-        {"params": [trained[_SCALES]] if scales else [], "top": setting.rate},
-    ]
-    optimizer = torch.optim.AdamW(groups[: 2 if scales else 1], weight_decay=0.0, fused=True)
+        inside = confine(net, setting)
+        scales = inside.scales
+        groups = [{"params": [inside.z], "top": rate}]
+        if scales is not None:
+            # A scale multiplies what z has moved: the factor of z's rate is not for it.
+            groups.append({"params": [scales], "top": setting.rate})
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
     losses: list[float] = []
     stopped = None
     tenth = max(1, setting.steps // 10)
@@ -168,7 +167,7 @@ def _tuned(model: models.Model, task: encoding.Encoded, setting: Setting, starte
         stopped=stopped,
         learning_rate=rate,
         D=size,
-        groups=scales,
+        groups=0 if scales is None else len(scales),
         right="" if right is None else np.packbits(right).tobytes().hex(),
         seconds=time.perf_counter() - started,
     )
@@ -184,17 +183,11 @@ def judged(net: Classifier, side: encoding.Side) -> Bool[np.ndarray, " rows"]:
     return right
 
 
-def confine(net: Classifier, setting: Setting, size: int) -> int:
-    """Let only d numbers train; says how many of them are scales."""
+def confine(net: Classifier, setting: Setting) -> Subspace:
+    """Let only d numbers train."""
     assert setting.d is not None
     groups = "layers" if setting.method == "SAID" else None
-    made = reparameterize(net, setting.d, groups=groups, seed=setting.seed)
-    scales = 0 if made.scales is None else len(made.scales)
-    if setting.block is not None:
-        made.merge()
-        projected = fastfood(size, setting.d - scales, setting.seed, block=setting.block)
-        reparameterize(net, projected, groups=groups)
-    return scales
+    return reparameterize(net, setting.d, groups=groups, seed=setting.seed, block=setting.block)
 
 
 def _loss(net: Classifier, side: encoding.Side, rows: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from shapelib.errors import ShapelibError
+from shapelib.placement import pick_device
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -135,16 +136,22 @@ def remote(address: str, device: str) -> Iterator[Engine[Any, Any]]:
         yield _engine(client, device)
 
 
-def device_of(address: str) -> str:
-    """What ``auto`` means on a cluster: CUDA where its workers offer GPUs.
+def device_of(device: str, dask: str | None) -> str:
+    """The device that `device` is on the machine that measures: this one, or a cluster's worker.
+
+    On a cluster ``auto`` means CUDA where its workers offer GPUs.
 
     Raises `ShapelibError` where no cluster answers, and where it has no worker to tell.
     """
-    with _client(address) as client:
+    if dask is None:
+        return str(pick_device(device))
+    if device not in ("auto", "spread"):
+        return device
+    with _client(dask) as client:
         offered = gpus(client)
     if offered is None:
         raise ShapelibError(
-            f"the Dask cluster at {address} has no worker yet, so that device 'auto' cannot be "
+            f"the Dask cluster at {dask} has no worker yet, so that device 'auto' cannot be "
             "decided: give cpu or cuda"
         )
     return "cuda" if offered else "cpu"

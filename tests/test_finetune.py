@@ -107,8 +107,10 @@ def test_exactly_d_numbers_train(model: models.Model, read: encoding.Encoded):
         tuning.reached(net, read.train, torch.arange(4))
         for block in (None, 1, 64):
             made = tuning.classifier(model, 2, "pre-trained", 0)
-            size = tuning.reached(made, read.train, torch.arange(4))
-            assert tuning.confine(made, setting(method, d, block=block), size) == scales
+            tuning.reached(made, read.train, torch.arange(4))
+            inside = tuning.confine(made, setting(method, d, block=block))
+            assert inside.projection.block == (block or inside.projection.block)
+            assert inside.projection.dimension == d - scales
             assert sum(each.numel() for each in made.parameters() if each.requires_grad) == d
 
 
