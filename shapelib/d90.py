@@ -48,7 +48,9 @@ def d90(
     the smallest tested d that reaches the threshold: the papers' d90. `d90` lies between it and the
     tested d before it, where the line between their scores over log d crosses the threshold. Not
     reached: `d90` is missing, and `above` is the largest d. Reached already at the smallest d:
-    `d90` is that one, and so is `below`, since the true value may be smaller.
+    `d90` is that one, and so is `below`, since the true value may be smaller. Where full
+    fine-tuning does no better than always naming the largest class it learned nothing, and there
+    is no threshold, no d90 and no interval.
 
     `low`, `high`: 95 % percentile interval of `d90` over `resamples` draws of seeds and, where the
     table has `right`, of test texts, the same ones for every run. `high` is infinite where more
@@ -237,7 +239,11 @@ def _estimates(
             for total, each in drawn
         ]
         # Not interpolated: between a number and infinity there is none.
-        low, high = np.quantile(values, (0.025, 0.975), method="inverted_cdf")
+        low, high = (
+            (math.nan, math.nan)
+            if math.isnan(threshold)
+            else np.quantile(values, (0.025, 0.975), method="inverted_cdf")
+        )
         tested = [int(each) for each in curve.dimensions]
         rows.append(facts | {
             "definition": definition, "level": level, "full": score, "majority": majority,
@@ -251,7 +257,10 @@ def _estimates(
 
 
 def _threshold(definition: str, level: float, full: float, majority: float) -> float:
-    """The score to reach, given that of full fine-tuning and the majority share."""
+    """The score to reach, given that of full fine-tuning and the majority share; NaN, which nothing
+    reaches, where full fine-tuning learned nothing."""
+    if full <= majority:
+        return math.nan
     floor = majority if definition == "chance-corrected" else 0.0
     return floor + level * (full - floor)
 

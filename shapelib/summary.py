@@ -53,13 +53,16 @@ def estimate(table: "pd.DataFrame") -> "Table":
     )  # fmt: skip
     for row in table.itertuples():
         name = row.model if row.checkpoint == "final" else f"{row.model}@{row.checkpoint}"
-        if pandas.isna(row.d90):
-            value = f"not reached at {row.above}"
+        if pandas.isna(row.threshold):
+            value, interval, bar = "nothing learned", "none", "none"
         else:
-            value = f"{'' if pandas.isna(row.below) else 'at most '}{row.d90:.0f}"
-        ends = [f"{each:.0f}" if each < float("inf") else "∞" for each in (row.low, row.high)]
+            at_most = "" if pandas.isna(row.below) else "at most "
+            missed = pandas.isna(row.d90)
+            value = f"not reached at {row.above}" if missed else f"{at_most}{row.d90:.0f}"
+            ends = (f"{end:.0f}" if end < float("inf") else "∞" for end in (row.low, row.high))
+            interval, bar = " – ".join(ends), f"{row.threshold:.3f}"
         shown.add_row(
-            name, row.init, row.method, row.definition, value, " – ".join(ends),
-            f"{row.full:.3f}", f"{row.threshold:.3f}", f"{row.majority:.3f}", str(row.failed),
+            name, row.init, row.method, row.definition, value, interval, f"{row.full:.3f}", bar,
+            f"{row.majority:.3f}", str(row.failed),
         )  # fmt: skip
     return shown

@@ -23,6 +23,12 @@ _ESTIMATORS = {
     "mom_k20": "moments, k = 20",
 }
 
+_BY_WIDTH = {
+    "anisotropy": "anisotropy (centered)",
+    "two_nn": "TwoNN, lowest 90 %",
+    "mada_k20": "MADA, k = 20",
+}
+
 
 def layer_step_maps(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
     """Centered anisotropy as a map, layers up and steps across: a panel for each of `titles`.
@@ -115,6 +121,34 @@ def estimators_in_training(curves: pd.DataFrame) -> "Figure":
             axes.set_xlim(left=0)
     legend(figure, panels)
     return keep(figure, curves.loc[curves["metric"].isin(_ESTIMATORS), _TOLD])
+
+
+def by_width(curves: pd.DataFrame) -> "Figure":
+    """Anisotropy and two estimates of dimension against steps: a row a kind, a line a width.
+
+    `curves`: from training tables, so that a recipe is named by its kind and width.
+    """
+    kinds = curves["kind"].unique()
+    shown = curves[curves["metric"].isin(_BY_WIDTH) & (curves["mixing"] == MIXED)]
+    shown = _centered(shown).assign(width=shown["family"].str.extract(r"(\d+)$")[0].astype(int))
+    colours = dict(zip(sorted(shown["width"].unique()), PALETTE * 5, strict=False))
+    figure, panels = grid_of_panels(len(_BY_WIDTH) * len(kinds), len(_BY_WIDTH))
+    places = [(kind, metric) for kind in kinds for metric in _BY_WIDTH]
+    for axes, (kind, metric) in zip(panels, places, strict=True):
+        dress(axes, f"{kind}\n{_BY_WIDTH[metric]}", "step", None)
+        own = shown[(shown["kind"] == kind) & (shown["metric"] == metric)]
+        for width, rows in own.groupby("width"):
+            _band(axes, rows, colours[width], "-", f"width {width}")
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xlim(left=0)
+    for column in range(len(_BY_WIDTH)):
+        # Kinds share an axis, so that they can be compared.
+        alike = panels[column :: len(_BY_WIDTH)]
+        top = max(axes.get_ylim()[1] for axes in alike)
+        for axes in alike:
+            axes.set_ylim(0, top)
+    legend(figure, panels, ncols=3)
+    return keep(figure, shown[["kind", "width", *_TOLD[1:]]])
 
 
 def loss_and_rate(training: pd.DataFrame) -> "Figure":

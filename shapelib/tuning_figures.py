@@ -1,5 +1,6 @@
 """The figures of fine-tuning, each a function of tables and of nothing else."""
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ _MARKS = {"DID": "o", "SAID": "s"}
 
 
 def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
-    """Accuracy against d, log axis: a panel for each task and model, a line for each way.
+    """Accuracy against d, log axis: a panel for each model and task, a line for each way.
 
     `tuning`: the runs of `shapelib.dimension_sweep`. A point is the best learning rate of each
     seed, averaged over seeds; bars are two standard errors over them. `estimates`: of
@@ -27,13 +28,23 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
     of that colour's initialisation; dotted is the majority class.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
-    groups = list(tuning.groupby(["task", "model"], sort=False))
-    figure = Figure(figsize=(max(6.4, 4.2 * len(groups)), 4.4), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(1, len(groups), squeeze=False, sharey=True).flat)
-    for axes, ((task, model), rows) in zip(panels, groups, strict=True):
+    tasks, models = tuning["task"].unique(), tuning["model"].unique()
+    # Several tasks stand side by side, and models below each other.
+    down, across = (len(models), len(tasks)) if len(tasks) > 1 else (1, len(models))
+    size = (max(6.4, 3.8 * across), 3.4 * down + 1)
+    figure = Figure(figsize=size, layout="constrained")
+    panels: list[Axes] = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
+    for axes, (model, task) in zip(panels, itertools.product(models, tasks), strict=True):
+        rows = chosen(tuning, {"task": task, "model": model})
+        if rows.empty:
+            axes.set_visible(False)
+            continue
         dress(axes, f"{task}, {model}", "d, trained numbers", None)
         axes.set_xscale("log")
+        # Labels between powers of ten overlap where there are few of those.
+        axes.xaxis.set_minor_formatter(NullFormatter())
         held = chosen(estimates, {"task": task, "model": model, "definition": "papers"})
         for (init, method), colour in _COLOURS.items():
             own = chosen(rows, {"init": init, "method": method})
@@ -168,7 +179,7 @@ def estimates_table(estimates: pd.DataFrame) -> pd.DataFrame:
     shown["definition"] = rows["definition"]
     shown["full"] = rows["full"].map("{:.3f}".format)
     shown["largest class"] = rows["majority"].map("{:.3f}".format)
-    shown["bar"] = rows["threshold"].map("{:.3f}".format)
+    shown["bar"] = rows["threshold"].map(lambda bar: "none" if pd.isna(bar) else f"{bar:.3f}")
     shown["d90"] = [_d90(row) for _, row in rows.iterrows()]
     shown["95 % interval"] = [_range(row) for _, row in rows.iterrows()]
     shown["seeds"] = rows["seeds"]
@@ -209,6 +220,8 @@ def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _d90(row: "pd.Series[Any]") -> str:
+    if pd.isna(row["threshold"]):
+        return "nothing learned"
     if pd.isna(row["d90"]):
         return f"not reached at {row['above']:,}".replace(",", " ")
     at_most = "" if pd.isna(row["below"]) else "≤ "
@@ -216,6 +229,8 @@ def _d90(row: "pd.Series[Any]") -> str:
 
 
 def _range(row: "pd.Series[Any]") -> str:
+    if pd.isna(row["threshold"]):
+        return "none"
     low, high = (
         f"{round(each):,}".replace(",", " ") if math.isfinite(each) else "not reached"
         for each in (row["low"], row["high"])

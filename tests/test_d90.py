@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from shapelib import d90, generalization_bound
 from shapelib.d90 import COLUMNS, bisect, by_seed, crossing
 from shapelib.errors import ShapelibError
+from shapelib.summary import estimate
 
 DIMENSIONS = (10, 100, 1000)
 
@@ -64,6 +65,34 @@ def test_counted_from_chance():
     assert found["threshold"] == pytest.approx(0.5 + 0.9 * 0.4)
     assert found["d90"] == pytest.approx(100 * 10 ** (7 / 8))
     assert of(grid(lambda d, _: scores[d]))["d90"] < found["d90"]
+
+
+def test_no_share_of_having_learned_nothing():
+    # The largest class is half of the texts, and full fine-tuning does no better.
+    for full in (0.5, 0.48):
+        table = grid(lambda d, _: 0.5, full=full)
+        for definition in ("papers", "chance-corrected"):
+            found = of(table, definition)
+            assert found[["threshold", "d90", "grid", "below", "low", "high"]].isna().all()
+            assert found["full"] == full
+        assert by_seed(table)["d90"].isna().all()
+    assert of(grid(lambda d, _: 0.5, full=0.51))["d90"] == 10
+
+
+def test_a_terminal_shows_what_there_is():
+    lines = {
+        full: [
+            list(column.cells)
+            for column in estimate(d90(grid(lambda d, _: 0.7, full=full))).columns
+        ]
+        for full in (0.5, 0.71, 0.9)
+    }
+    value, interval, bar = (
+        {full: cells[at][0] for full, cells in lines.items()} for at in (4, 5, 7)
+    )
+    assert value == {0.5: "nothing learned", 0.71: "at most 10", 0.9: "not reached at 1000"}
+    assert interval == {0.5: "none", 0.71: "10 – 10", 0.9: "∞ – ∞"}
+    assert bar == {0.5: "none", 0.71: "0.639", 0.9: "0.810"}
 
 
 def test_not_reached_and_reached_at_once():

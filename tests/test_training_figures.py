@@ -72,6 +72,19 @@ def test_four_estimators_by_two_ways_of_making_batches(shape: pd.DataFrame, trai
     assert titles[1] == "TwoNN, lowest 90 %\nwhole windows"
 
 
+def test_widths_side_by_side(shape: pd.DataFrame, training: pd.DataFrame):
+    wide = shape.assign(model=shape["model"].str.replace("-96-", "-192-"), value=shape["value"] + 1)
+    told = training.assign(model=training["model"].str.replace("-96-", "-192-"), width=192)
+    curves = course(pd.concat([wide, shape]), pd.concat([told, training]))
+    panels = training_figures.by_width(curves).axes
+    assert [axes.get_title().split("\n")[0] for axes in panels] == ["decoder"] * 3 + ["encoder"] * 3
+    narrow, wider = panels[0].lines
+    assert [narrow.get_label(), wider.get_label()] == ["width 96", "width 192"]
+    np.testing.assert_allclose(narrow.get_ydata(), [6.6, 7.1, 7.6, 8.1])
+    np.testing.assert_allclose(wider.get_ydata(), [7.6, 8.1, 8.6, 9.1])
+    assert panels[0].get_ylim() == panels[3].get_ylim()
+
+
 def test_a_map_for_each_kind_is_the_mean_over_runs(shape: pd.DataFrame):
     titles = {name: name.split("-")[0] for name in shape["model"].unique()}
     decoders, encoders, _ = training_figures.layer_step_maps(shape, titles).axes

@@ -87,7 +87,22 @@ def test_curves_are_drawn_with_their_bars():
     assert axes.get_xscale() == "log"
 
 
+def test_tasks_side_by_side_and_models_below_each_other():
+    big = tuning(model="big")
+    table = pd.concat([big, tuning(), big.assign(task="reviews")], ignore_index=True)
+    figure = tuning_figures.accuracy_against_d(table, d90(table))
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert titles == ["questions, big", "reviews, big", "questions, m"]
+    places = [axes.get_subplotspec() for axes in figure.axes]
+    assert [(each.rowspan.start, each.colspan.start) for each in places] == [
+        (0, 0), (0, 1), (1, 0), (1, 1),
+    ]  # fmt: skip
+
+
 def test_what_was_not_reached_is_said():
+    idle = tuning_figures.estimates_table(d90(tuning().assign(majority=0.85)))
+    assert set(idle["d90"]) == {"nothing learned"}
+    assert set(idle["bar"]) == {"none"}
     shown = tuning_figures.estimates_table(d90(tuning()))
     told = dict(
         zip(zip(shown["init"], shown["definition"], strict=True), shown["d90"], strict=True)
