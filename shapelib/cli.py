@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -183,6 +183,10 @@ def d90(
         int | None, typer.Option(help="Of the projection: 1, or a power of two; chosen if unset.")
     ] = None,
     level: Annotated[float, typer.Option(help="Share of full fine-tuning to reach.")] = 0.9,
+    search: Annotated[
+        bool,
+        typer.Option("--search", help="One d90 by bisection from the least to the greatest d."),
+    ] = False,
     checkpoints: Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")] = "all",
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     dask: Annotated[
@@ -196,14 +200,25 @@ def d90(
     from shapelib.d90 import d90 as estimate
 
     steps_of: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
+    tried = numbers(dimensions, "--dimensions")
+    whole: dict[str, Any] = {
+        "learning_rates": numbers(learning_rates, "--learning-rates", float),
+        "full_rates": numbers(full_rates, "--full-rates", float),
+        "seeds": numbers(seeds, "--seeds"), "checkpoints": steps_of, "steps": steps,
+        "batch": batch, "length": length, "block": block, "output": output, "workers": workers,
+        "dask": dask, "device": device, "allow_pickle": allow_pickle,
+    }  # fmt: skip
     try:
+        if search:
+            found = finetune.d90_search(
+                model, task, level=level, method=methods, init=inits, low=min(tried),
+                high=max(tried), **whole,
+            )  # fmt: skip
+            show(summary.estimate(found))
+            return
         table = finetune.dimension_sweep(
-            model, task, dimensions=numbers(dimensions, "--dimensions"),
-            methods=methods.split(","), inits=inits.split(","),
-            learning_rates=numbers(learning_rates, "--learning-rates", float),
-            full_rates=numbers(full_rates, "--full-rates", float), seeds=numbers(seeds, "--seeds"),
-            checkpoints=steps_of, steps=steps, batch=batch, length=length, block=block,
-            output=output, workers=workers, dask=dask, device=device, allow_pickle=allow_pickle,
+            model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
+            **whole,
         )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("finished runs are kept: the same command makes the rest", err=True)

@@ -142,6 +142,9 @@ def d90_search(
     `definition` decides where the threshold lies. Its assumption is that the score grows with d.
     `parameters` are those of `dimension_sweep`. Every run is kept in `output`, from which a grid,
     or another search, takes what it shares with this one.
+
+    Raises `ShapelibError` for what `dimension_sweep` refuses, for more than one model, checkpoint
+    or task, and where a run fails.
     """
     if definition not in DEFINITIONS:
         raise ShapelibError(f"definition={definition!r}; {nearest(definition, list(DEFINITIONS))}")
@@ -156,8 +159,13 @@ def d90_search(
 
     def estimate(d: int) -> pd.Series:
         tables[d] = dimension_sweep(model, task, dimensions=(d,), **whole)
+        if failures := tables[d].attrs["failures"]:
+            raise ShapelibError(f"{failures[0].cell}: {failures[0].error}")
         found = d90(tables[d], level, resamples=1)
-        return found[found["definition"] == definition].iloc[0]
+        found = found[found["definition"] == definition]
+        if len(found) > 1:
+            raise ShapelibError("a search is for one model, checkpoint and task at a time")
+        return found.iloc[0]
 
     # Reached or not is all that the search asks; the threshold is in the same table.
     bisect(lambda d: 0.0 if pd.isna(estimate(d)["d90"]) else 1.0, 1.0, low, high, ratio)

@@ -345,6 +345,7 @@ def test_diverged_runs_are_shown_and_others_go_on(
 def test_search_tries_few_dimensions_and_shares_the_store(
     encoder_folder: Path, animals: Path, tmp_path: Path
 ):
+    copied = shutil.copy(animals, tmp_path / "copied.csv")
     words: dict[str, Any] = {
         **{name: SMALL[name] for name in ("learning_rates", "full_rates", "progress")},
         **QUICK, "seeds": (1,), "low": 4, "high": 1000, "ratio": 2.0, "output": tmp_path / "store",
@@ -363,6 +364,8 @@ def test_search_tries_few_dimensions_and_shares_the_store(
     assert tried[tried["d"] < found["grid"]]["d"].max() >= found["grid"] / 2
     with pytest.raises(ShapelibError, match="1 ≤ low < high and ratio ≥ 1"):
         d90_search(encoder_folder, animals, **{**words, "low": 2000})
+    with pytest.raises(ShapelibError, match="one model, checkpoint and task at a time"):
+        d90_search(encoder_folder, [animals, copied], **words)
     with pytest.raises(ShapelibError, match="definition='paper'; did you mean 'papers'"):
         d90_search(encoder_folder, animals, definition="paper", **words)
 
@@ -410,6 +413,12 @@ def test_the_command(serial: Path, encoder_folder: Path, animals: Path, tmp_path
         assert shown in done.stdout
     assert "10 runs in" in done.stdout
     assert "10 were in the store, 0 computed" in done.stderr
+    store_of_search = shutil.copytree(serial, tmp_path / "search")
+    alone = (*OPTIONS, "--methods", "DID", "--search")
+    found = d90_command(encoder_folder, animals, "--output", store_of_search, *alone)
+    assert found.returncode == 0, found.stderr
+    assert "animals: the smallest d that reaches 90%" in found.stdout
+    assert "SAID" not in found.stdout
     labelless = tmp_path / "labelless.csv"
     pd.DataFrame({"text": ["a", "b"], "stars": [1, 2]}).to_csv(labelless, index=False)
     wrong = d90_command(encoder_folder, labelless, "--output", tmp_path / "new", *OPTIONS)
