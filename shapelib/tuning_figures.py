@@ -33,7 +33,7 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
     tasks, models = tuning["task"].unique(), tuning["model"].unique()
     # Several tasks stand side by side, and models below each other.
     down, across = (len(models), len(tasks)) if len(tasks) > 1 else (1, len(models))
-    size = (max(6.4, 3.8 * across), 3.4 * down + 1)
+    size = (max(6.4, 3.2 * across), 3.2 * down + 1)
     figure = Figure(figsize=size, layout="constrained")
     panels: list[Axes] = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
     for axes, (model, task) in zip(panels, itertools.product(models, tasks), strict=True):
@@ -41,7 +41,7 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
         if rows.empty:
             axes.set_visible(False)
             continue
-        dress(axes, f"{task}, {model}", "d, trained numbers", None)
+        dress(axes, f"{task}\n{model}", "d, trained numbers", None)
         axes.set_xscale("log")
         # Labels between powers of ten overlap where there are few of those.
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -65,6 +65,7 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
                     bar["threshold"].iloc[0], color=PALETTE[colour], linestyle="--", lw=0.9
                 )
         axes.axhline(rows["majority"].iloc[0], color="#777777", linestyle=":", linewidth=1)
+    for axes in panels[::across]:
         axes.set_ylabel("accuracy")
     legend(figure, panels)
     return keep(figure, tuning)

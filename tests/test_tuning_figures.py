@@ -92,7 +92,7 @@ def test_tasks_side_by_side_and_models_below_each_other():
     table = pd.concat([big, tuning(), big.assign(task="reviews")], ignore_index=True)
     figure = tuning_figures.accuracy_against_d(table, d90(table))
     titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
-    assert titles == ["questions, big", "reviews, big", "questions, m"]
+    assert titles == ["questions\nbig", "reviews\nbig", "questions\nm"]
     places = [axes.get_subplotspec() for axes in figure.axes]
     assert [(each.rowspan.start, each.colspan.start) for each in places] == [
         (0, 0), (0, 1), (1, 0), (1, 1),
