@@ -61,6 +61,14 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
             "full_rates": (),
         },
     ),
+    "minilm-random": (
+        {**LOWER, "inits": ("random",), "full_rates": (0.0003, 0.001)},
+        {**HIGHER, "inits": ("random",)},
+    ),
+    "minilm-SAID": (
+        {**LOWER, "methods": ("SAID",), "full_rates": ()},
+        {**HIGHER, "methods": ("SAID",)},
+    ),
     "minilm-reviews": ({"task": "reviews", **LOWER}, {"task": "reviews", **HIGHER}),
     "minilm-same-paragraph": (
         {"task": "same-paragraph", **LOWER},
