@@ -65,6 +65,17 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
         {**LOWER, "inits": ("random",), "full_rates": (0.0003, 0.001)},
         {**HIGHER, "inits": ("random",)},
     ),
+    # Random weights may want other rates than trained ones.
+    "minilm-random-rates": tuple(
+        {
+            **SMALL,
+            "inits": ("random",),
+            "dimensions": (d,),
+            "learning_rates": rates,
+            "full_rates": (),
+        }
+        for d, rates in ((1000, (0.03,)), (3000, (0.01, 0.03)), (10_000, (0.001, 0.01)))
+    ),
     "minilm-SAID": (
         {**LOWER, "methods": ("SAID",), "full_rates": ()},
         {**HIGHER, "methods": ("SAID",)},
