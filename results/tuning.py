@@ -25,6 +25,14 @@ BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
 BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
 MIDDLE: dict[str, Any] = {"dimensions": (*FEW[2:], *MANY[:2]), "learning_rates": (0.01,), **BASE}
 UPPER: dict[str, Any] = {"dimensions": MANY[:2], "learning_rates": (0.005,), **BASE}
+# As MiniLM on questions, at the dimensions and rates around its d90.
+SMALL: dict[str, Any] = {"model": "minilm-l6", "steps": 60, "checkpoints": "all"}
+LOWER: dict[str, Any] = {
+    **SMALL, "dimensions": FEW[2:4], "learning_rates": (0.01,), "full_rates": (0.0003,),
+}  # fmt: skip
+HIGHER: dict[str, Any] = {
+    **SMALL, "dimensions": (3000, 10_000), "learning_rates": (0.003,), "full_rates": (),
+}  # fmt: skip
 PARTS: dict[str, tuple[dict[str, Any], ...]] = {
     "DID": (
         {"inits": BOTH, "dimensions": FEW, "learning_rates": HIGH},
@@ -38,25 +46,43 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
     "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
     "minilm": (
         {
-            "model": "minilm-l6",
-            "steps": 60,
-            "dimensions": (300, 1000, 3000),
+            **SMALL,
+            "dimensions": FEW[2:],
             "learning_rates": (0.01,),
             "full_rates": (0.0003,),
-            "checkpoints": "all",
         },
     ),
     # Full fine-tuning stands in the part before.
     "minilm-upper": (
         {
-            "model": "minilm-l6",
-            "steps": 60,
+            **SMALL,
             "dimensions": (3000, *MANY),
             "learning_rates": (0.001, 0.003),
             "full_rates": (),
-            "checkpoints": "all",
         },
     ),
+    "minilm-random": (
+        {**LOWER, "inits": ("random",), "full_rates": (0.0003, 0.001)},
+        {**HIGHER, "inits": ("random",)},
+    ),
+    # Random weights may want other rates than trained ones.
+    "minilm-random-rates": tuple(
+        {
+            **SMALL,
+            "inits": ("random",),
+            "dimensions": (d,),
+            "learning_rates": rates,
+            "full_rates": (),
+        }
+        for d, rates in ((1000, (0.03,)), (3000, (0.01, 0.03)), (10_000, (0.001, 0.01)))
+    ),
+    "minilm-SAID": (
+        {**LOWER, "methods": ("SAID",), "full_rates": ()},
+        {**HIGHER, "methods": ("SAID",)},
+    ),
+    "minilm-reviews": ({"task": "reviews", **LOWER}, {"task": "reviews", **HIGHER}),
+    # Nothing is learned even by full fine-tuning, so that more dimensions would tell nothing.
+    "minilm-same-paragraph": ({"task": "same-paragraph", **LOWER},),
     "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
     "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
     "SAID-random": (
