@@ -82,7 +82,7 @@ PARTS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "minilm-reviews": ({"task": "reviews", **LOWER}, {"task": "reviews", **HIGHER}),
     # Nothing is learned even by full fine-tuning, so that more dimensions would tell nothing.
-    "minilm-same-paragraph": ({"task": "same-paragraph", **LOWER},),
+    "minilm-same-paragraph": ({"task": "same-paragraph", **LOWER, "dimensions": FEW[2:3]},),
     "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
     "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
     "SAID-random": (
