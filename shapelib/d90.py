@@ -12,7 +12,7 @@ from shapelib.errors import ShapelibError
 
 DEFINITIONS = ("papers", "chance-corrected")
 _KEYS = ["task", "model", "checkpoint", "step"]
-_NEEDED = [*_KEYS, "init", "method", "d", "seed", "score", "majority", "diverged"]
+_NEEDED = [*_KEYS, "init", "method", "d", "seed", "score", "majority", "test", "diverged"]
 COLUMNS = {
     "task": "str", "model": "str", "checkpoint": "str", "step": "Int64", "init": "str",
     "method": "str", "definition": "str", "level": "float64", "full": "float64",
@@ -49,8 +49,8 @@ def d90(
     tested d before it, where the line between their scores over log d crosses the threshold. Not
     reached: `d90` is missing, and `above` is the largest d. Reached already at the smallest d:
     `d90` is that one, and so is `below`, since the true value may be smaller. Where full
-    fine-tuning does no better than always naming the largest class it learned nothing, and there
-    is no threshold, no d90 and no interval.
+    fine-tuning is not two standard errors, of so many test texts, above always naming the largest
+    class it learned nothing, and there is no threshold, no d90 and no interval.
 
     `low`, `high`: 95 % percentile interval of `d90` over `resamples` draws of seeds and, where the
     table has `right`, of test texts, the same ones for every run. `high` is infinite where more
@@ -98,15 +98,13 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     for where, runs in table.groupby(_KEYS, sort=False, dropna=False):
         full = runs[runs["method"] == "full"]
         best = full.groupby(["init", "seed"])["score"].max().groupby("init").mean()
-        majority = float(runs["majority"].iloc[0])
+        chance = _chance(runs)
         for (init, method, seed), tried in runs[runs["method"] != "full"].groupby(
             ["init", "method", "seed"], sort=False
         ):
-            thresholds = {
-                each: _threshold(each, level, best[init], majority) for each in DEFINITIONS
-            }
+            thresholds = {each: _threshold(each, level, best[init], chance) for each in DEFINITIONS}
             bar = best.get("pre-trained", math.nan)
-            thresholds["against pre-trained"] = _threshold("papers", level, bar, majority)
+            thresholds["against pre-trained"] = _threshold("papers", level, bar, chance)
             known = tried.dropna(subset=["score"])
             top = known.loc[known.groupby("d")["score"].idxmax()].sort_values("d")
             for definition, threshold in thresholds.items():
@@ -227,15 +225,15 @@ def _estimates(
     if not seeds:
         raise ShapelibError("full fine-tuning and the subspaces have no seed in common")
     whole, curve = _best(full.assign(d=1), seeds), _best(tried, seeds)
-    majority = float(full["majority"].iloc[0])
+    chance = _chance(full)
     drawn = [_drawn(whole, curve, draw) for _ in range(resamples)]
     rows = []
     for definition in DEFINITIONS:
         score = float(whole.scores.mean())
-        threshold = _threshold(definition, level, score, majority)
+        threshold = _threshold(definition, level, score, chance)
         value, place = crossing(curve.dimensions, _mean(curve.scores), threshold)
         values = [
-            crossing(curve.dimensions, each, _threshold(definition, level, total, majority))[0]
+            crossing(curve.dimensions, each, _threshold(definition, level, total, chance))[0]
             for total, each in drawn
         ]
         # Not interpolated: between a number and infinity there is none.
@@ -246,7 +244,7 @@ def _estimates(
         )
         tested = [int(each) for each in curve.dimensions]
         rows.append(facts | {
-            "definition": definition, "level": level, "full": score, "majority": majority,
+            "definition": definition, "level": level, "full": score, "majority": chance.majority,
             "threshold": threshold, "d90": math.nan if place is None else value,
             "low": low, "high": high, "grid": pd.NA if place is None else tested[place],
             "below": tested[0] if place == 0 else pd.NA,
@@ -256,11 +254,26 @@ def _estimates(
     return rows
 
 
-def _threshold(definition: str, level: float, full: float, majority: float) -> float:
-    """The score to reach, given that of full fine-tuning and the majority share; NaN, which nothing
-    reaches, where full fine-tuning learned nothing."""
-    if full <= majority:
+class _Chance(NamedTuple):
+    """What guessing scores: the share of the largest class, and two standard errors above it."""
+
+    majority: float
+    top: float
+
+
+def _chance(runs: pd.DataFrame) -> _Chance:
+    majority = float(runs["majority"].iloc[0])
+    return _Chance(
+        majority, majority + 2 * math.sqrt(majority * (1 - majority) / runs["test"].iloc[0])
+    )
+
+
+def _threshold(definition: str, level: float, full: float, chance: _Chance) -> float:
+    """The score to reach, given that of full fine-tuning; NaN, which nothing reaches, where full
+    fine-tuning learned nothing."""
+    if full <= chance.top:
         return math.nan
+    majority = chance.majority
     floor = majority if definition == "chance-corrected" else 0.0
     return floor + level * (full - floor)
 

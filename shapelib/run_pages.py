@@ -125,22 +125,17 @@ def _source(page: Notebook) -> str:
 
 def _groups(source: str) -> list[tuple[str, dict[str, Any]]]:
     """The comments of a cell of parameters, each with the assignments below it."""
-    groups: list[tuple[str, dict[str, Any]]] = []
-    above = False
+    groups: list[tuple[list[str], list[str]]] = []
     for line in source.splitlines():
-        if line.startswith("#"):
-            words = line.lstrip("# ")
-            if above:
-                groups[-1] = (f"{groups[-1][0]} {words}", {})
-            else:
-                groups.append((words, {}))
-            above = True
+        comment = line.startswith("#")
+        if not groups or (comment and groups[-1][1]):
+            groups.append(([], []))
+        words, code = groups[-1]
+        if comment:
+            words.append(line.lstrip("# "))
         elif line.strip():
-            above = False
-            if not groups:
-                groups.append(("", {}))
-            groups[-1][1].update(notebooks.assignments(line))
-    return groups
+            code.append(line)
+    return [(" ".join(words), notebooks.assignments("\n".join(code))) for words, code in groups]
 
 
 def _default(name: str, value: Any, given: Iterable[dict[str, Any]]) -> str:

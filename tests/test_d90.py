@@ -22,7 +22,8 @@ def row(**given: Any) -> dict[str, Any]:
     return {
         "task": "toy", "model": "tiny", "checkpoint": "final", "step": pd.NA, "role": "encoder",
         "init": "pre-trained", "method": "DID", "d": 10, "D": 5000, "seed": 0, "score": 0.5,
-        "train_score": 0.6, "majority": 0.5, "train": 400, "diverged": False, **given,
+        "train_score": 0.6, "majority": 0.5, "train": 400, "test": 10**6, "diverged": False,
+        **given,
     }  # fmt: skip
 
 
@@ -69,14 +70,15 @@ def test_counted_from_chance():
 
 def test_no_share_of_having_learned_nothing():
     # The largest class is half of the texts, and full fine-tuning does no better.
-    for full in (0.5, 0.48):
-        table = grid(lambda d, _: 0.5, full=full)
+    for full, texts in ((0.5, 10**6), (0.48, 10**6), (0.54, 500)):
+        table = grid(lambda d, _: 0.5, full=full).assign(test=texts)
         for definition in ("papers", "chance-corrected"):
             found = of(table, definition)
             assert found[["threshold", "d90", "grid", "below", "low", "high"]].isna().all()
             assert found["full"] == full
         assert by_seed(table)["d90"].isna().all()
     assert of(grid(lambda d, _: 0.5, full=0.51))["d90"] == 10
+    assert of(grid(lambda d, _: 0.5, full=0.55).assign(test=500))["d90"] == 10
 
 
 def test_a_terminal_shows_what_there_is():

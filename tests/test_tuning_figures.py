@@ -28,7 +28,7 @@ def tuning(steps: tuple[int, ...] = (1280,), model: str = "m", size: int = 10**6
                 ]
     fixed = {
         "task": "questions", "model": model, "role": "encoder", "D": size, "rate": 0.01,
-        "train": 4000, "majority": 0.25, "train_score": 0.9, "diverged": False,
+        "train": 4000, "test": 500, "majority": 0.25, "train_score": 0.9, "diverged": False,
     }  # fmt: skip
     return pd.DataFrame(rows).assign(**fixed)
 
