@@ -35,7 +35,8 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
     down, across = (len(models), len(tasks)) if len(tasks) > 1 else (1, len(models))
     size = (max(6.4, 3.2 * across), 3.2 * down + 1)
     figure = Figure(figsize=size, layout="constrained")
-    panels: list[Axes] = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
+    grid = figure.subplots(down, across, squeeze=False, sharey=True, sharex="row")
+    panels: list[Axes] = list(grid.flat)
     for axes, (model, task) in zip(panels, itertools.product(models, tasks), strict=True):
         rows = chosen(tuning, {"task": task, "model": model})
         if rows.empty:
@@ -184,7 +185,12 @@ def estimates_table(estimates: pd.DataFrame) -> pd.DataFrame:
     shown["d90"] = [_d90(row) for _, row in rows.iterrows()]
     shown["95 % interval"] = [_range(row) for _, row in rows.iterrows()]
     shown["seeds"] = rows["seeds"]
-    return shown.set_index("task")
+    # One task is named by the page.
+    return (
+        shown.set_index("task")
+        if rows["task"].nunique() > 1
+        else shown.iloc[:, 1:].set_index("model")
+    )
 
 
 def published_table(reported: pd.DataFrame) -> pd.DataFrame:
@@ -224,16 +230,20 @@ def _d90(row: "pd.Series[Any]") -> str:
     if pd.isna(row["threshold"]):
         return "nothing learned"
     if pd.isna(row["d90"]):
-        return f"not reached at {row['above']:,}".replace(",", " ")
+        return f"not reached at {_count(row['above'])}"
     at_most = "" if pd.isna(row["below"]) else "≤ "
-    return f"{at_most}{round(row['d90']):,}".replace(",", " ")
+    return f"{at_most}{_count(row['d90'])}"
 
 
 def _range(row: "pd.Series[Any]") -> str:
     if pd.isna(row["threshold"]):
         return "none"
     low, high = (
-        f"{round(each):,}".replace(",", " ") if math.isfinite(each) else "not reached"
-        for each in (row["low"], row["high"])
+        _count(each) if math.isfinite(each) else "not reached" for each in (row["low"], row["high"])
     )
     return f"{low} to {high}"
+
+
+def _count(number: float) -> str:
+    """A whole number with its thousands apart, which no line break parts."""
+    return f"{round(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -9,6 +9,7 @@ from shapelib import tuning_figures
 from shapelib.d90 import by_seed, d90, like
 from shapelib.published import published_d90
 
+THIN = "\N{NARROW NO-BREAK SPACE}"
 SCORES = {30: 0.3, 300: 0.5, 3000: 0.8}
 
 
@@ -107,8 +108,10 @@ def test_what_was_not_reached_is_said():
     told = dict(
         zip(zip(shown["init"], shown["definition"], strict=True), shown["d90"], strict=True)
     )
-    assert told["random", "papers"] == "not reached at 3 000"
-    assert told["pre-trained", "papers"] == f"{round(300 * 10 ** (0.22 / 0.3)):,}".replace(",", " ")
+    assert told["random", "papers"] == f"not reached at 3{THIN}000"
+    assert told["pre-trained", "papers"] == f"{round(300 * 10 ** (0.22 / 0.3)):,}".replace(
+        ",", THIN
+    )
 
 
 def test_intervals_have_a_row_each():
