@@ -247,7 +247,11 @@ def _plain(value: float) -> float | int | None:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+    """Three decimals, or two digits of what three decimals would hide."""
+    if value is None:
+        return "–"
+    decimals = 1 - math.floor(math.log10(abs(value))) if 0 < abs(value) < 0.001 else 3
+    return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def _models_html(record: Record) -> str:

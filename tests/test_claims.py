@@ -112,6 +112,12 @@ def test_nothing_to_test():
     assert sentence(record["models"][0]) == "– (no interval: too few windows or runs)"
 
 
+def test_small_numbers_are_not_hidden():
+    model = {"statistic": 0.000121, "low": -0.000096, "high": 0.0125}
+    assert sentence(model) == "0.00012 [−0.000096, 0.013]"
+    assert sentence({"statistic": 0.0, "low": -0.5, "high": 1}) == "0.000 [−0.500, 1.000]"
+
+
 def test_content_tokens_are_shown_beside():
     table = pd.concat([shape(BELL), shape(PLATEAU, tokens="content")], ignore_index=True)
     record = judge("decoder-bell", table)
