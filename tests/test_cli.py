@@ -12,7 +12,8 @@ import pytest
 
 from shapelib import read_table
 
-SHAPELIB = [sys.executable, "-c", "from shapelib.cli import main; main()"]
+MAIN = "from shapelib.cli import main; main()"
+SHAPELIB = [sys.executable, "-c", MAIN]
 
 
 def shapelib(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -90,9 +91,11 @@ def test_profile_refuses(decoder_folder: Path, text_file: Path, tmp_path: Path):
 def test_ctrl_c_leaves_the_old_table_whole(text_file: Path, tmp_path: Path):
     out = tmp_path / "p.parquet"
     out.write_bytes(b"the old table")
-    command = [*SHAPELIB, "profile", "minilm-l6", "--corpus", str(text_file), "--out", str(out)]
+    # What a script starts with & ignores Ctrl-C, and so does all that it starts, these tests too.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heard + MAIN, "profile", "minilm-l6"]
+    command += ["--corpus", str(text_file), "--out", str(out)]
     command += ["--tokens", "5000", "--batch", "2500", "--window", "60", "--memory", "0"]
-    # A new session has default signal handling, as a shell's foreground job has.
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kept import finished, without_a_cell
 
 from shapelib import d90, dimension_sweep, encoding, finetune, models, store, tuning
 from shapelib.cells import open_store
@@ -209,12 +210,6 @@ def test_pairs_keep_within_the_length(tmp_path: Path, model: models.Model, decod
 # ---- a grid of runs
 
 
-def finished(output: Path) -> dict[str, tuple[int, int]]:
-    """Each finished cell, and what changes when it is written again."""
-    files = [each for each in (output / "cells").glob("*.parquet") if each.name[0] != "."]
-    return {each.name: (each.stat().st_ino, each.stat().st_mtime_ns) for each in files}
-
-
 def equal(table: pd.DataFrame, other: pd.DataFrame) -> None:
     """All but the time it took."""
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), other.drop(columns="seconds"))
@@ -265,14 +260,9 @@ def test_only_what_is_missing_or_changed_is_run(
     serial: Path, encoder_folder: Path, animals: Path, tmp_path: Path
 ):
     output = tmp_path / "store"
-    shutil.copytree(serial, output)
-    before = finished(output)
-    next((output / "cells").glob("*.parquet")).unlink()
-    table = dimension_sweep(encoder_folder, animals, output=output, **SMALL)
+    with without_a_cell(serial, output):
+        table = dimension_sweep(encoder_folder, animals, output=output, **SMALL)
     equal(table, store.read_table(serial / "table.parquet"))
-    after = finished(output)
-    assert before.keys() == after.keys()
-    assert sum(before[name] != after[name] for name in before) == 1
     kept = open_store(output)
     runs = finetune.settings((20,), ("DID",), ("pre-trained",), (0.01,), (), (0,), **QUICK)
     (cell,) = finetune.plan(encoder_folder, animals, runs)

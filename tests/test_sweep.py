@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 from hub import Client, Hub
+from kept import finished, without_a_cell
 
 from shapelib import cells, store, workers
 from shapelib.cells import open_store
@@ -76,16 +77,6 @@ def table_of(output: Path) -> pd.DataFrame:
     return store.read_table(output / "table.parquet")
 
 
-def finished(output: Path) -> dict[str, tuple[int, int]]:
-    """Each finished cell, and what changes when it is written again."""
-    files = (output / "cells").glob("*.parquet")
-    found = {}
-    for each in files:
-        with contextlib.suppress(FileNotFoundError):
-            found[each.name] = (each.stat().st_ino, each.stat().st_mtime_ns)
-    return {name: print_ for name, print_ in found.items() if not name.startswith(".")}
-
-
 def test_a_suite_gives_one_table_with_step_and_tokens_seen(serial: Path):
     table = table_of(serial)
     assert list(table.columns) == list(COLUMNS)
@@ -134,21 +125,17 @@ def test_only_what_is_missing_or_changed_is_computed(
     serial: Path, suite: Path, story: Path, tmp_path: Path
 ):
     output = tmp_path / "store"
-    shutil.copytree(serial, output)
-    before = finished(output)
-    next((output / "cells").glob("*.parquet")).unlink()
-    grid = plan(suite, story, [0], "all", **SMALL)
-    kept = open_store(output)
-    assert len(missing(grid, kept)) == 1
-    assert missing(plan(suite, story, [0], "all", **{**SMALL, "memory": 3.0}), kept) != grid
-    for changed in ({"tokens": 400}, {"sets": ["all"]}, {"dtype": "bfloat16"}, {"unit": "tokens"}):
-        assert len(missing(plan(suite, story, [0], "all", **{**SMALL, **changed}), kept)) == 20
-    assert len(missing(plan(suite, story, [7], "all", **SMALL), kept)) == 20
-    table = measure(suite, story, output=output, progress=False, **SMALL)
+    with without_a_cell(serial, output):
+        grid = plan(suite, story, [0], "all", **SMALL)
+        kept = open_store(output)
+        assert len(missing(grid, kept)) == 1
+        assert len(missing(plan(suite, story, [0], "all", **{**SMALL, "memory": 3.0}), kept)) == 1
+        changes = ({"tokens": 400}, {"sets": ["all"]}, {"dtype": "bfloat16"}, {"unit": "tokens"})
+        for changed in changes:
+            assert len(missing(plan(suite, story, [0], "all", **{**SMALL, **changed}), kept)) == 20
+        assert len(missing(plan(suite, story, [7], "all", **SMALL), kept)) == 20
+        table = measure(suite, story, output=output, progress=False, **SMALL)
     pd.testing.assert_frame_equal(table, table_of(serial))
-    after = finished(output)
-    assert before.keys() == after.keys()
-    assert sum(before[name] != after[name] for name in before) == 1
 
 
 def test_a_damaged_cell_is_noticed_and_computed_again(
