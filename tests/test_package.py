@@ -1,9 +1,12 @@
 """What the package promises about itself: light to import, one source of dependencies."""
 
+import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -88,17 +91,35 @@ def test_environment_yml_is_true():
     assert set(extras[1].split(",")) == set(PROJECT["optional-dependencies"])
 
 
+def names(requirements: Iterable[str]) -> set[str]:
+    """What requirements ask for, by the names that an index knows."""
+    found = (re.match(r"[\w.-]+", each) for each in requirements)
+    return {re.sub(r"[-_.]+", "-", each[0]).lower() for each in found if each}
+
+
+def extras(*left_out: str) -> set[str]:
+    given = PROJECT["optional-dependencies"]
+    return {each for extra in given if extra not in left_out for each in names(given[extra])}
+
+
 def test_constraints_pin_every_dependency():
-    pinned = {
-        re.split("==", line)[0].lower().replace("_", "-")
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    }
-    extras = PROJECT["optional-dependencies"].values()
-    asked = [*PROJECT["dependencies"], *(each for extra in extras for each in extra)]
-    names = {re.split(r"[<>=\[ ]", each)[0].lower().replace("_", "-") for each in asked}
-    assert names - pinned == set()
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = names(line for line in lines if not line.startswith("#"))
+    assert (names(PROJECT["dependencies"]) | extras()) - pinned == set()
     assert "nvidia" not in (ROOT / "constraints.txt").read_text()
+
+
+def test_what_the_library_imports_is_asked_for():
+    """By itself, and not by something else that happens to bring it."""
+    known = importlib.metadata.packages_distributions()
+    asked = names(PROJECT["dependencies"]) | extras("test")
+    for file in (ROOT / "shapelib").glob("*.py"):
+        for each in ast.walk(ast.parse(file.read_text())):
+            used = [each.module] if isinstance(each, ast.ImportFrom) else []
+            used += [name.name for name in each.names] if isinstance(each, ast.Import) else []
+            for package in {name.split(".")[0] for name in used if name} - {"shapelib"}:
+                if package not in sys.stdlib_module_names:
+                    assert names(known.get(package, [package])) & asked, (file.name, package)
 
 
 def test_one_version():

@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+FOR_PAGES = (
+    *("papermill", "nbformat", "IPython", "ipykernel", "traitlets", "plotly", "jupyter_book"),
+    *("sphinx", "docutils", "markdown_it", "mdit_py_plugins", "skdim", "sklearn"),
+    *("distributed", "dask", "datasets"),
+)
 # No finder of an editable install, and no checkout, may stand in for the wheel.
 ISOLATED = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
@@ -75,6 +80,22 @@ def test_it_works_away_from_the_checkout(installed: Path):
     done = python(installed, code)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{installed}/shapelib/__init__.py True True\nTrue True\n"
+
+
+def test_it_measures_and_draws_without_what_notebooks_and_clusters_need(
+    installed: Path, decoder_folder: Path, text_file: Path, tmp_path: Path
+):
+    """As after `pip install "shapelib[models]"`; what transformers brings itself stays."""
+    code = (
+        f"sys.modules.update(dict.fromkeys({FOR_PAGES!r}))\n"
+        "from shapelib import figures, profile\n"
+        f"table = profile({str(decoder_folder)!r}, {str(text_file)!r}, tokens=200, batch=100, "
+        "window=60, reuse=False, progress=False)\n"
+        f"figures.anisotropy_profile(table).savefig({str(tmp_path / 'mine.svg')!r})"
+    )
+    done = python(installed, code)
+    assert done.returncode == 0, done.stderr
+    assert "<svg" in (tmp_path / "mine.svg").read_text()
 
 
 def test_it_asks_for_the_extra_that_a_command_lacks(installed: Path, tmp_path: Path):
