@@ -58,8 +58,10 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
     for axes in panels[::across]:
         axes.set_ylabel("accuracy")
     if (points["stopped"] > 0).any():
-        # In the last panel, so that the legend has it last.
-        panels[-1].plot([], [], "o", color=_GREY, markerfacecolor="white", label=_GIVEN_UP)
+        # Drawn like the curves and in the last panel, the legend has it last.
+        panels[-1].errorbar(
+            [], [], fmt="o", color=_GREY, markersize=4.5, markerfacecolor="white", label=_GIVEN_UP
+        )
     legend(figure, panels)
     bars = held[["task", "model", "checkpoint", "step", "init", "threshold"]].drop_duplicates()
     return keep(figure, points.merge(bars, how="left"))

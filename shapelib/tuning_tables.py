@@ -95,26 +95,34 @@ def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -
 
 
 def accuracies_table(tuning: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy at every d, and of full fine-tuning: the points of `curves`, a line a row."""
+    """Accuracy at every d, and of full fine-tuning: the points of `curves`, a line a row.
+
+    A star stands where some of the runs were stopped at half of their steps.
+    """
     points = curves(tuning)
+    points = points.assign(shown=_starred(points["accuracy"], points["stopped"]))
     full, inside = (points[(points["method"] == "full") == each] for each in (True, False))
-    shown, first = _across(inside, "accuracy", _RUNS)
+    shown, first = _across(inside, _RUNS)
     same = [name for name in _RUNS if name != "method"]
-    shown["full"] = first[same].merge(full, on=same, how="left")["accuracy"].map(_accuracy)
+    shown["full"] = first[same].merge(full, on=same, how="left")["shown"]
     return _labelled(shown, *labels(first))
 
 
 def rates_table(tuning: pd.DataFrame) -> pd.DataFrame:
     """Accuracy at every learning rate and d, averaged over seeds; – where a rate was not tried.
 
-    The rate is the one before its factor √(D ÷ d); full fine-tuning is left out.
+    The rate is the one before its factor √(D ÷ d); full fine-tuning is left out. A star stands
+    where some of the runs were stopped at half of their steps.
     """
     inside = tuning[tuning["method"] != "full"]
     by = [*_RUNS, "rate"]
-    means = inside.groupby([*by, "d"], sort=False, dropna=False)["score"].mean().reset_index()
-    way = means.groupby(_RUNS, sort=False, dropna=False).ngroup()
-    means = means.assign(way=way).sort_values(["way", "rate"], kind="stable")
-    shown, first = _across(means, "score", by)
+    means = inside.groupby([*by, "d"], sort=False, dropna=False, as_index=False).agg(
+        score=("score", "mean"), stopped=("stopped", "count")
+    )
+    means["shown"] = _starred(means["score"], means["stopped"])
+    means["way"] = means.groupby(_RUNS, sort=False, dropna=False).ngroup()
+    means = means.sort_values(["way", "rate"], kind="stable")
+    shown, first = _across(means, by)
     shown.insert(0, "rate", first["rate"].map("{:g}".format))
     return _labelled(shown, *labels(first))
 
@@ -158,9 +166,9 @@ def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 def published_table(reported: pd.DataFrame) -> pd.DataFrame:
     """The d90 of `shapelib.published.published_d90`: models down, tasks and methods across."""
-    return reported.pivot(index="model", columns=["task", "method"], values="d90").loc[
-        list(dict.fromkeys(reported["model"]))
-    ]
+    wide = reported.pivot(index="model", columns=["task", "method"], values="d90")
+    # A named index has a row of its own in a head of two.
+    return wide.loc[list(dict.fromkeys(reported["model"]))].rename_axis(index=None)
 
 
 def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -173,13 +181,16 @@ def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return wide.map(lambda d: "not reached" if math.isnan(d) else _rounded(d))
 
 
-def _across(rows: pd.DataFrame, value: str, by: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A value with d across, a row for each of `by` in their order, and the first row of each."""
+def _starred(scores: "pd.Series[float]", stopped: "pd.Series[int]") -> "pd.Series[str]":
+    return scores.map(_accuracy) + stopped.map(lambda runs: "*" if runs else "")
+
+
+def _across(rows: pd.DataFrame, by: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is `shown`, a row for each of `by` and d across, and the first of the rows of each."""
     rows = rows.reset_index(drop=True)
     place = rows.groupby(by, sort=False, dropna=False).ngroup()
-    wide = rows.assign(place=place).pivot(index="place", columns="d", values=value)
-    shown = wide.map(_accuracy).rename(columns=_count)
-    return shown, rows[~place.duplicated()].reset_index(drop=True)
+    wide = rows.assign(place=place).pivot(index="place", columns="d", values="shown")
+    return wide.fillna("–").rename(columns=_count), rows[~place.duplicated()].reset_index(drop=True)
 
 
 def _labelled(shown: pd.DataFrame, names: list[str], told: str) -> pd.DataFrame:

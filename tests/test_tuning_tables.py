@@ -106,6 +106,15 @@ def test_accuracies_stand_across_d_with_full_fine_tuning_last():
     assert shown.loc["step 0", "full"] == "0.800"
 
 
+def test_stopped_runs_have_a_star():
+    table = tuning((0, 80)).query("init == 'pre-trained'")
+    table.loc[(table["step"] == 80) & (table["d"] == 300) & (table["seed"] == 1), "stopped"] = 75
+    assert list(tuning_tables.accuracies_table(table)["300"]) == ["0.500", "0.500*"]
+    assert list(tuning_tables.rates_table(table)["300"]) == ["0.500", "0.500*"]
+    table.loc[(table["step"] == 0) & (table["method"] == "full"), "stopped"] = 75
+    assert list(tuning_tables.accuracies_table(table)["full"]) == ["0.800*", "0.800"]
+
+
 def test_rates_have_rows_of_their_own():
     table = tuning()
     low = table[table["d"] == 3000].assign(rate=0.001, score=0.75)
@@ -137,3 +146,4 @@ def test_published_numbers_stand_as_cited():
     assert shown.loc["RoBERTa-Large", ("MRPC", "SAID")] == 207
     assert shown.loc["BERT-Base", ("QQP", "DID")] == 9295
     assert list(shown.index) == ["BERT-Base", "BERT-Large", "RoBERTa-Base", "RoBERTa-Large"]
+    assert shown.index.name is None
