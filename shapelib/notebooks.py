@@ -200,9 +200,7 @@ class Facts:
         shown = _rows(facts[self.folded :])
         if self.folded:
             first = _rows(facts[: self.folded])
-            shown += (
-                f"<details><summary>the {self.folded} models and runs</summary>{first}</details>"
-            )
+            shown += f"<details><summary>{self.folded} models and runs</summary>{first}</details>"
         plain = "\n".join(f"{name}: {value}" for name, value in facts)
         bundle = {"text/html": shown, "text/plain": plain}
         return bundle, {MEASURED: self.runs} if self.runs else {}
