@@ -258,8 +258,9 @@ def findings(
 ) -> pd.DataFrame:
     """What the page's four tables show by `RULES`.
 
-    Columns: `finding`, the `rule` that every ratio is held against, the range of the `ratios`, how
-    many of them are `met`, and the `verdict`: the rule's first where all are, else its second.
+    Columns: `finding`, the `rule` that every ratio is held against, by how many of them it is
+    `met`, the `verdict` (the rule's first where it is met by all, else its second) and the range
+    of the `ratios`.
     """
     ours, theirs = (known.loc[known["by"] == by, "value"].to_numpy() for by in (OURS, THEIRS))
     to_d = formulas.assign(r=formulas["value"] / formulas["d"])
@@ -300,8 +301,8 @@ def findings(
         r, (rule, met, yes, no) = np.asarray(ratios, dtype=float), RULES[name]
         passed, ends = met(r), list(dict.fromkeys((f"{r.min():.3g}", f"{r.max():.3g}")))
         count = f"{passed.sum()} of {passed.size}"
-        rows.append((finding, rule, " to ".join(ends), count, yes if passed.all() else no))
-    return pd.DataFrame(rows, columns=["finding", "rule", "ratios", "met", "verdict"])
+        rows.append((finding, rule, count, yes if passed.all() else no, " to ".join(ends)))
+    return pd.DataFrame(rows, columns=["finding", "rule", "met", "verdict", "ratios"])
 
 
 def words(found: pd.DataFrame) -> None:
