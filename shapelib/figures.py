@@ -96,14 +96,15 @@ def model_colours(roles: Mapping[str, str]) -> dict[str, str]:
     """A colour for each model by its role: the one rule of all figures in which models differ.
 
     `roles`: ``encoder`` or ``decoder`` by the model's name, in the order in which colours are
-    dealt. The first decoder is blue and the first encoder orange; up to six models, of one role
-    or of both, have six colours, and more begin anew.
+    dealt. The first decoder is blue and the first encoder orange, and no model of the other role
+    is, where there are both. Up to six models have six colours; more of a role begin anew.
     """
     colours: dict[str, str] = {}
     dealt: Counter[str] = Counter()
+    kept_back = len(set(roles.values())) > 1
     for name, role in roles.items():
         order = _BY_ROLE[::-1] if role == "encoder" else _BY_ROLE
-        colours[name] = order[dealt[role] % len(order)]
+        colours[name] = order[dealt[role] % (len(order) - kept_back)]
         dealt[role] += 1
     return colours
 

@@ -124,6 +124,13 @@ def test_a_seventh_model_begins_anew():
     assert colours["6"] == colours["0"] == BLUE
 
 
+def test_no_model_has_the_first_colour_of_the_other_role():
+    roles = {f"{role} {at}": role for role in ("decoder", "encoder") for at in range(8)}
+    colours = figures.model_colours(roles)
+    assert {role for name, role in roles.items() if colours[name] == BLUE} == {"decoder"}
+    assert {role for name, role in roles.items() if colours[name] == ORANGE} == {"encoder"}
+
+
 def test_models_keep_their_colour_and_differ(table: pd.DataFrame):
     encoders, decoders = figures.anisotropy_profile(table).axes
     colours = [encoders.lines[0].get_color(), *(decoders.lines[i].get_color() for i in (0, 3))]
