@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shapelib.course import curve
-from shapelib.figures import PALETTE
+from shapelib.figures import model_colours
 
 Plain = dict[str, Any]
 # In the order in which they are offered; a metric that is not named here follows under its own.
@@ -36,16 +36,13 @@ def data(profiles: pd.DataFrame, training: pd.DataFrame) -> Plain:
     """Two views of plain values: `profiles`, a shape table, and `training`, curves
     (`shapelib.course.course`).
 
-    A view has its ``groups`` (models, or recipes), ``sets`` (token sets, or ways of making batches)
-    and ``metrics``, each an id and a name, the ``axes`` that a curve can stand over, the first of
-    them drawn at first, what its ``band`` is, and its ``curves``: one for each group, set and
-    metric that was measured, with a list for each axis, ``value``, half the width of the band
-    (``half``), and which points stand ``apart``.
+    A view has its ``groups`` (models, or recipes), their ``colours`` by role, ``sets`` (token
+    sets, or ways of making batches) and ``metrics``, each an id and a name, the ``axes`` that a
+    curve can stand over, the first of them drawn at first, what its ``band`` is, and its
+    ``curves``: one for each group, set and metric that was measured, with a list for each axis,
+    ``value``, half the width of the band (``half``), and which points stand ``apart``.
     """
-    return {
-        "palette": list(PALETTE),
-        "views": {"profiles": _profiles(profiles), "training": _training(training)},
-    }
+    return {"views": {"profiles": _profiles(profiles), "training": _training(training)}}
 
 
 def _profiles(table: pd.DataFrame) -> Plain:
@@ -66,6 +63,7 @@ def _profiles(table: pd.DataFrame) -> Plain:
     return {
         "title": "over depth, trained models",
         "groups": [[model, f"{model} ({role})"] for model, role in roles.items()],
+        "colours": model_colours(roles.to_dict()),
         "sets": _named(table["tokens"], _TOKENS),
         "metrics": _metrics(table),
         "axes": [["depth", "relative depth (layer ÷ last layer)"], ["layer", "layer"]],
@@ -96,6 +94,7 @@ def _training(curves: pd.DataFrame) -> Plain:
             [recipe, f"{recipe} ({count} run{'s' if count > 1 else ''})"]
             for recipe, count in runs.items()
         ],
+        "colours": model_colours(dict(zip(curves["recipe"], curves["role"], strict=True))),
         "sets": _named(curves["mixing"], {}),
         "metrics": _metrics(curves),
         "axes": [["logarithmic", "step + 1, logarithmic"], ["step", "step"]],

@@ -8,6 +8,7 @@ import pytest
 
 from shapelib import explorer, store
 from shapelib.course import course
+from shapelib.figures import PALETTE
 
 
 @pytest.fixture
@@ -32,7 +33,8 @@ def training() -> pd.DataFrame:
     made = pd.DataFrame(
         [
             {
-                "recipe": recipe, "run": run, "step": step, "mixing": "windows mixed",
+                "recipe": recipe, "role": "encoder" if recipe == "a" else "decoder", "run": run,
+                "step": step, "mixing": "windows mixed",
                 "metric": "anisotropy", "centered": True, "value": run + 10.0 * step,
             }
             for recipe, runs in (("a", 3), ("b", 1)) for run in range(runs) for step in (0, 9)
@@ -62,6 +64,13 @@ def test_what_is_offered_is_what_was_measured(profiles: pd.DataFrame, training: 
     ]  # fmt: skip
     assert [key for key, _ in view["sets"]] == ["all", "rest"]
     assert view["groups"] == [["enc", "enc (encoder)"], ["dec", "dec (decoder)"]]
+
+
+def test_a_colour_is_a_role(profiles: pd.DataFrame, training: pd.DataFrame):
+    blue, orange = PALETTE[:2]
+    views = explorer.data(profiles, training)["views"]
+    assert views["profiles"]["colours"] == {"enc": orange, "dec": blue}
+    assert views["training"]["colours"] == {"a": orange, "b": blue}
 
 
 def test_a_training_curve_is_a_mean_over_runs(profiles: pd.DataFrame, training: pd.DataFrame):

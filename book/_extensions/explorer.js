@@ -48,7 +48,7 @@
 
   // The curves that are asked for, each with its name, colour and dash.
   function chosen() {
-    const { curves, groups, sets } = view();
+    const { curves, colours, sets } = view();
     const [group, set, metric] = [checked("group"), checked("set"), form.elements.metric.value];
     const place = (options, id) => options.findIndex(([value]) => value === id);
     return curves
@@ -57,7 +57,7 @@
       .map((each) => ({
         ...each,
         name: `${each.group}, ${sets[place(sets, each.set)][1]}`,
-        colour: data.palette[place(groups, each.group) % data.palette.length],
+        colour: colours[each.group],
         dash: DASHES[place(sets, each.set) % DASHES.length],
       }));
   }
