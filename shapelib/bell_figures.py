@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shapelib.figures import PALETTE, dress, grid_of_panels, keep, legend, role_panels
+from shapelib.figures import (
+    PALETTE,
+    dress,
+    grid_of_panels,
+    keep,
+    legend,
+    model_colours,
+    role_panels,
+)
 from shapelib.rules import chosen, thirds
 
 if TYPE_CHECKING:
@@ -99,7 +107,7 @@ def carriers_profile(carriers: pd.DataFrame, model: str, named: int = 4) -> "Fig
 def robust_profile(measures: pd.DataFrame) -> "Figure":
     """Six other measures over relative depth; solid: all vectors, dashed: without massive ones."""
     figure, panels = grid_of_panels(len(_MEASURES), 3)
-    colours = dict(zip(measures["model"].unique(), PALETTE, strict=False))
+    colours = model_colours(dict(zip(measures["model"], measures["role"], strict=True)))
     for axes, (metric, title) in zip(panels, _MEASURES.items(), strict=True):
         dress(axes, title, "relative depth")
         for (model, tokens), rows in measures[measures["metric"] == metric].groupby(
@@ -109,7 +117,7 @@ def robust_profile(measures: pd.DataFrame) -> "Figure":
             name = str(model) if tokens == "all" else f"{model}, without massive vectors"
             axes.plot(
                 line["depth"], line["value"], "-" if tokens == "all" else "--",
-                color=colours[model], linewidth=1.3, label=name,
+                color=colours[str(model)], linewidth=1.3, label=name,
             )  # fmt: skip
         if metric.startswith("anisotropy") or metric == "isoscore":
             axes.set_ylim(bottom=0)
@@ -126,17 +134,23 @@ def interventions_profile(table: pd.DataFrame, model: str) -> "Figure":
     names = list(rows["intervention"].unique())
     figure, panels = grid_of_panels(len(names), 3)
     plain = rows[(rows["intervention"] == names[0]) & (rows["tokens"] == "all")]
+    colour = model_colours({model: str(plain["role"].iloc[0])})[model]
     for axes, name in zip(panels, names, strict=True):
         dress(axes, _title(rows, name), "relative depth")
-        axes.plot(plain["depth"], plain["value"], color=_GREY, linewidth=3, alpha=0.35)
-        for tokens, style, colour in (("all", "-", PALETTE[0]), ("rest", "--", PALETTE[1])):
+        axes.plot(
+            plain["depth"], plain["value"], color=_GREY, linewidth=3, alpha=0.35,
+            label="all vectors, nothing changed",
+        )  # fmt: skip
+        for tokens, style, of in (("all", "-", "all"), ("rest", "--", "without massive")):
             line = rows[(rows["intervention"] == name) & (rows["tokens"] == tokens)]
             axes.plot(
                 line["depth"], line["value"], style, color=colour, linewidth=1.3,
-                label="all vectors" if tokens == "all" else "without massive vectors",
+                label=f"{of} vectors",
             )  # fmt: skip
         axes.set_ylim(0, 1.02)
-    legend(figure, panels[:1])
+    for axes in panels[::3]:
+        axes.set_ylabel("anisotropy (centered)")
+    legend(figure, panels[:1], ncols=3)
     return keep(figure, rows)
 
 

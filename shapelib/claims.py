@@ -75,7 +75,8 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     `claim`: an id of ``claims.yml``; `table`: as `shapelib.profile` makes it, of any number of
     models, or for a claim about training as `shapelib.course.course` makes it. The record holds
     the verdict, the rule, and each model's statistic with its interval, plus the same statistic on
-    other layers, token sets or measurements (its sensitivity).
+    other layers, token sets or measurements (its sensitivity). `verdict_at_95` is the verdict where
+    intervals over runs are Student's of 95 %, which those over windows are anyway.
     Raises `ShapelibError` for an unknown claim.
     """
     if claim not in claims():
@@ -87,6 +88,7 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     by_model = _groups(fixed, table)
     judged = {name: _statistic(fixed, rows) for name, rows in by_model}
     roles = [str(rows["role"].iloc[0]) for _, rows in by_model]
+    strict = [_statistic(replace(fixed, student=True), rows) for _, rows in by_model]
     return {
         "id": fixed.id,
         "number": fixed.number,
@@ -94,8 +96,10 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
         "paper": fixed.paper,
         "asked": fixed.asked,
         "claim": fixed.claim,
+        "effect": fixed.effect,
         "role": fixed.role,
         "verdict": _verdict(fixed, list(judged.values()), roles),
+        "verdict_at_95": _verdict(fixed, strict, roles),
         "because": fixed.because,
         "states": fixed.states,
         "margin": fixed.margin,
@@ -125,12 +129,13 @@ class Shown:
         head = "<tr><th>claim</th><th>verdict</th><th>measured</th></tr>"
         rows = [
             f"<tr><td>{escape(label(r))} {escape(r['claim'])}</td><td><b>{r['verdict']}</b></td>"
-            f"<td>{_models_html(r)}<br><i>{escape(r['states'])} {r['margin']}</i>{proviso(r)}"
-            f"{_details_html(r)}</td></tr>"
+            f"<td>{escape(r['effect'])}<br>{_models_html(r)}<br>"
+            f"<i>{escape(r['states'])} {r['margin']}</i>{proviso(r)}{_details_html(r)}</td></tr>"
             for r in self.records
         ]
         return (
-            f"<table class='dataframe'><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+            f"<table class='dataframe verdicts'><thead>{head}</thead>"
+            f"<tbody>{''.join(rows)}</tbody></table>"
         )
 
     def _text(self) -> str:
@@ -148,16 +153,21 @@ def label(record: Record) -> str:
 
 
 def sentence(model: Record) -> str:
-    """One model's statistic and interval, as ``0.02 [−0.01, 0.05]``."""
+    """One model's statistic and interval, as ``0.02 [−0.01, 0.05]``; ``at least`` that where what
+    it is made of was not reached."""
+    value = f"{model.get('censored', '')} {_number(model['statistic'])}".strip()
     if model["low"] is None:
-        return f"{_number(model['statistic'])} (no interval: too few windows or runs)"
-    return f"{_number(model['statistic'])} [{_number(model['low'])}, {_number(model['high'])}]"
+        return f"{value} (no interval: too few windows or runs)"
+    return f"{value} [{_number(model['low'])}, {_number(model['high'])}]"
 
 
 def proviso(record: Record) -> str:
-    """What the evidence stands in for, as a sentence to append; empty where it is the thing."""
-    because = record["because"]
-    return f". {because[0].upper()}{because[1:]}." if because else ""
+    """Sentences to append to the rule: what the evidence stands in for, and the verdict by wider
+    intervals where that is another one. Empty where there is nothing to say."""
+    said = [record["because"]] if record["because"] else []
+    if record["verdict_at_95"] != record["verdict"]:
+        said.append(f"by intervals of 95 %: {record['verdict_at_95']}")
+    return "".join(f". {each[0].upper()}{each[1:]}" for each in said) + ("." if said else "")
 
 
 def _by_model(
@@ -177,8 +187,8 @@ def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]
     rows = table if claim.role == "any" else table[table["role"] == claim.role]
     rows = chosen(rows, claim.select)
     if claim.table == "d90":
-        by = ["task"] if claim.along == "task" else ["task", "model"]
-        return [(", ".join(map(str, name)), group) for name, group in rows.groupby(by, sort=False)]
+        by = ["task"] if claim.along == "task" else ["model", "task"]
+        return [(" on ".join(name), group) for name, group in rows.groupby(by, sort=False)]
     if claim.along == "all":
         there = not any(chosen(rows, one).empty for one in claim.series)
         return [("both", rows)] if there else []
@@ -235,6 +245,7 @@ def _as_record(name: str, each: Statistic) -> Record:
         "low": _plain(each.low),
         "high": _plain(each.high),
         "met": each.met,
+        "censored": each.censored,
         "details": {key: _plain(value) for key, value in each.details.items()},
     }
 

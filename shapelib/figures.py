@@ -1,6 +1,7 @@
 """The figures, each a function of a table and of nothing else."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette: told apart with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_STYLES = ("-", "--", ":", "-.")
+# Decoders take their colours from the front (cool ones), encoders from the end (warm ones).
+_BY_ROLE = tuple(PALETTE[at] for at in (0, 2, 5, 4, 3, 1))
+# For what is no model's, or that of several.
+NEUTRAL = "#333333"
+STYLES = ("-", "--", ":", "-.")
 METADATA = "shapelib_data"
 # Columns that a figure's data keep even where they are the same in every row.
 _NAMED = ("model", "metric", "tokens", "value")
@@ -69,17 +74,39 @@ def published_profile(table: pd.DataFrame) -> "Figure":
     """Both measures of `shapelib.published.published`, over relative depth, a panel a model."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=(7, 3.9), layout="constrained")
     panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
     names = {"first_direction_share": "share of the first direction", "average_cosine": "cosine"}
+    colours = model_colours(dict(zip(table["model"], table["role"], strict=True)))
     for axes, (model, rows) in zip(panels, table.groupby("model"), strict=True):
         dress(axes, f"{model} (published)")
-        for (metric, name), colour in zip(names.items(), PALETTE, strict=False):
+        for (metric, name), style in zip(names.items(), STYLES, strict=False):
             line = rows[rows["metric"] == metric].sort_values("layer")
-            axes.plot(line["depth"], line["value"], "o-", color=colour, markersize=3, label=name)
-    legend(figure, panels[:1])
+            axes.plot(
+                line["depth"], line["value"], style, marker="o", markersize=3, linewidth=1.5,
+                color=colours[str(model)], label=f"{model}, {name}",
+            )  # fmt: skip
+    panels[0].set_ylabel("share, or cosine (published)")
+    legend(figure, panels)
     panels[0].set_ylim(0, 1.02)
     return keep(figure, table)
+
+
+def model_colours(roles: Mapping[str, str]) -> dict[str, str]:
+    """A colour for each model by its role: the one rule of all figures in which models differ.
+
+    `roles`: ``encoder`` or ``decoder`` by the model's name, in the order in which colours are
+    dealt. The first decoder is blue and the first encoder orange, and no model of the other role
+    is, where there are both. Up to six models have six colours; more of a role begin anew.
+    """
+    colours: dict[str, str] = {}
+    dealt: Counter[str] = Counter()
+    kept_back = len(set(roles.values())) > 1
+    for name, role in roles.items():
+        order = _BY_ROLE[::-1] if role == "encoder" else _BY_ROLE
+        colours[name] = order[dealt[role] % (len(order) - kept_back)]
+        dealt[role] += 1
+    return colours
 
 
 def keep(figure: "Figure", rows: pd.DataFrame) -> "Figure":
@@ -148,14 +175,14 @@ def role_panels(
 
     figure = Figure(figsize=(7, 3.9), layout="constrained")
     panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
-    colours = dict(zip(table["model"].unique(), PALETTE * 10, strict=False))
+    colours = model_colours(dict(zip(table["model"], table["role"], strict=True)))
     for axes, role in zip(panels, ("encoder", "decoder"), strict=True):
         dress(axes, f"{role}s")
         of_role = table[table["role"] == role]
         if of_role.empty:
             axes.text(0.5, 0.5, f"no {role} measured", ha="center", transform=axes.transAxes)
         for model, of_model in of_role.groupby("model", sort=False):
-            for (wanted, note), style in zip(curves, _STYLES, strict=False):
+            for (wanted, note), style in zip(curves, STYLES, strict=False):
                 rows = chosen(of_model, wanted)
                 name = f"{model}, {note}" if note else str(model)
                 _curve(axes, rows.sort_values("layer"), colours[model], style, name)

@@ -1,7 +1,6 @@
 """The claims at a glance: what the book's first page says of each, from the records alone."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
@@ -46,10 +45,39 @@ def papers(records: Iterable[claims.Record]) -> dict[str, list[claims.Record]]:
     return found
 
 
-def summary(records: Sequence[claims.Record]) -> str:
-    """How many verdicts there are of each word, in the order of `claims.VERDICTS`."""
-    counts = Counter(each["verdict"] for each in records)
-    return "; ".join(f"{word}: {counts[word] or 'none'}" for word in claims.VERDICTS)
+def by_verdict(records: Iterable[claims.Record]) -> dict[str, list[claims.Record]]:
+    """The records of each verdict, in the order of `claims.VERDICTS`, none left out."""
+    records = list(records)
+    return {word: [each for each in records if each["verdict"] == word] for word in claims.VERDICTS}
+
+
+def reason(record: claims.Record) -> str:
+    """Why the verdict is no plainer one, in a few words; empty where all of several models meet
+    the rule.
+
+    A model that does not meet it is *undecided* where its interval lies on both sides of the
+    margin, *too small* where the whole interval lies between zero and a margin above it, and
+    *contradicted* otherwise.
+    """
+    tested = [each for each in record["models"] if each["low"] is not None]
+    if not tested:
+        return "no interval" if record["models"] else "no such model"
+    unmet = [each for each in tested if not each["met"]]
+    words = " or ".join(dict.fromkeys(_why(record, each) for each in unmet))
+    if len(unmet) == len(tested):
+        return words
+    if len(tested) == 1:
+        return "the only model meets it"
+    others = "the other" if len(unmet) == 1 else "the others"
+    met = f"{len(tested) - len(unmet)} of {len(tested)} models meet it"
+    return f"{met}; {others} {words}" if unmet else ""
+
+
+def _why(record: claims.Record, model: claims.Record) -> str:
+    margin, where = record["margin"], side(record)
+    if any(model["low"] <= edge <= model["high"] for edge in _edges(margin, where)):
+        return "undecided"
+    return "too small" if where == "above" and model["low"] > 0 else "contradicted"
 
 
 def side(record: claims.Record) -> str | None:

@@ -18,6 +18,8 @@ METADATA = "shapelib"
 MEASURED = "shapelib_measured"
 """Where an output keeps which measurements it shows."""
 TABLE = "shapelib_table"
+# So many models and runs stand in the open.
+_MANY = 6
 Notebook = Any
 """An nbformat NotebookNode."""
 
@@ -179,23 +181,37 @@ class Numbers:
 
 
 class Facts:
-    """A two-column table for a notebook: parameters, or provenance; `runs` go to its metadata."""
+    """A two-column table for a notebook: parameters, or provenance; `runs` go to its metadata.
 
-    def __init__(self, facts: Mapping[str, object], runs: Iterable[Mapping[str, Any]] = ()) -> None:
-        self.facts = dict(facts)
+    `folded`: how many of the first facts are one click away, where they are many.
+    """
+
+    def __init__(
+        self,
+        facts: Mapping[str, object],
+        runs: Iterable[Mapping[str, Any]] = (),
+        folded: int = 0,
+    ) -> None:
+        self.facts, self.folded = dict(facts), folded
         self.runs = [{name: run[name] for name in ("model", "seconds", "created")} for run in runs]
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
-        rows = "".join(
-            f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
-            for name, value in self.facts.items()
-        )
-        plain = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
-        shown = {
-            "text/html": f"<table class='dataframe'><tbody>{rows}</tbody></table>",
-            "text/plain": plain,
-        }
-        return shown, {MEASURED: self.runs} if self.runs else {}
+        facts = list(self.facts.items())
+        shown = _rows(facts[self.folded :])
+        if self.folded:
+            first = _rows(facts[: self.folded])
+            shown += f"<details><summary>{self.folded} models and runs</summary>{first}</details>"
+        plain = "\n".join(f"{name}: {value}" for name, value in facts)
+        bundle = {"text/html": shown, "text/plain": plain}
+        return bundle, {MEASURED: self.runs} if self.runs else {}
+
+
+def _rows(facts: Iterable[tuple[str, object]]) -> str:
+    rows = (
+        f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+        for name, value in facts
+    )
+    return f"<table class='dataframe'><tbody>{''.join(rows)}</tbody></table>"
 
 
 def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
@@ -217,8 +233,6 @@ def show_provenance(table: pd.DataFrame) -> Facts:
             f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "
             f"({counts['dropped_all']} left over), {run['seconds']} s{caveat}"
         )
-    for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
-        facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
     tuned = [run for run in runs if "task" in run]
     parts = [run for run in tuned if "part" in run]
     for run in parts:
@@ -235,6 +249,9 @@ def show_provenance(table: pd.DataFrame) -> Facts:
             f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
             f"{len(of)} runs, {sum(each['seconds'] for each in of):.0f} s in all"
         )
+    folded = len(facts) if len(facts) > _MANY else 0
+    for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
+        facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
     for run in {each["task"]: each for each in tuned}.values():
         facts[f"task {run['task']}"] = (
             f"{run['task_source']} {run['task_version']}, {run['duplicates']} copies removed, "
@@ -242,11 +259,13 @@ def show_provenance(table: pd.DataFrame) -> Facts:
         )
     first = runs[0]
     facts["versions"] = ", ".join(f"{name} {v}" for name, v in first["versions"].items())
-    facts["commit"] = ", ".join(sorted({str(run["commit"]) for run in runs}))
+    commits = {str(run["commit"] or "not kept") for run in runs}
+    facts["commit"] = ", ".join(sorted(each.replace("-dirty", " with changes") for each in commits))
     facts["machine"] = ", ".join(sorted({run["machine"] for run in runs}))
-    facts["measured"] = ", ".join(sorted({run["created"] for run in runs}))
+    created = sorted({run["created"] for run in runs})
+    facts["measured"] = created[0] if len(created) == 1 else f"{created[0]} to {created[-1]}"
     # Tables kept as data were no work of this page's.
-    return Facts(facts, [run for run in runs if "part" not in run])
+    return Facts(facts, [run for run in runs if "part" not in run], folded)
 
 
 def _strip(notebook: Notebook) -> None:

@@ -19,6 +19,7 @@ class Claim:
     title: str
     paper: str
     claim: str
+    effect: str
     role: str
     select: dict[str, Any]
     rule: str
@@ -36,6 +37,8 @@ class Claim:
     """Of a claim about no shape table: what else it is judged on, and `what` that is."""
     at_most: str = ""
     because: str = ""
+    student: bool = False
+    """Whether an interval over runs is Student's of 95 %, in place of two standard errors."""
 
 
 class Statistic(NamedTuple):
@@ -46,6 +49,8 @@ class Statistic(NamedTuple):
     high: float
     met: bool
     details: dict[str, float]
+    censored: str = ""
+    """``at least`` or ``at most`` where a run counts by more or less than what it would reach."""
 
     @property
     def testable(self) -> bool:

@@ -70,7 +70,9 @@ class _Page:
         self.markdown = self._parser()
 
     def cell(self, cell: Any) -> str:
-        """One cell: prose, or folded code above its outputs."""
+        """One cell: prose, or folded code above its outputs; nothing where the book removes it."""
+        if "remove-cell" in cell.metadata.get("tags", []):
+            return ""
         if cell.cell_type != "code":
             return str(self.markdown.render(cell.source)) if cell.cell_type == "markdown" else ""
         code = f"<details><summary>Code</summary>{_pre(cell.source)}</details>"

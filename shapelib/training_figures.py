@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 
 from shapelib.course import MIXED, WHOLE, curve
-from shapelib.figures import PALETTE, dress, grid_of_panels, keep, legend, role_panels
+from shapelib.figures import (
+    NEUTRAL,
+    STYLES,
+    dress,
+    grid_of_panels,
+    keep,
+    legend,
+    model_colours,
+    role_panels,
+)
 from shapelib.rules import chosen, thirds
 
 if TYPE_CHECKING:
@@ -77,16 +86,17 @@ def training_curves(
     axes: Axes = figure.subplots()
     dress(axes, "", "step", None)
     wanted = curves[(curves["metric"] == metric) & (curves["mixing"] == MIXED)]
-    colours = dict(zip(wanted["recipe"].unique(), PALETTE * 5, strict=False))
+    looks = _looks(wanted)
     for recipe, rows in wanted.groupby("recipe", sort=False):
-        _band(axes, _centered(rows), colours[recipe], "-", str(recipe))
+        _band(axes, _centered(rows), *looks[str(recipe)], str(recipe))
     if live is not None:
         rows = live[(live["metric"] == metric) & (live["mixing"] == MIXED)]
+        looks = _looks(rows)
         for recipe, own in rows.groupby("recipe", sort=False):
             line = curve(_centered(own))
             axes.plot(
                 line.index, line.mean(axis=1), "x", markersize=6,
-                color=colours.get(recipe, "#333333"), label=f"{recipe}, this page's run",
+                color=looks[str(recipe)][0], label=f"{recipe}, this page's run",
             )  # fmt: skip
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
@@ -109,36 +119,38 @@ def training_curves(
 def estimators_in_training(curves: pd.DataFrame) -> "Figure":
     """Figures 4 and 5 of the paper: each estimator against steps, by how batches are made."""
     figure, panels = grid_of_panels(2 * len(_ESTIMATORS), 2)
-    colours = dict(zip(curves["recipe"].unique(), PALETTE * 5, strict=False))
+    looks = _looks(curves)
     for row, (metric, title) in enumerate(_ESTIMATORS.items()):
         for column, mixing in enumerate((MIXED, WHOLE)):
             axes = panels[2 * row + column]
             dress(axes, f"{title}\n{mixing}", "step", None)
             rows = curves[(curves["metric"] == metric) & (curves["mixing"] == mixing)]
             for recipe, own in rows.groupby("recipe", sort=False):
-                _band(axes, own, colours[recipe], "-", str(recipe))
+                _band(axes, own, *looks[str(recipe)], str(recipe))
             axes.set_xscale("symlog", linthresh=10)
             axes.set_xlim(left=0)
+        panels[2 * row].set_ylabel("dimension")
     legend(figure, panels)
     return keep(figure, curves.loc[curves["metric"].isin(_ESTIMATORS), _TOLD])
 
 
 def by_width(curves: pd.DataFrame) -> "Figure":
-    """Anisotropy and two estimates of dimension against steps: a row a kind, a line a width.
+    """Anisotropy and two estimates of dimension against steps: a row a kind, dashes a width.
 
     `curves`: from training tables, so that a recipe is named by its kind and width.
     """
     kinds = curves["kind"].unique()
     shown = curves[curves["metric"].isin(_BY_WIDTH) & (curves["mixing"] == MIXED)]
     shown = _centered(shown).assign(width=shown["family"].str.extract(r"(\d+)$")[0].astype(int))
-    colours = dict(zip(sorted(shown["width"].unique()), PALETTE * 5, strict=False))
+    styles = dict(zip(sorted(shown["width"].unique()), STYLES * 5, strict=False))
+    colours = model_colours(dict(zip(shown["kind"], shown["role"], strict=True)))
     figure, panels = grid_of_panels(len(_BY_WIDTH) * len(kinds), len(_BY_WIDTH))
     places = [(kind, metric) for kind in kinds for metric in _BY_WIDTH]
     for axes, (kind, metric) in zip(panels, places, strict=True):
         dress(axes, f"{kind}\n{_BY_WIDTH[metric]}", "step", None)
         own = shown[(shown["kind"] == kind) & (shown["metric"] == metric)]
         for width, rows in own.groupby("width"):
-            _band(axes, rows, colours[width], "-", f"width {width}")
+            _band(axes, rows, colours[kind], styles[width], f"{kind}, width {width}")
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xlim(left=0)
     for column in range(len(_BY_WIDTH)):
@@ -147,33 +159,48 @@ def by_width(curves: pd.DataFrame) -> "Figure":
         top = max(axes.get_ylim()[1] for axes in alike)
         for axes in alike:
             axes.set_ylim(0, top)
-    legend(figure, panels, ncols=3)
+    legend(figure, panels, ncols=len(kinds))
     return keep(figure, shown[["kind", "width", *_TOLD[1:]]])
 
 
 def loss_and_rate(training: pd.DataFrame) -> "Figure":
-    """Held-out perplexity and learning rate against steps: what the dimension could follow."""
+    """Held-out perplexity and learning rate against steps: what the dimension could follow.
+
+    Runs that have one learning rate at every step share a line of it.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     above, below = figure.subplots(1, 2)
     dress(above, "held-out perplexity", "step", None)
     dress(below, "learning rate", "step", None)
-    recipes = training["kind"] + ", warm-up " + training["warmup"].astype(str)
-    colours = dict(zip(recipes.unique(), PALETTE * 5, strict=False))
-    for recipe, rows in training.groupby(recipes, sort=False):
-        colour = colours[recipe]
+    encodes = training["mask"] == "full"
+    runs = training.assign(
+        recipe=training["kind"] + ", warm-up " + training["warmup"].astype(str),
+        family=training["kind"], role=encodes.map({True: "encoder", False: "decoder"}),
+    )  # fmt: skip
+    looks = _looks(runs)
+    schedules: dict[Any, list[str]] = {}
+    for recipe, rows in runs.groupby("recipe", sort=False):
+        colour, style = looks[str(recipe)]
         exam = rows.dropna(subset=["perplexity"]).pivot(
             index="step", columns="seed", values="perplexity"
         )
-        above.plot(exam.index, exam.mean(axis=1), color=colour, label=str(recipe))
-        one = rows[rows["seed"] == rows["seed"].iloc[0]]
-        below.plot(one["step"], one["learning_rate"], color=colour)
+        above.plot(exam.index, exam.mean(axis=1), style, color=colour, label=str(recipe))
+        one = rows[rows["seed"] == rows["seed"].iloc[0]].dropna(subset=["learning_rate"])
+        line = tuple(one["step"]), tuple(one["learning_rate"])
+        schedules.setdefault((one["warmup"].iloc[0], line), []).append(str(recipe))
+    for (warmup, line), (recipe, *others) in schedules.items():
+        colour, style = looks[recipe]
+        name = f"warm-up {warmup}" if others else recipe
+        below.plot(
+            *line, style, color=NEUTRAL if others else colour, label=f"learning rate, {name}"
+        )
     above.set_yscale("log")
     for axes in (above, below):
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xlim(left=0)
-    legend(figure, [above])
+    legend(figure, [above, below])
     told = ["kind", "warmup", "seed", "step", "perplexity", "learning_rate"]
     # The learning rate of every step would be ten thousand rows for a line that a few describe.
     return keep(figure, training.dropna(subset=["perplexity"])[told])
@@ -186,6 +213,22 @@ def final_profiles(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
     by = ["model", "role", "layer", "depth", "after_norm"]
     means = last.groupby(by, sort=False)[["value", "std"]].mean().reset_index()
     return role_panels(means, [({}, "")], "anisotropy (centered)", (0, 1.02))
+
+
+def _looks(runs: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Colour and line style of each recipe: a colour by role, dashes for a longer warm-up.
+
+    Recipes of one family and one warm-up differ in something else, and so in colour.
+    """
+    recipes = runs.drop_duplicates("recipe")
+    place = recipes.groupby(["family", "warmup"], dropna=False).cumcount().astype(str)
+    lines = recipes["family"] + " " + place
+    colours = model_colours(dict(zip(lines, recipes["role"], strict=True)))
+    late = recipes["warmup"].groupby(lines).rank("dense").fillna(1).astype(int) - 1
+    return {
+        recipe: (colours[line], STYLES[at % len(STYLES)])
+        for recipe, line, at in zip(recipes["recipe"], lines, late, strict=True)
+    }
 
 
 def _at_the_end(shape: pd.DataFrame) -> pd.DataFrame:

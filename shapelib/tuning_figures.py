@@ -4,11 +4,11 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from shapelib.figures import PALETTE, dress, keep, legend
 from shapelib.rules import chosen
+from shapelib.tuning_tables import curves, labels, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,77 +17,105 @@ if TYPE_CHECKING:
 _COLOURS = {("pre-trained", "DID"): 0, ("pre-trained", "SAID"): 2, ("random", "DID"): 1,
             ("random", "SAID"): 3}  # fmt: skip
 _MARKS = {"DID": "o", "SAID": "s"}
+_GREY = "#444444"
+_GIVEN_UP = "open: some of its runs were stopped at half"
 
 
 def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
     """Accuracy against d, log axis: a panel for each model and task, a line for each way.
 
     `tuning`: the runs of `shapelib.dimension_sweep`. A point is the best learning rate of each
-    seed, averaged over seeds; bars are two standard errors over them. `estimates`: of
-    `shapelib.d90`; its papers' definition gives the dashed line, 90 % of full fine-tuning (solid)
-    of that colour's initialisation; dotted is the majority class.
+    seed, averaged over seeds; bars are two standard errors over them. It is open where one of these
+    runs was stopped at half of its steps; so is a square at the end of the line of full
+    fine-tuning. `estimates`: of `shapelib.d90`; its papers' definition gives the dashed line, 90 %
+    of full fine-tuning (solid) of that colour's initialisation; dotted is the majority class.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    tasks, models = tuning["task"].unique(), tuning["model"].unique()
+    points = curves(tuning)
+    tasks, models = points["task"].unique(), points["model"].unique()
     # Several tasks stand side by side, and models below each other.
     down, across = (len(models), len(tasks)) if len(tasks) > 1 else (1, len(models))
     size = (max(6.4, 3.2 * across), 3.2 * down + 1)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=True, sharex="row")
     panels: list[Axes] = list(grid.flat)
+    short, held = named(models), estimates[estimates["definition"] == "papers"]
     for axes, (model, task) in zip(panels, itertools.product(models, tasks), strict=True):
-        rows = chosen(tuning, {"task": task, "model": model})
+        here = {"task": task, "model": model}
+        rows = chosen(points, here)
         if rows.empty:
             axes.set_visible(False)
             continue
-        dress(axes, f"{task}\n{model}", "d, trained numbers", None)
+        title = f"{task}\n{short[model]}" if len(tasks) > 1 else short[model]
+        dress(axes, title, "d, trained numbers", None)
         axes.set_xscale("log")
         # Labels between powers of ten overlap where there are few of those.
         axes.xaxis.set_minor_formatter(NullFormatter())
-        held = chosen(estimates, {"task": task, "model": model, "definition": "papers"})
-        for (init, method), colour in _COLOURS.items():
-            own = chosen(rows, {"init": init, "method": method})
-            if own.empty:
-                continue
-            best = own.groupby(["d", "seed"])["score"].max().unstack("seed")
-            half = 2 * best.std(axis=1, ddof=1) / math.sqrt(best.shape[1])
-            axes.errorbar(
-                best.index.astype(float), best.mean(axis=1),
-                yerr=half if best.shape[1] > 1 else None, color=PALETTE[colour],
-                marker=_MARKS[method], markersize=4, linewidth=1.3, capsize=2,
-                label=f"{init}, {method}",
-            )  # fmt: skip
-            bar = held[(held["init"] == init) & (held["method"] == method)]
-            if method == "DID" and len(bar):
-                axes.axhline(bar["full"].iloc[0], color=PALETTE[colour], linewidth=0.9)
-                axes.axhline(
-                    bar["threshold"].iloc[0], color=PALETTE[colour], linestyle="--", lw=0.9
-                )
+        _lines(axes, rows, chosen(held, here))
         axes.axhline(rows["majority"].iloc[0], color="#777777", linestyle=":", linewidth=1)
     for axes in panels[::across]:
         axes.set_ylabel("accuracy")
+    if (points["stopped"] > 0).any():
+        # Drawn like the curves and in the last panel, the legend has it last.
+        panels[-1].errorbar(
+            [], [], fmt="o", color=_GREY, markersize=4.5, markerfacecolor="white", label=_GIVEN_UP
+        )
     legend(figure, panels)
-    return keep(figure, tuning)
+    bars = held[["task", "model", "checkpoint", "step", "init", "threshold"]].drop_duplicates()
+    return keep(figure, points.merge(bars, how="left"))
+
+
+def _lines(axes: "Axes", points: pd.DataFrame, estimates: pd.DataFrame) -> None:
+    """The curves of one panel, and the bars that they are held against."""
+    for (init, method), colour in _COLOURS.items():
+        own = chosen(points, {"init": init, "method": method}).sort_values("d")
+        if own.empty:
+            continue
+        d, paint, mark = own["d"].astype(float), PALETTE[colour], _MARKS[method]
+        axes.errorbar(
+            d, own["accuracy"], yerr=own["two_errors"] if own["seeds"].max() > 1 else None,
+            color=paint, marker=mark, markersize=4, linewidth=1.3, capsize=2,
+            label=f"{init}, {method}",
+        )  # fmt: skip
+        half = own["stopped"] > 0
+        axes.plot(
+            d[half], own["accuracy"][half], mark, color=paint, markersize=4.5,
+            markerfacecolor="white", zorder=3,
+        )  # fmt: skip
+        bar = chosen(estimates, {"init": init, "method": method})
+        if method == "DID" and len(bar):
+            axes.axhline(bar["full"].iloc[0], color=paint, linewidth=0.9)
+            axes.axhline(bar["threshold"].iloc[0], color=paint, linestyle="--", lw=0.9)
+            if (chosen(points, {"init": init, "method": "full"})["stopped"] > 0).any():
+                axes.plot(
+                    [1], [bar["full"].iloc[0]], "s", color=paint, markersize=5, clip_on=False,
+                    markerfacecolor="white", transform=axes.get_yaxis_transform(),
+                )  # fmt: skip
 
 
 def intervals(estimates: pd.DataFrame) -> "Figure":
-    """d90 with its interval: a row for each estimate; an arrow where it was not reached."""
+    """d90 with its interval, a row for each estimate.
+
+    An interval without an upper end reaches the edge and has an arrowhead there; a cross is the
+    largest d tried, where d90 was not reached.
+    """
     from matplotlib.figure import Figure
 
     rows = estimates.reset_index(drop=True)
-    figure = Figure(figsize=(7, 0.9 + 0.26 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7, 1.2 + 0.26 * len(rows)), layout="constrained")
     axes: Axes = figure.subplots()
     dress(axes, "", "d90, trained numbers", None)
     axes.set_xscale("log")
-    names = []
-    for place, row in rows.iterrows():
+    for place, (_, row) in enumerate(rows.iterrows()):
         colour = PALETTE[_COLOURS[str(row["init"]), str(row["method"])]]
-        names.append(f"{row['task']}, {row['model']}, {row['init']}, {row['method']}")
-        _interval(axes, row, int(str(place)), colour)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+        _estimate(axes, row, place, colour, _edge(rows), upright=False)
+    axes.set_xlim(right=_edge(rows))
+    axes.set_yticks(range(len(rows)), labels(rows)[0], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    _explain(axes, rows, ">")
+    legend(figure, [axes], ncols=3)
     return keep(figure, rows)
 
 
@@ -102,148 +130,111 @@ def together(course: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
     figure = Figure(figsize=(6.4, 7.2), layout="constrained")
     panels: list[Axes] = list(figure.subplots(3, 1, sharex=True))
     wanted = [
-        ("anisotropy", "anisotropy (centered)", [("anisotropy", "")]),
-        ("dimension", "representation dimension",
-         [("two_nn", "TwoNN"), ("mada_k20", "MADA"), ("mom_k20", "moments")]),
+        ("anisotropy (centered)", {"anisotropy": ("", _GREY)}),
+        ("representation dimension", {
+            "two_nn": ("TwoNN", PALETTE[0]), "mada_k20": ("MADA", PALETTE[1]),
+            "mom_k20": ("moments", PALETTE[2]),
+        }),
     ]  # fmt: skip
-    for axes, (_, label, metrics) in zip(panels, wanted, strict=False):
+    for axes, (label, metrics) in zip(panels, wanted, strict=False):
         dress(axes, "", "", None)
         axes.set_ylabel(label)
-        for (metric, name), colour in zip(metrics, PALETTE, strict=False):
+        for metric, (name, colour) in metrics.items():
             rows = course[(course["metric"] == metric) & course["centered"].fillna(True)]
             line = rows.groupby("step")["value"].mean()
             axes.plot(line.index, line, "o-", markersize=3, color=colour, label=name or None)
-    legend(figure, panels[1:2])
+    # The names stand with the curves they are of: the panel below has another.
+    panels[1].legend(loc="upper right", frameon=False)
     axes = panels[2]
     dress(axes, "", "step", None)
     axes.set_ylabel("d90 (fine-tuning dimension)")
     axes.set_yscale("log")
-    for method, rows in estimates.groupby("method", sort=False):
-        _over(axes, rows, rows["step"].astype(float), PALETTE[_COLOURS["pre-trained", str(method)]])
+    _over(axes, estimates, estimates["step"].astype(float), _GREY)
     axes.set_xscale("symlog", linthresh=10)
-    axes.set_xlim(left=0)
-    told = course.loc[course["metric"].isin(metric for _, _, m in wanted for metric, _ in m)]
+    # A bar at step 0 would lie on the axis.
+    axes.set_xlim(left=-0.8)
+    legend(figure, [axes], ncols=3)
+    told = course.loc[course["metric"].isin(metric for _, each in wanted for metric in each)]
     return keep(figure, pd.concat([told[["step", "metric", "centered", "value"]], estimates]))
 
 
 def against_size(estimates: pd.DataFrame, sizes: dict[str, int]) -> "Figure":
     """d90 against the number of parameters: a line for each task. `sizes`: D by model."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.9), layout="constrained")
     axes: Axes = figure.subplots()
-    dress(axes, "", "parameters, D", None)
+    dress(axes, "", "parameters, D, in millions", None)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_ylabel("d90")
+    many = estimates["task"].nunique() > 1
     for (task, rows), colour in zip(estimates.groupby("task", sort=False), PALETTE, strict=False):
-        _over(axes, rows, rows["model"].map(sizes).astype(float), colour, str(task))
+        _over(
+            axes, rows, rows["model"].map(sizes).astype(float), colour, str(task) if many else "",
+            _edge(estimates),
+        )  # fmt: skip
+    shown = sorted({sizes[model] for model in estimates["model"]})
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(shown, [f"{size / 1e6:.2g}" for size in shown])
     legend(figure, [axes])
     return keep(figure, estimates.assign(D=estimates["model"].map(sizes)))
 
 
 def _over(
-    axes: "Axes", rows: pd.DataFrame, at: "pd.Series[float]", colour: Any, name: str = ""
-) -> None:
-    """d90 with its interval over what `at` says; where it was not reached, the largest d, open."""
-    reached = rows["d90"].notna()
-    value = rows["d90"].fillna(rows["above"].astype(float))
-    low = value - rows["low"].clip(upper=value)
-    high = rows["high"].replace(np.inf, np.nan).fillna(value) - value
+    axes: "Axes", rows: pd.DataFrame, at: "pd.Series[float]", colour: Any, name: str = "",
+    edge: float | None = None,
+) -> None:  # fmt: skip
+    """d90 with its interval over what `at` says; a line joins neighbours that were reached."""
+    edge = edge or _edge(rows)
     order = at.argsort().to_numpy()
     axes.plot(
-        at.iloc[order], value.iloc[order], "-", color=colour, linewidth=1.3, label=name or None
-    )
-    axes.errorbar(
-        at[reached], value[reached], yerr=[low[reached], high[reached].clip(lower=0)], fmt="o",
-        markersize=4, color=colour, capsize=2,
+        at.iloc[order], rows["d90"].iloc[order], "-", color=colour, linewidth=1.3,
+        label=name or None,
     )  # fmt: skip
-    axes.plot(at[~reached], value[~reached], "^", color=colour, markerfacecolor="none")
+    for place, (_, row) in zip(at, rows.iterrows(), strict=True):
+        _estimate(axes, row, place, colour, edge, upright=True)
+    axes.set_ylim(top=edge)
+    _explain(axes, rows, "^")
 
 
-def _interval(axes: "Axes", row: pd.Series, place: int, colour: Any) -> None:
-    if pd.isna(row["d90"]):
-        axes.plot(float(row["above"]), place, ">", color=colour, markerfacecolor="none")
-        return
-    high = row["high"] if math.isfinite(row["high"]) else row["d90"]
-    axes.plot([row["low"], high], [place, place], "-", color=colour, linewidth=1.5)
-    axes.plot(row["d90"], place, "o", color=colour, markersize=5)
-    if not math.isfinite(row["high"]):
-        axes.plot(row["d90"], place, ">", color=colour, markersize=8, markerfacecolor="none")
+def _edge(estimates: pd.DataFrame) -> float:
+    """Where an axis of d90 ends: a little beyond all that is finite."""
+    ends = pd.concat([estimates[name].astype(float) for name in ("d90", "low", "high", "above")])
+    return 1.5 * float(ends[ends < math.inf].max())
 
 
-def estimates_table(estimates: pd.DataFrame) -> pd.DataFrame:
-    """Estimates of `shapelib.d90` as a page shows them."""
-    rows = estimates.reset_index(drop=True)
-    shown = pd.DataFrame({name: rows[name] for name in ("task", "model", "init", "method")})
-    if rows["step"].nunique() > 1:
-        shown["step"] = rows["step"]
-    shown["definition"] = rows["definition"]
-    shown["full"] = rows["full"].map("{:.3f}".format)
-    shown["largest class"] = rows["majority"].map("{:.3f}".format)
-    shown["bar"] = rows["threshold"].map(lambda bar: "none" if pd.isna(bar) else f"{bar:.3f}")
-    shown["d90"] = [_d90(row) for _, row in rows.iterrows()]
-    shown["95 % interval"] = [_range(row) for _, row in rows.iterrows()]
-    shown["seeds"] = rows["seeds"]
-    # One task is named by the page.
-    return (
-        shown.set_index("task")
-        if rows["task"].nunique() > 1
-        else shown.iloc[:, 1:].set_index("model")
-    )
+def _estimate(
+    axes: "Axes", row: "pd.Series[Any]", place: float, colour: Any, edge: float, *, upright: bool
+) -> None:
+    """A d90 with its interval, open towards the edge where it has no upper end."""
+
+    def draw(along: list[float], style: str, **how: Any) -> None:
+        across = [place] * len(along)
+        pair = (across, along) if upright else (along, across)
+        axes.plot(*pair, style, color=colour, clip_on=False, **how)
+
+    if math.isfinite(row["low"]):
+        unbounded = not math.isfinite(row["high"])
+        draw([row["low"], edge if unbounded else row["high"]], "-", linewidth=1.5)
+        if unbounded:
+            draw([edge], "^" if upright else ">", markersize=6)
+    reached = pd.notna(row["d90"])
+    if reached:
+        draw([row["d90"]], "o", markersize=5)
+    else:
+        draw([float(row["above"])], "x", markersize=8, markeredgewidth=1.6)
 
 
-def published_table(reported: pd.DataFrame) -> pd.DataFrame:
-    """The d90 of `shapelib.published.published_d90`: models down, tasks and methods across."""
-    return reported.pivot(index="model", columns=["task", "method"], values="d90").loc[
-        list(dict.fromkeys(reported["model"]))
+def _explain(axes: "Axes", estimates: pd.DataFrame, arrow: str) -> None:
+    """Names for the marks of `_estimate` that occur, for a legend."""
+    unbounded = estimates["low"].map(math.isfinite) & ~estimates["high"].map(math.isfinite)
+    marks = [
+        (estimates["d90"].notna(), "o", "d90"),
+        (unbounded, arrow, "no upper end"),
+        (estimates["d90"].isna(), "x", "not reached at the largest d tried"),
     ]
-
-
-def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """What each d90 guarantees, averaged over the seeds that reached it (`shapelib.d90.by_seed`).
-
-    `error bound`: training error + √(d90 ÷ m); `with its constant`: `generalization_bound` at the
-    mean d90; `error`: on the test set.
-    """
-    from shapelib.d90 import generalization_bound
-
-    shown = []
-    held = runs[(runs["definition"] == "papers") & (runs["init"] == "pre-trained")]
-    for (task, model, method), own in held.groupby(["task", "model", "method"], sort=False):
-        own = own.dropna(subset=["d90"])
-        if own.empty:
-            continue
-        d, m = float(own["d90"].mean()), int(own["m"].iloc[0])
-        error = 1 - float(own["train_score"].mean())
-        shown.append({
-            "task": task, "model": model, "method": method, "D": int(own["D"].iloc[0]),
-            "d90": round(d), "m": m, "training error": f"{error:.3f}",
-            "error": f"{1 - own['score'].mean():.3f}",
-            "error bound": f"{error + math.sqrt(d / m):.2f}",
-            "with its constant": f"{generalization_bound(round(d), m, error).value:.2f}",
-        })  # fmt: skip
-    return pd.DataFrame(shown).set_index("task") if shown else pd.DataFrame()
-
-
-def _d90(row: "pd.Series[Any]") -> str:
-    if pd.isna(row["threshold"]):
-        return "nothing learned"
-    if pd.isna(row["d90"]):
-        return f"not reached at {_count(row['above'])}"
-    at_most = "" if pd.isna(row["below"]) else "≤ "
-    return f"{at_most}{_count(row['d90'])}"
-
-
-def _range(row: "pd.Series[Any]") -> str:
-    if pd.isna(row["threshold"]):
-        return "none"
-    low, high = (
-        _count(each) if math.isfinite(each) else "not reached" for each in (row["low"], row["high"])
-    )
-    return f"{low} to {high}"
-
-
-def _count(number: float) -> str:
-    """A whole number with its thousands apart, which no line break parts."""
-    return f"{round(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    for there, mark, name in marks:
+        if there.any():
+            axes.plot([], [], mark, color=_GREY, markersize=6, label=name)

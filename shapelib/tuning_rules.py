@@ -1,8 +1,8 @@
 """The statistics of claims about fine-tuning: functions of the d90 of single runs (`d90.runs`).
 
-An interval is the mean over runs (seeds of the subspace, the head and the order of the data) plus
-and minus two standard errors, of at least three runs; with fewer there is none, and the claim is
-not testable. How a run counts that did not reach its bar at any d is said with each rule.
+An interval is one over runs (seeds of the subspace, the head and the order of the data), as in
+`shapelib.training_rules`; with fewer than three there is none, and the claim is not testable. How a
+run counts that did not reach its bar at any d is said with each rule.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,10 @@ def share(claim: Claim, runs: pd.DataFrame) -> Statistic:
     missing = runs[runs["d90"].isna()]
     if len(runs) < RUNS or (missing["largest_tried"] < claim.margin * missing["D"]).any():
         return NOTHING
-    value, low, high = over_runs(needed / runs["D"])
+    value, low, high = over_runs(needed / runs["D"], claim)
     details = {"d90": float(needed.mean()), "D": int(runs["D"].iloc[0]), **_reached(runs)}
-    return Statistic(value, low, high, high < claim.margin, details)
+    censored = "at most" if len(missing) else ""
+    return Statistic(value, low, high, high < claim.margin, details, censored)
 
 
 def needs_more(claim: Claim, runs: pd.DataFrame) -> Statistic:
@@ -56,7 +57,7 @@ def bound(claim: Claim, runs: pd.DataFrame) -> Statistic:
         return NOTHING
     gap = np.sqrt(runs["d90"].fillna(runs["largest_tried"]) / runs["m"])
     error = 1 - runs["train_score"].fillna(1.0)
-    value, low, high = over_runs(gap + error)
+    value, low, high = over_runs(gap + error, claim)
     if runs["d90"].isna().any() and high < claim.margin:
         return NOTHING
     details = {
@@ -66,7 +67,8 @@ def bound(claim: Claim, runs: pd.DataFrame) -> Statistic:
         "same_for_all_parameters": float(np.sqrt(runs["D"] / runs["m"]).mean()),
         **_reached(runs),
     }
-    return Statistic(value, low, high, high < claim.margin, details)
+    censored = "at least" if runs["d90"].isna().any() else ""
+    return Statistic(value, low, high, high < claim.margin, details, censored)
 
 
 RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
@@ -83,14 +85,16 @@ def _doublings(claim: Claim, first: pd.DataFrame, second: pd.DataFrame) -> Stati
         return NOTHING
     more = pairs["d90"].fillna(pairs["largest_tried"])
     less = pairs["d90_second"].fillna(pairs["D_second"])
-    value, low, high = over_runs(np.log2(more / less))
+    value, low, high = over_runs(np.log2(more / less), claim)
     details = {
         "first": 2 ** float(np.log2(more).mean()),
         "second": 2 ** float(np.log2(less).mean()),
         "first_not_reached": int(pairs["d90"].isna().sum()),
         "second_not_reached": int(pairs["d90_second"].isna().sum()),
     }
-    return Statistic(value, low, high, low > claim.margin, details)
+    # The first needs more than the largest d tried, and the second at most D.
+    censored = "at least" if pairs[["d90", "d90_second"]].isna().any(axis=None) else ""
+    return Statistic(value, low, high, low > claim.margin, details, censored)
 
 
 def _reached(runs: pd.DataFrame) -> dict[str, float]:

@@ -154,8 +154,9 @@ def stress(
     """A Gaussian, and layers of models, under everything that may bend an estimate.
 
     A row for each `cloud`, `change`, `amount`, `by` whom, metric and repeat; `base` is the estimate
-    on the cloud unchanged, `copies` what the search left out. A cloud holds `tokens` shuffled
-    vectors, special tokens included, less its own exact copies.
+    on the cloud unchanged, `copies` what the search left out, `role` the model's (empty for the
+    Gaussian). A cloud holds `tokens` shuffled vectors, special tokens included, less its own exact
+    copies.
 
     Raises `ShapelibError` for fewer than 512 tokens, a layer that a model does not have, and for
     what `models.load`, `corpus.load_corpus` and `hidden.pool` refuse; ValueError for a layer with
@@ -167,7 +168,8 @@ def stress(
     def gaussian() -> pd.DataFrame:
         rng = np.random.default_rng(seed)
         turn, _ = np.linalg.qr(rng.standard_normal((64, 20)))
-        return pd.DataFrame(stressed(REFERENCE, rng.standard_normal((tokens, 20)) @ turn.T, seed))
+        rows = stressed(REFERENCE, rng.standard_normal((tokens, 20)) @ turn.T, seed)
+        return pd.DataFrame(rows).assign(role="")
 
     def model(source: models.Source, wanted: list[int]) -> pd.DataFrame:
         started = time.perf_counter()
@@ -184,7 +186,7 @@ def stress(
         counts["dropped_all"] = counts["all"] - tokens
         run = run_facts(loaded, read, counts, started, tokens=tokens, window=window, seed=seed)
         run["versions"][THEIRS] = metadata.version(THEIRS)
-        table = pd.DataFrame(rows)
+        table = pd.DataFrame(rows).assign(role=loaded.role)
         table.attrs["provenance"] = [run]
         return table
 
@@ -254,7 +256,12 @@ def _kept(name: str, compute: Callable[[], pd.DataFrame], *parts: object) -> pd.
 def findings(
     known: pd.DataFrame, draws: pd.DataFrame, formulas: pd.DataFrame, bent: pd.DataFrame
 ) -> pd.DataFrame:
-    """What the page's four tables show by `RULES`: finding, verdict, range of ratios, rule."""
+    """What the page's four tables show by `RULES`.
+
+    Columns: `finding`, the `rule` that every ratio is held against, by how many of them it is
+    `met`, the `verdict` (the rule's first where it is met by all, else its second) and the range
+    of the `ratios`.
+    """
     ours, theirs = (known.loc[known["by"] == by, "value"].to_numpy() for by in (OURS, THEIRS))
     to_d = formulas.assign(r=formulas["value"] / formulas["d"])
     to_d = to_d.groupby(["metric", "d", "discard"])["r"].mean()
@@ -292,9 +299,10 @@ def findings(
     rows = []
     for finding, (ratios, name) in judged.items():
         r, (rule, met, yes, no) = np.asarray(ratios, dtype=float), RULES[name]
-        verdict, span = yes if met(r).all() else no, f"{r.min():.3g} to {r.max():.3g}"
-        rows.append((finding, verdict, span, rule))
-    return pd.DataFrame(rows, columns=["finding", "verdict", "ratios", "rule"])
+        passed, ends = met(r), list(dict.fromkeys((f"{r.min():.3g}", f"{r.max():.3g}")))
+        count = f"{passed.sum()} of {passed.size}"
+        rows.append((finding, rule, count, yes if passed.all() else no, " to ".join(ends)))
+    return pd.DataFrame(rows, columns=["finding", "rule", "met", "verdict", "ratios"])
 
 
 def words(found: pd.DataFrame) -> None:

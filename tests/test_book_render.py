@@ -21,7 +21,7 @@ import yaml
 from browser import NARROW, WIDE, Reader, accessibility, broken_links, serve
 from nbformat.v4 import new_code_cell, new_notebook
 
-from shapelib import notebooks, run_pages
+from shapelib import glance, notebooks, run_pages
 from shapelib.claims import VERDICTS, Shown, label, sentence
 
 ROOT = Path(__file__).parent.parent
@@ -188,7 +188,7 @@ def test_a_claim_without_a_record_fails_the_render(tmp_path: Path):
 
 _CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
   cells: [...row.cells].map(cell => cell.textContent),
-  link: row.querySelector(".verdict a").href,
+  link: row.cells[2].querySelector("a").href,
   figure: row.querySelector("svg")?.ariaLabel,
 }))"""
 
@@ -204,7 +204,6 @@ def test_the_first_page_answers_for_every_claim(browser: Any, address: str):
         # Sphinx sets typographic apostrophes.
         cells = [" ".join(each.split()).replace("’", "'") for each in row["cells"]]
         claim, _, verdict, effect = cells
-        assert verdict in VERDICTS
         page = row["link"].removeprefix(f"{address}/executed/").removesuffix(".html")
         of_row = [
             each for each in left
@@ -212,11 +211,56 @@ def test_the_first_page_answers_for_every_claim(browser: Any, address: str):
         ]  # fmt: skip
         record = of_row[0]
         left.remove(record)
-        assert verdict == record["verdict"]
+        assert verdict.startswith(record["verdict"])
+        assert record["verdict"] in VERDICTS
+        assert glance.reason(record) in verdict
+        assert (record["verdict_at_95"] in verdict) or record["verdict_at_95"] == record["verdict"]
+        assert record["effect"] in effect or not record["models"]
         for model in record["models"]:
             assert f"{model['model']} {sentence(model)}" in effect
             assert model["statistic"] is None or model["model"] in row["figure"]
     assert left == []
+
+
+_ANSWERS = """() => [...document.querySelectorAll("ul.answers > li")].map(item => ({
+  text: item.textContent, links: [...item.querySelectorAll("a")].map(link => link.href)}))"""
+
+
+def test_the_first_screen_says_of_every_claim_whether_it_holds(browser: Any, address: str):
+    reader = Reader(browser, address)
+    reader.page.goto(f"{address}/intro.html")
+    shown = reader.page.evaluate(_ANSWERS)
+    last = reader.page.locator("ul.answers").last.bounding_box()
+    reader.close()
+    assert last is not None
+    assert last["y"] + last["height"] <= WIDE["height"]
+    assert len(shown) == 2 * len(VERDICTS)
+    for place, line in enumerate(shown):
+        asked, word = place >= len(VERDICTS), VERDICTS[place % len(VERDICTS)]
+        found = [r for r in RECORDS if r["verdict"] == word and bool(r["asked"]) == asked]
+        assert line["text"].startswith(f"{word.capitalize()}: ")
+        assert sorted(line["links"]) == sorted(
+            f"{address}/executed/{each['page']}.html" for each in found
+        )
+        text = " ".join(line["text"].split()).replace("’", "'")
+        assert all(f"{each['title']} ({each['number']})" in text for each in found)
+        assert found or text.endswith("none")
+
+
+def test_a_page_says_what_it_found_before_its_first_figure(browser: Any, address: str):
+    reader = Reader(browser, address)
+    for page in {each["page"] for each in RECORDS}:
+        reader.page.goto(f"{address}/executed/{page}.html")
+        shown = reader.page.evaluate(_ANSWERS)
+        of_page = [each for each in RECORDS if each["page"] == page]
+        assert len(shown) == len(of_page)
+        for line, each in zip(shown, of_page, strict=True):
+            assert f"{each['title']}: {each['verdict']}" in line["text"].replace("’", "'")
+            (link,) = line["links"]
+            assert reader.page.locator(f"#{link.split('#')[1]} h2").inner_text().startswith("Verd")
+        first, box = (reader.page.locator(each).first for each in ("article img", "ul.answers"))
+        assert box.bounding_box()["y"] < first.bounding_box()["y"]
+    reader.close()
 
 
 _DRAWN = """() => document.querySelector(".explorer-figure > div").data.map(

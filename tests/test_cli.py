@@ -202,7 +202,7 @@ def test_run_runs(decoder_folder: Path, text_file: Path, tmp_path: Path):
         "-p", "tokens=400", "-p", "batch=128", "-p", "window=60", "--out", out,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "encoder uniform: not testable here" in done.stdout
+    assert "encoders are uniform: not testable here" in done.stdout
     assert f"written to {out} and {out.with_suffix('.html')}" in done.stdout
     assert out.is_file()
     assert "<svg" not in out.with_suffix(".html").read_text()

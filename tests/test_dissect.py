@@ -11,6 +11,7 @@ from shapelib import bell_figures
 from shapelib.anisotropy import anisotropy
 from shapelib.corpus import load_corpus, windows
 from shapelib.dissect import FACTORS, FIRST, Dissection, combine, dissect
+from shapelib.figures import PALETTE
 from shapelib.hidden import pool
 from shapelib.models import Model, load
 from shapelib.spectrum import Spectrum
@@ -102,6 +103,9 @@ def test_figures_show_what_the_tables_hold(
     panels = bell_figures.robust_profile(both.measures).axes
     assert len(panels) == 6
     assert all(len(axes.lines) == 4 for axes in panels)
+    colours = {line.get_label(): line.get_color() for line in panels[0].lines}
+    assert colours["tiny-decoder"] == PALETTE[0]
+    assert colours["tiny-encoder"] == colours["tiny-encoder, without massive vectors"] == PALETTE[1]
     shown = bell_figures.tabulate(both.carriers, "tiny-encoder", [0, 1])
     assert set(shown.index) == {0, 1}
     assert FIRST not in set(shown["token"])

@@ -9,6 +9,8 @@ import pytest
 
 from shapelib import figures
 
+BLUE, ORANGE = figures.PALETTE[:2]
+
 
 @pytest.fixture
 def table() -> pd.DataFrame:
@@ -88,15 +90,52 @@ def test_published_numbers_are_drawn_as_they_were_printed():
     assert len(table) == 2 * 2 * 13
     gpt2 = table[(table["model"] == "GPT-2") & (table["metric"] == "first_direction_share")]
     assert gpt2["value"].tolist()[:4] == [0.062, 0.298, 0.969, 0.998]
-    bert, gpt2_axes = figures.published_profile(table).axes
+    drawn = figures.published_profile(table)
+    bert, gpt2_axes = drawn.axes
     assert bert.get_title() == "BERT (published)"
     assert gpt2_axes.lines[0].get_ydata().tolist() == gpt2["value"].tolist()
+    assert "published" in bert.get_ylabel()
+    assert [{line.get_color() for line in axes.lines} for axes in (bert, gpt2_axes)] == [
+        {ORANGE}, {BLUE}
+    ]  # fmt: skip
+    assert [line.get_linestyle() for line in bert.lines] == ["-", "--"]
+    shown = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert shown[0] == "BERT, share of the first direction"
+    assert len(shown) == 4
+
+
+def test_decoders_begin_with_blue_and_encoders_with_orange():
+    for names in (["enc", "dec"], ["dec", "enc"]):
+        colours = figures.model_colours({each: f"{each}oder" for each in names})
+        assert colours == {"dec": BLUE, "enc": ORANGE}
+
+
+@pytest.mark.parametrize("decoders", range(7))
+def test_six_models_have_six_colours_whatever_their_roles(decoders: int):
+    roles = {str(at): "decoder" if at < decoders else "encoder" for at in range(6)}
+    colours = figures.model_colours(roles)
+    assert set(colours.values()) == set(figures.PALETTE)
+    assert (colours["0"] == BLUE) == (decoders > 0)
+    assert (colours[str(decoders % 6)] == ORANGE) == (decoders < 6)
+
+
+def test_a_seventh_model_begins_anew():
+    colours = figures.model_colours({str(at): "decoder" for at in range(7)})
+    assert colours["6"] == colours["0"] == BLUE
+
+
+def test_no_model_has_the_first_colour_of_the_other_role():
+    roles = {f"{role} {at}": role for role in ("decoder", "encoder") for at in range(8)}
+    colours = figures.model_colours(roles)
+    assert {role for name, role in roles.items() if colours[name] == BLUE} == {"decoder"}
+    assert {role for name, role in roles.items() if colours[name] == ORANGE} == {"encoder"}
 
 
 def test_models_keep_their_colour_and_differ(table: pd.DataFrame):
     encoders, decoders = figures.anisotropy_profile(table).axes
     colours = [encoders.lines[0].get_color(), *(decoders.lines[i].get_color() for i in (0, 3))]
     assert len(set(colours)) == 3
+    assert colours[:2] == [ORANGE, BLUE]
 
 
 def test_a_role_without_a_model(table: pd.DataFrame):

@@ -30,11 +30,38 @@ def test_a_claim_without_a_record_is_refused():
         glance.check([])
 
 
-def test_every_verdict_is_counted_in_the_order_of_the_words():
+def test_every_verdict_has_its_records_in_the_order_of_the_words():
     some = [record(verdict=each) for each in ("not testable here", "holds", "holds")]
-    assert glance.summary(some) == (
-        "holds: 2; holds in part: none; does not hold here: none; not testable here: 1"
-    )
+    found = glance.by_verdict(some)
+    assert list(found) == list(claims.VERDICTS)
+    assert [len(each) for each in found.values()] == [2, 0, 0, 1]
+
+
+def model(low: float | None, high: float, met: bool) -> dict[str, Any]:
+    return {"model": "m", "statistic": high, "low": low, "high": high, "met": met}
+
+
+def test_a_verdict_has_its_reason():
+    """Of a rule that asks for more than 0.125."""
+    met, small = model(0.25, 0.75, True), model(0.05, 0.1, False)
+    open_, against = model(0.1, 0.2, False), model(-0.3, -0.1, False)
+    reasons = [
+        ((), "no such model"),
+        ((model(None, 0.5, False),), "no interval"),
+        ((met,), "the only model meets it"),
+        ((met, met), ""),
+        ((small,), "too small"),
+        ((open_,), "undecided"),
+        ((against,), "contradicted"),
+        ((against, open_), "contradicted or undecided"),
+        ((met, open_), "1 of 2 models meet it; the other undecided"),
+        ((met, against, against), "1 of 3 models meet it; the others contradicted"),
+    ]
+    for models, reason in reasons:
+        assert glance.reason(record(models=list(models))) == reason
+    # Zero on the wrong side of nothing: a rule that asks for less has no value too small.
+    below = record("a number; must lie below the margin", models=[model(0.2, 0.3, False)])
+    assert glance.reason(below) == "contradicted"
 
 
 def test_records_stand_by_paper_and_number_a_papers_own_claim_first():

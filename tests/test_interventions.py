@@ -10,6 +10,7 @@ import torch
 
 from shapelib import bell_figures, hidden
 from shapelib.corpus import Corpus, load_corpus, windows
+from shapelib.figures import PALETTE
 from shapelib.interventions import (
     INTERVENTIONS,
     PLAIN,
@@ -148,6 +149,13 @@ def test_figure_and_table(table: pd.DataFrame):
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == names
     assert all(len(axes.lines) == 3 for axes in shown)
+    grey, whole, rest = shown[0].lines
+    assert {whole.get_color(), rest.get_color()} == {PALETTE[0]}, "the decoder's colour"
+    assert rest.get_linestyle() == "--"
+    assert grey.get_color() != PALETTE[0]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["all vectors, nothing changed", "all vectors", "without massive vectors"]
+    assert [bool(axes.get_ylabel()) for axes in shown[:4]] == [True, False, False, True]
     assert f"in block {BLOCK}" in shown[-1].get_title().replace("\n", " ")
     listed = bell_figures.tabulate_interventions(table)
     assert len(listed) == names

@@ -227,3 +227,28 @@ def test_kept_parts_say_where_they_come_from_and_are_no_work_of_the_page():
     assert "part DID: 72 runs, 12 s in all: python results/tuning.py DID" in said
     assert "task questions: a wheel 1, 3 copies removed, sha256 abababababab" in said
     assert [each["model"] for each in metadata[notebooks.MEASURED]] == ["m", "m"]
+
+
+def test_many_runs_are_folded_and_their_times_a_span():
+    import pandas as pd
+
+    def provenance(count: int) -> dict[str, str]:
+        run = {
+            "task": "t", "task_source": "a wheel", "task_version": "1", "duplicates": 0,
+            "task_sha256": "ab" * 32, "seconds": 1.0, "versions": {}, "machine": "Linux",
+            "revision": None, "fingerprint": "f" * 16, "device": "cpu",
+        }  # fmt: skip
+        table = pd.DataFrame()
+        table.attrs["provenance"] = [
+            {**run, "model": f"m{n}", "created": f"202{n}", "commit": ("c0ffee-dirty", None)[n % 2]}
+            for n in range(count)
+        ]
+        return notebooks.show_provenance(table)._repr_mimebundle_()[0]
+
+    many, few = provenance(7), provenance(6)
+    assert "<details><summary>7 models and runs</summary>" in many["text/html"]
+    assert "<details>" not in few["text/html"]
+    for shown in (many, few):
+        assert shown["text/html"].count("<tr>") == len(shown["text/plain"].splitlines())
+        assert "commit: c0ffee with changes, not kept" in shown["text/plain"]
+    assert "measured: 2020 to 2026" in many["text/plain"]

@@ -57,7 +57,7 @@ def test_modules_import_only_what_stands_above_them():
         "checkpoints", "training", "pretrain", "sweep", "hadamard", "projection", "parameters",
         "subspace", "encoding", "tuning", "runs", "d90", "finetune", "dissect", "interventions",
         "rules", "course", "training_rules", "tuning_rules", "claims", "published", "figures",
-        "bell_figures", "training_figures", "tuning_figures", "validation",
+        "bell_figures", "training_figures", "tuning_tables", "tuning_figures", "validation",
         "validation_figures", "execution", "notebooks", "standalone", "glance", "explorer",
         "model_pages", "timings", "run_pages", "pages", "listing", "summary", "console",
         "cache_commands", "cli",

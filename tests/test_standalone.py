@@ -85,6 +85,13 @@ def test_tables_and_text_are_shown():
     assert '<pre tabindex="0">a &lt; b</pre>' in html
 
 
+def test_a_cell_that_the_book_removes_is_left_out():
+    said = new_code_cell("print('a: holds')", outputs=[new_output("stream", text="a: holds")])
+    assert "a: holds" in page(said)
+    said.metadata["tags"] = ["nbval-check-output", "hide-input", "remove-cell"]
+    assert "holds" not in page(said)
+
+
 def test_a_formula_that_cannot_be_drawn_is_shown_as_written():
     assert r"<code>\nosuchthing</code>" in page(new_markdown_cell(r"$\nosuchthing$"))
 

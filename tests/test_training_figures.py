@@ -6,9 +6,12 @@ import pytest
 
 from shapelib import training_figures
 from shapelib.course import course
+from shapelib.figures import NEUTRAL, PALETTE
 
 STEPS = [0, 10, 100, 1000]
 LEVEL = {"decoder": 5.0, "encoder": 3.0}
+MASKS = {"decoder": "causal", "encoder": "full"}
+BLUE, ORANGE = PALETTE[:2]
 
 
 @pytest.fixture
@@ -38,8 +41,8 @@ def training() -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "model": f"{kind}-96-warmup50-seed{seed}", "kind": kind, "seed": seed, "width": 96,
-                "warmup": 50, "step": step, "learning_rate": 1e-3,
+                "model": f"{kind}-96-warmup50-seed{seed}", "kind": kind, "mask": MASKS[kind],
+                "seed": seed, "width": 96, "warmup": 50, "step": step, "learning_rate": 1e-3,
                 "perplexity": 100.0 - at if step != 100 else np.nan,
             }
             for kind in LEVEL for seed in range(3) for at, step in enumerate(STEPS)
@@ -70,6 +73,49 @@ def test_four_estimators_by_two_ways_of_making_batches(shape: pd.DataFrame, trai
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "TwoNN, lowest 90 %\nwindows mixed"
     assert titles[1] == "TwoNN, lowest 90 %\nwhole windows"
+    assert [axes.get_ylabel() for axes in figure.axes] == ["dimension", ""] * 4
+
+
+def slower(table: pd.DataFrame) -> pd.DataFrame:
+    """The same runs with a warm-up of 400 steps."""
+    told = table.assign(model=table["model"].str.replace("warmup50", "warmup400"))
+    return told.assign(warmup=400) if "warmup" in table else told
+
+
+def test_a_colour_is_a_role_and_dashes_a_longer_warm_up(
+    shape: pd.DataFrame, training: pd.DataFrame
+):
+    # The encoder and the long warm-up come first: neither order nor number decides.
+    shape = shape.sort_values("role", ascending=False, kind="stable")
+    curves = course(pd.concat([slower(shape), shape]), pd.concat([slower(training), training]))
+    drawn = training_figures.estimators_in_training(curves)
+    looks = {
+        line.get_label(): (line.get_color(), line.get_linestyle()) for line in drawn.axes[0].lines
+    }
+    assert looks == {
+        "decoder-96-warmup50": (BLUE, "-"), "decoder-96-warmup400": (BLUE, "--"),
+        "encoder-96-warmup50": (ORANGE, "-"), "encoder-96-warmup400": (ORANGE, "--"),
+    }  # fmt: skip
+    (axes,) = training_figures.training_curves(curves, "two_nn", "TwoNN", curves).axes
+    assert {line.get_color() for line in axes.lines} == {BLUE, ORANGE}
+
+
+def test_recipes_that_differ_in_something_else_differ_in_colour(
+    shape: pd.DataFrame, training: pd.DataFrame
+):
+    curves = course(shape, training)
+    curves = curves[curves["kind"] == "decoder"]
+    both = pd.concat([curves.assign(recipe="one block"), curves.assign(recipe="another")])
+    one, another = training_figures.estimators_in_training(both).axes[0].lines
+    assert one.get_color() == BLUE != another.get_color()
+
+
+def test_suites_without_a_recipe_are_drawn_by_role(shape: pd.DataFrame):
+    first = shape[shape["model"].str.endswith("seed0")]
+    axes = training_figures.estimators_in_training(course(first)).axes[0]
+    assert [(line.get_color(), line.get_linestyle()) for line in axes.lines] == [
+        (BLUE, "-"), (ORANGE, "-")
+    ]  # fmt: skip
 
 
 def test_widths_side_by_side(shape: pd.DataFrame, training: pd.DataFrame):
@@ -79,7 +125,10 @@ def test_widths_side_by_side(shape: pd.DataFrame, training: pd.DataFrame):
     panels = training_figures.by_width(curves).axes
     assert [axes.get_title().split("\n")[0] for axes in panels] == ["decoder"] * 3 + ["encoder"] * 3
     narrow, wider = panels[0].lines
-    assert [narrow.get_label(), wider.get_label()] == ["width 96", "width 192"]
+    assert [narrow.get_label(), wider.get_label()] == ["decoder, width 96", "decoder, width 192"]
+    assert [narrow.get_linestyle(), wider.get_linestyle()] == ["-", "--"]
+    assert {line.get_color() for axes in panels[:3] for line in axes.lines} == {BLUE}
+    assert {line.get_color() for axes in panels[3:] for line in axes.lines} == {ORANGE}
     np.testing.assert_allclose(narrow.get_ydata(), [6.6, 7.1, 7.6, 8.1])
     np.testing.assert_allclose(wider.get_ydata(), [7.6, 8.1, 8.6, 9.1])
     assert panels[0].get_ylim() == panels[3].get_ylim()
@@ -97,7 +146,20 @@ def test_a_map_for_each_kind_is_the_mean_over_runs(shape: pd.DataFrame):
 def test_perplexity_is_drawn_where_it_was_measured(training: pd.DataFrame):
     above, below = training_figures.loss_and_rate(training).axes
     assert above.lines[0].get_xdata().tolist() == [0, 10, 1000]
-    assert below.lines[0].get_xdata().tolist() == STEPS
+    assert list(below.lines[0].get_xdata()) == STEPS
+
+
+def test_one_learning_rate_is_one_line(training: pd.DataFrame):
+    above, below = training_figures.loss_and_rate(training).axes
+    (shared,) = below.lines
+    assert (shared.get_label(), shared.get_color()) == ("learning rate, warm-up 50", NEUTRAL)
+    assert [line.get_color() for line in above.lines] == [BLUE, ORANGE]
+    own = training["kind"].eq("encoder") & training["step"].eq(1000)
+    apart = training.assign(learning_rate=training["learning_rate"].mask(own, 1e-4))
+    two = training_figures.loss_and_rate(apart).axes[1].lines
+    assert [line.get_color() for line in two] == [BLUE, ORANGE]
+    assert two[1].get_label() == "learning rate, encoder, warm-up 50"
+    assert list(two[1].get_ydata()) == [1e-3, 1e-3, 1e-3, 1e-4]
 
 
 def test_the_last_checkpoint_over_depth(shape: pd.DataFrame):

@@ -1,37 +1,14 @@
-"""Figures and tables of fine-tuning, from made-up runs whose d90 is known."""
+"""Figures of fine-tuning, from made-up runs whose d90 is known."""
 
 import math
 
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from tuned import tuning
 
-from shapelib import tuning_figures
+from shapelib import figures, tuning_figures
 from shapelib.d90 import by_seed, d90, like
-from shapelib.published import published_d90
-
-THIN = "\N{NARROW NO-BREAK SPACE}"
-SCORES = {30: 0.3, 300: 0.5, 3000: 0.8}
-
-
-def tuning(steps: tuple[int, ...] = (1280,), model: str = "m", size: int = 10**6) -> pd.DataFrame:
-    """Full fine-tuning scores 0.8, so its bar is 0.72; random weights never reach theirs."""
-    rows = []
-    for step in steps:
-        for seed in (0, 1, 2):
-            for init, loss in (("pre-trained", 0.0), ("random", 0.1)):
-                full = {"method": "full", "d": size, "score": 0.8}
-                runs = [full] + [
-                    {"method": "DID", "d": d, "score": score - loss} for d, score in SCORES.items()
-                ]
-                rows += [
-                    {**run, "init": init, "seed": seed, "step": step, "checkpoint": f"step-{step}"}
-                    for run in runs
-                ]
-    fixed = {
-        "task": "questions", "model": model, "role": "encoder", "D": size, "rate": 0.01,
-        "train": 4000, "test": 500, "majority": 0.25, "train_score": 0.9, "diverged": False,
-    }  # fmt: skip
-    return pd.DataFrame(rows).assign(**fixed)
 
 
 def test_the_d90_of_each_seed_lies_where_its_curve_crosses():
@@ -88,6 +65,34 @@ def test_curves_are_drawn_with_their_bars():
     assert axes.get_xscale() == "log"
 
 
+def test_points_with_stopped_runs_are_open():
+    table = tuning()
+    table.loc[
+        (table["init"] == "random") & (table["d"] == 300) & (table["seed"] == 1), "stopped"
+    ] = 75
+    axes = tuning_figures.accuracy_against_d(table, d90(table)).axes[0]
+    half = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    places = [tuple(map(float, (*line.get_xdata(), *line.get_ydata()))) for line in half]
+    assert [each for each in places if each] == [(300, pytest.approx(0.4))]
+    table.loc[(table["init"] == "random") & (table["method"] == "full"), "stopped"] = 75
+    axes = tuning_figures.accuracy_against_d(table, d90(table)).axes[0]
+    # At the end of its line, in the panel's own measure.
+    square = next(line for line in axes.lines if line.get_marker() == "s")
+    assert (*square.get_xdata(), *square.get_ydata()) == (1, pytest.approx(0.8))
+
+
+def test_the_data_of_curves_are_what_is_drawn():
+    table = tuning().assign(right="ff" * 60)
+    table.loc[(table["seed"] == 2) & (table["method"] == "DID"), "score"] += 0.06
+    table.loc[(table["init"] == "random") & (table["method"] == "full"), "score"] = 0.7
+    kept = figures.data(tuning_figures.accuracy_against_d(table, d90(table)))
+    assert kept is not None
+    head, *rows = kept.splitlines()
+    assert head == "model,init,method,d,accuracy,two_errors,threshold"
+    assert len(rows) == 2 * 4
+    assert "m,random,DID,300,0.42,0.04,0.63" in rows
+
+
 def test_tasks_side_by_side_and_models_below_each_other():
     big = tuning(model="big")
     table = pd.concat([big, tuning(), big.assign(task="reviews")], ignore_index=True)
@@ -100,25 +105,42 @@ def test_tasks_side_by_side_and_models_below_each_other():
     ]  # fmt: skip
 
 
-def test_what_was_not_reached_is_said():
-    idle = tuning_figures.estimates_table(d90(tuning().assign(majority=0.85)))
-    assert set(idle["d90"]) == {"nothing learned"}
-    assert set(idle["bar"]) == {"none"}
-    shown = tuning_figures.estimates_table(d90(tuning()))
-    told = dict(
-        zip(zip(shown["init"], shown["definition"], strict=True), shown["d90"], strict=True)
-    )
-    assert told["random", "papers"] == f"not reached at 3{THIN}000"
-    assert told["pre-trained", "papers"] == f"{round(300 * 10 ** (0.22 / 0.3)):,}".replace(
-        ",", THIN
-    )
-
-
 def test_intervals_have_a_row_each():
     estimates = d90(tuning())
     axes = tuning_figures.intervals(estimates[estimates["definition"] == "papers"]).axes[0]
     names = [tick.get_text() for tick in axes.get_yticklabels()]
-    assert names == ["questions, m, pre-trained, DID", "questions, m, random, DID"]
+    assert names == ["pre-trained", "random"]
+
+
+def drawn(axes: Axes) -> dict[str, list[tuple[list[float], list[float]]]]:
+    """Where each kind of mark stands, a bar being the mark "None"."""
+    found: dict[str, list[tuple[list[float], list[float]]]] = {}
+    for line in axes.lines:
+        x, y = ([float(each) for each in side] for side in (line.get_xdata(), line.get_ydata()))
+        if x:
+            found.setdefault(str(line.get_marker()), []).append((x, y))
+    return found
+
+
+def test_an_interval_without_an_upper_end_reaches_the_edge():
+    rows = d90(tuning()).query("definition == 'papers'")
+    rows = rows.assign(low=[1000.0, 2000.0], high=[math.inf, math.inf])
+    axes = tuning_figures.intervals(rows).axes[0]
+    edge, marks = axes.get_xlim()[1], drawn(axes)
+    assert edge > 3000
+    assert marks["None"] == [([1000, edge], [0, 0]), ([2000, edge], [1, 1])]
+    assert marks[">"] == [([edge], [0]), ([edge], [1])]
+    # Reached by trained weights alone; the cross is the largest d tried.
+    assert marks["o"] == [([pytest.approx(300 * 10 ** (0.22 / 0.3))], [0])]
+    assert marks["x"] == [([3000], [1])]
+
+
+def test_an_interval_with_both_ends_has_no_arrow():
+    rows = d90(tuning()).query("definition == 'papers' and init == 'pre-trained'")
+    axes = tuning_figures.intervals(rows.assign(low=1000.0, high=2000.0)).axes[0]
+    marks = drawn(axes)
+    assert marks["None"] == [([1000, 2000], [0, 0])]
+    assert set(marks) == {"None", "o"}
 
 
 def test_sizes_are_drawn_at_their_parameters():
@@ -127,6 +149,17 @@ def test_sizes_are_drawn_at_their_parameters():
     found = found[found["definition"] == "papers"]
     axes = tuning_figures.against_size(found, {"a": 10**5, "b": 10**6}).axes[0]
     assert list(axes.lines[0].get_xdata()) == [1e5, 1e6]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.1", "1"]
+
+
+def test_no_line_leads_to_what_was_not_reached():
+    table = tuning((0, 80, 1280)).query("init == 'pre-trained'")
+    table.loc[(table["step"] == 80) & (table["method"] == "DID"), "score"] = 0.3
+    found = d90(table).query("definition == 'papers'")
+    shown = found.assign(model=found["step"].map("{}".format))
+    axes = tuning_figures.against_size(shown, {"0": 10, "80": 100, "1280": 1000}).axes[0]
+    assert list(pd.isna(axes.lines[0].get_ydata())) == [False, True, False]
+    assert drawn(axes)["x"] == [([100], [3000])]
 
 
 def test_three_measures_of_one_run_share_their_steps():
@@ -143,17 +176,3 @@ def test_three_measures_of_one_run_share_their_steps():
     for axes in (above, middle, below):
         assert list(axes.lines[0].get_xdata()) == [0, 80, 1280]
     assert below.get_yscale() == "log"
-
-
-def test_bounds_hold_both_forms():
-    shown = tuning_figures.bounds_table(by_seed(tuning()))
-    expected = 0.1 + math.sqrt(300 * 10 ** (0.22 / 0.3) / 4000)
-    assert list(shown["error bound"]) == [f"{expected:.2f}"]
-    assert float(shown["with its constant"].iloc[0]) > expected
-
-
-def test_published_numbers_stand_as_cited():
-    shown = tuning_figures.published_table(published_d90())
-    assert shown.loc["RoBERTa-Large", ("MRPC", "SAID")] == 207
-    assert shown.loc["BERT-Base", ("QQP", "DID")] == 9295
-    assert list(shown.index) == ["BERT-Base", "BERT-Large", "RoBERTa-Base", "RoBERTa-Large"]

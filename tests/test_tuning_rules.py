@@ -33,11 +33,23 @@ def judged(claim: str, *tables: pd.DataFrame):
 def test_a_hundredth_of_the_parameters_is_tiny_and_a_tenth_is_not():
     record = judged("d90-tiny", runs([900, 1000, 1100], "a"), runs([90, 100, 110], "b"))
     assert record["verdict"] == HOLDS
-    assert [m["model"] for m in record["models"]] == ["t, a", "t, b"]
+    assert [m["model"] for m in record["models"]] == ["a on t", "b on t"]
     half = 2 * 100 / math.sqrt(3) / 1e6
     assert record["models"][0]["high"] == pytest.approx(0.001 + half, abs=1e-6)
     assert judged("d90-tiny", runs([9e4, 1e5, 1.1e5]))["verdict"] == FAILS
     assert judged("d90-tiny", runs([900, 1000]))["verdict"] == UNTESTABLE
+
+
+def test_three_runs_are_judged_by_wider_intervals_too():
+    """Two standard errors lie below the margin, and the 4.3 of Student's 95 % do not."""
+    record = judged("d90-tiny", runs([7000, 8000, 9000]))
+    assert (record["verdict"], record["verdict_at_95"]) == (IN_PART, FAILS)
+    high = record["models"][0]["high"]
+    assert high == pytest.approx(0.008 + 2 * 0.001 / math.sqrt(3), abs=1e-6)
+    assert 0.008 + 4.303 * 0.001 / math.sqrt(3) > 0.01
+    record = judged("d90-tiny", runs([900, 1000, 1100]))
+    assert record["verdict"] == record["verdict_at_95"] == IN_PART
+    assert record["models"][0]["censored"] == ""
 
 
 def test_a_run_that_never_reached_its_bar_needs_all_parameters():
@@ -45,6 +57,7 @@ def test_a_run_that_never_reached_its_bar_needs_all_parameters():
     assert record["verdict"] == FAILS
     assert record["models"][0]["statistic"] == pytest.approx((0.0009 + 0.001 + 1) / 3, abs=1e-5)
     assert record["models"][0]["details"]["runs_that_did_not_reach_it"] == 1
+    assert record["models"][0]["censored"] == "at most"
 
 
 def test_what_was_not_tried_far_enough_is_not_judged():
@@ -54,6 +67,7 @@ def test_what_was_not_tried_far_enough_is_not_judged():
     assert judged("bound-says-something", few)["verdict"] == UNTESTABLE
     many = judged("bound-says-something", runs([50, 50, math.nan]).assign(largest_tried=80_000))
     assert many["verdict"] == FAILS
+    assert many["models"][0]["censored"] == "at least"
     found = many["models"][0]["statistic"]
     assert found == pytest.approx((2 * (0.1 + 0.1) + 4 + 0.1) / 3, abs=1e-6)
 
@@ -79,6 +93,7 @@ def test_what_was_not_reached_speaks_against_the_claim():
     record = judged(claim, runs([300] * 3), runs(never, init="random"))
     assert record["models"][0]["statistic"] == pytest.approx(math.log2(100), abs=1e-5)
     assert record["models"][0]["details"]["first_not_reached"] == 3
+    assert record["models"][0]["censored"] == "at least"
     # The pre-trained one may need all parameters.
     record = judged(claim, runs(never), runs([300] * 3, init="random"))
     assert record["models"][0]["statistic"] == pytest.approx(math.log2(300 / 1e6), abs=1e-5)

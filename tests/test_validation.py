@@ -177,6 +177,33 @@ def test_figures(tables: dict[str, Any], name: str):
     assert len(labels) == len(set(labels)) >= 4
 
 
+@pytest.mark.parametrize("name", PANELS)
+def test_every_panel_says_what_its_axes_are(tables: dict[str, Any], name: str):
+    drawn = validation_figures.figure(name, tables.get(name, tables["stress"]))
+    first = [axes for axes in drawn.axes if axes.get_subplotspec().is_first_col()]
+    others = [axes for axes in drawn.axes if axes not in first]
+    # A label of the whole figure would stand beside the legend too, off the panels' middle.
+    assert drawn.get_supylabel() == ""
+    assert all(axes.get_ylabel() for axes in first)
+    assert not any(axes.get_ylabel() for axes in others)
+    assert all(axes.get_xlabel() for axes in drawn.axes)
+    assert drawn.legends[0].get_title().get_text().startswith("colour: ")
+
+
+def test_the_figure_of_choices_draws_layers_and_not_estimators(tables: dict[str, Any]):
+    drawn = validation_figures.figure("choices", tables["stress"])
+    labels = [axes.get_xlabel() for axes in drawn.axes]
+    assert labels == ["share of ratios discarded", "neighbours, k", "neighbours, k"]
+    assert drawn.legends[0].get_title().get_text() == "colour: layer, or Gaussian"
+    colours = [line.get_color() for line in drawn.axes[0].lines]
+    # A Gaussian is no model's, and the first layer of a decoder is blue.
+    assert colours[:2] == [figures.NEUTRAL, figures.PALETTE[0]]
+    assert len(set(colours)) == 3
+    turned = tables["stress"].replace({"role": {"decoder": "encoder"}})
+    axes = validation_figures.figure("choices", turned).axes[0]
+    assert axes.lines[1].get_color() == figures.PALETTE[1]
+
+
 def test_the_figure_of_copies_shows_both_packages(tables: dict[str, Any]):
     axes = validation_figures.figure("copies", tables["stress"]).axes[0]
     assert axes.get_title() == REFERENCE
@@ -191,6 +218,18 @@ def test_rounding_is_a_table_of_changes(tables: dict[str, Any]):
     table = validation_figures.rounding(tables["stress"])
     assert table.shape == (3, 5)
     assert table.map(lambda cell: cell.endswith(" %")).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [(0.04, "0.0 %"), (-0.04, "0.0 %"), (0.06, "+0.1 %"), (-2.44, "−2.4 %"), (10.04, "+10.0 %")],
+)
+def test_a_change_that_rounds_to_nothing_has_no_sign(
+    tables: dict[str, Any], change: float, shown: str
+):
+    stress = tables["stress"]
+    changed = stress.assign(value=stress["base"] * (1 + change / 100))
+    assert set(validation_figures.rounding(changed).to_numpy().ravel()) == {shown}
 
 
 def findings(tables: dict[str, Any], **other: pd.DataFrame) -> "pd.Series[str]":
@@ -212,6 +251,23 @@ def test_findings_on_what_is_known(tables: dict[str, Any], capsys: pytest.Captur
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == len(found)
     assert not any(letter.isdigit() for letter in printed)
+
+
+def test_findings_say_how_many_ratios_meet_their_rule(tables: dict[str, Any]):
+    names = ("manifolds", "bias", "misprint", "stress")
+    found = validation.findings(*(tables[name] for name in names)).set_index("finding")
+    assert found.loc["printed formula", ["rule", "met"]].tolist() == ["within 5 %", "0 of 10"]
+    assert found.loc["corrected formula", "met"] == "10 of 10"
+    alone = found.loc["share discarded, Gaussian", "ratios"]
+    assert "to" not in alone, "a single ratio is no range"
+    stress = tables["stress"]
+    first = (stress["cloud"] == REFERENCE) & (stress["metric"] == "two_nn")
+    rounded = stress["value"].mask(first & (stress["change"] == "rounding"), stress["base"] * 2)
+    mixed = validation.findings(
+        *(tables[name] for name in names[:3]), stress.assign(value=rounded)
+    ).set_index("finding")
+    row = mixed.loc["rounding to half precision"]
+    assert (row["met"], row["verdict"]) == ("14 of 15", "estimate is off")
 
 
 def test_findings_follow_the_tables(tables: dict[str, Any]):
