@@ -78,13 +78,6 @@ def test_what_is_offered_is_what_was_measured(profiles: pd.DataFrame, training: 
     assert view["groups"] == [["enc", "enc (encoder)"], ["dec", "dec (decoder)"]]
 
 
-def test_a_colour_is_a_role(profiles: pd.DataFrame, training: pd.DataFrame):
-    blue, orange = PALETTE[:2]
-    views = explorer.data(profiles, training)["views"]
-    assert views["profiles"]["colours"] == {"enc": orange, "dec": blue}
-    assert views["training"]["colours"] == {"a": orange, "b": blue}
-
-
 def test_a_training_curve_is_a_mean_over_runs(profiles: pd.DataFrame, training: pd.DataFrame):
     view = explorer.data(profiles, training)["views"]["training"]
     assert view["groups"] == [["a", "a (3 runs)"], ["b", "b (1 run)"]]
