@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shapelib.course import curve
-from shapelib.figures import model_colours
+from shapelib.figures import PALETTE
 
 Plain = dict[str, Any]
 # In the order in which they are offered; a metric that is not named here follows under its own.
@@ -29,6 +29,16 @@ _TOKENS = {
     "rest": "without massive vectors",
     "later": "without first positions",
 }
+# The other figures' colour for each kind of model, then shades of it for its other models. All
+# stand out by 3 to 1 from the grounds of both colour schemes.
+_SHADES = {
+    "decoder": (PALETTE[0], "#7a6ff0", "#0e8fa3", "#5b7fa6"),
+    "encoder": (PALETTE[1], "#a9771b", "#c94c4c", "#967355"),
+    "causal-masked": (PALETTE[2],),
+    "prefix": (PALETTE[3],),
+}
+# Five, where shades are four or one: models of a kind share both only after many.
+_MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
 _DIGITS = 5
 
 
@@ -36,11 +46,13 @@ def data(profiles: pd.DataFrame, training: pd.DataFrame) -> Plain:
     """Two views of plain values: `profiles`, a shape table, and `training`, curves
     (`shapelib.course.course`).
 
-    A view has its ``groups`` (models, or recipes), their ``colours`` by role, ``sets`` (token
-    sets, or ways of making batches) and ``metrics``, each an id and a name, the ``axes`` that a
-    curve can stand over, the first of them drawn at first, what its ``band`` is, and its
-    ``curves``: one for each group, set and metric that was measured, with a list for each axis,
-    ``value``, half the width of the band (``half``), and which points stand ``apart``.
+    A view has its ``groups`` (models, or recipes), ``sets`` (token sets, or ways of making batches)
+    and ``metrics``, each an id and a name, what a reader calls one of its groups and sets
+    (``words``), the ``axes`` that a curve can stand over, the first of them drawn at first, each
+    group's colour and marker (``looks``), what a ``band`` is where there is one and where there is
+    none, and its ``curves``: one for each group, set and metric that was measured, with a list for
+    each axis, ``value``, half the width of the band (``half``, null where one measurement gives
+    none), the number of measurements that the band is ``over``, and which points stand ``apart``.
     """
     return {"views": {"profiles": _profiles(profiles), "training": _training(training)}}
 
@@ -55,19 +67,20 @@ def _profiles(table: pd.DataFrame) -> Plain:
             {
                 "group": model, "set": tokens, "metric": metric,
                 "depth": _plain(line["depth"]), "layer": line["layer"].tolist(),
-                "value": _plain(line["value"]), "half": _plain(line["std"].fillna(0)),
-                "apart": apart.tolist(),
+                "value": _plain(line["value"]), "half": _plain(line["std"]),
+                "over": int(line["batches"].min()), "apart": apart.tolist(),
             }
         )  # fmt: skip
     roles = table.drop_duplicates("model").set_index("model")["role"]
     return {
         "title": "over depth, trained models",
+        "words": ["model", "set of tokens"],
         "groups": [[model, f"{model} ({role})"] for model, role in roles.items()],
-        "colours": model_colours(roles.to_dict()),
         "sets": _named(table["tokens"], _TOKENS),
         "metrics": _metrics(table),
         "axes": [["depth", "relative depth (layer ÷ last layer)"], ["layer", "layer"]],
-        "band": "one standard deviation over batches",
+        "looks": _looks(roles.to_dict()),
+        "band": ["± one standard deviation of {} batches", "one batch, so no band"],
         "curves": curves,
     }
 
@@ -83,24 +96,39 @@ def _training(curves: pd.DataFrame) -> Plain:
                 "group": recipe, "set": mixing, "metric": metric,
                 "logarithmic": [int(step) + 1 for step in wide.index],
                 "step": [int(step) for step in wide.index],
-                "value": _plain(wide.mean(axis=1)), "half": _plain(half.fillna(0)),
-                "apart": [False] * len(wide),
+                "value": _plain(wide.mean(axis=1)), "half": _plain(half),
+                "over": wide.shape[1], "apart": [False] * len(wide),
             }
         )  # fmt: skip
     runs = curves.groupby("recipe", sort=False)["run"].nunique()
+    recipes = curves.drop_duplicates("recipe").set_index("recipe")
+    # A kind that has no colour of its own takes that of its role.
+    kinds = recipes["kind"].where(recipes["kind"].isin(_SHADES), recipes["role"])
     return {
         "title": "along training, mean over layers",
+        "words": ["recipe", "way of making batches"],
         "groups": [
             [recipe, f"{recipe} ({count} run{'s' if count > 1 else ''})"]
             for recipe, count in runs.items()
         ],
-        "colours": model_colours(dict(zip(curves["recipe"], curves["role"], strict=True))),
         "sets": _named(curves["mixing"], {}),
         "metrics": _metrics(curves),
         "axes": [["logarithmic", "step + 1, logarithmic"], ["step", "step"]],
-        "band": "two standard errors over training runs, where there are several",
+        "looks": _looks(kinds.to_dict()),
+        "band": ["± two standard errors of {} runs", "one run, so no band"],
         "curves": found,
     }
+
+
+def _looks(kinds: dict[str, str]) -> Plain:
+    """A colour and a marker for each group, from its kind: no two groups have both in common."""
+    seen: dict[str, int] = {}
+    looks = {}
+    for group, kind in kinds.items():
+        at = seen[kind] = seen.get(kind, -1) + 1
+        shades = _SHADES[kind]
+        looks[group] = [shades[at % len(shades)], _MARKERS[at % len(_MARKERS)]]
+    return looks
 
 
 def _keyed(table: pd.DataFrame) -> pd.DataFrame:
@@ -127,5 +155,9 @@ def _named(found: Iterable[str], names: dict[str, str]) -> list[list[str]]:
             if set_ not in names))]  # fmt: skip
 
 
-def _plain(values: pd.Series) -> list[float]:
-    return [float(np.format_float_positional(v, _DIGITS, fractional=False)) for v in values]
+def _plain(values: pd.Series) -> list[float | None]:
+    """Rounded; a missing number, which JSON does not have, is None."""
+    return [
+        None if pd.isna(v) else float(np.format_float_positional(v, _DIGITS, fractional=False))
+        for v in values
+    ]

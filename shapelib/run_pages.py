@@ -51,6 +51,8 @@ COSTS = {
 }
 """What a parameter of a notebook costs; the comment in the notebook says what it means."""
 MISSING = "not recorded"
+# With a class, by which the pages lay its rows out.
+_TABLE = ("```{table}", ":class: parameters")
 
 
 def write(executed: Path) -> None:
@@ -104,13 +106,14 @@ def parameters(pages: dict[str, Notebook]) -> str:
         titles = ", ".join(f"[](executed/{name}.ipynb)" for name in names)
         sources = dict.fromkeys(_notebook(name, pages[name]) for name in names)
         files = ", ".join(f"`notebooks/{each}`" for each in sources)
-        text += [f"{titles}: {files}", "", "| parameter | meaning | cost |", "|---|---|---|"]
+        text += [f"{titles}: {files}", "", *_TABLE, "", "| parameter | meaning | cost |"]
+        text += ["|---|---|---|"]
         for meaning, group in _groups(source):
             shown = [_default(name, value, given) for name, value in group.items()]
             cost = [f"`{name}`: {COSTS.get(name, '–')}" for name in group]
             cost = [COSTS.get(name, "–") for name in group] if len(group) == 1 else cost
             text.append(f"| {'<br>'.join(shown)} | {meaning} | {'<br>'.join(cost)} |")
-        text.append("")
+        text += ["```", ""]
     return "\n".join(text)
 
 
@@ -139,7 +142,8 @@ def _groups(source: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _default(name: str, value: Any, given: Iterable[dict[str, Any]]) -> str:
-    book = {str(each[name]): each[name] for each in given if name in each}
+    """A default, and what the book takes in its place."""
+    book = {str(each[name]): each[name] for each in given if each.get(name, value) != value}
     shown = f"`{name} = {value!r}`"
     return shown + "".join(f"; in the book `{other!r}`" for other in book.values())
 

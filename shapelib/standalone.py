@@ -17,15 +17,28 @@ img { max-width: 100%; background: #fff; }
 figure { margin: 1rem 0; }
 pre { overflow-x: auto; background: #f3f4f5; padding: 0.5rem; }
 summary { color: #595959; cursor: pointer; }
-.wide { overflow-x: auto; }
+/* A shadow at the edge of what scrolls sideways, which the content's own end covers. */
+.wide { --page: #fff; --shadow: #0003; overflow-x: auto;
+  background: right / 3rem 100% no-repeat local
+      linear-gradient(to left, var(--page) 40%, transparent),
+    right / 1.2rem 100% no-repeat linear-gradient(to left, var(--shadow), transparent); }
 table { border-collapse: collapse; border: 0; }
 th, td { padding: 0.25rem 0.6rem; text-align: left; vertical-align: top;
   border: 0; border-bottom: 1px solid #8888; }
+th:has(+ td:last-child), th + td:last-child { overflow-wrap: anywhere; }
 @media (prefers-color-scheme: dark) {
   body { background: #14181e; color: #ddd; }
   a[href] { color: #8ab4f8; }
   pre { background: #222832; }
   summary { color: #aaa; }
+  .wide { --page: #14181e; --shadow: #fff4; }
+}
+@media (max-width: 760px) {
+  .verdicts :is(tbody, tr, td) { display: block; }
+  .verdicts thead { display: none; }
+  .verdicts tr { margin: 0.75rem 0; padding: 0.5rem; border: 1px solid #8888;
+    border-radius: 0.4rem; }
+  .verdicts td { border: 0; padding: 0.2rem; }
 }
 """
 

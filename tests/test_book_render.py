@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from browser import NARROW, WIDE, Reader, broken_links, serve
+from browser import NARROW, WIDE, Reader, accessibility, broken_links, serve
+from nbformat.v4 import new_code_cell, new_notebook
 
-from shapelib import glance
-from shapelib.claims import VERDICTS, label, sentence
+from shapelib import glance, notebooks, run_pages
+from shapelib.claims import VERDICTS, Shown, label, sentence
 
 ROOT = Path(__file__).parent.parent
 SOURCE = Path(os.environ.get("SHAPELIB_BOOK_SOURCE", ROOT / "book")).resolve()
@@ -85,6 +86,39 @@ def test_search_finds_anisotropy(browser: Any, address: str):
     assert "Anisotropy, layer by layer" in found
     assert reader.problems == []
     reader.close()
+
+
+_EXCERPTS = "count => document.querySelectorAll('#search-results p.context').length >= count"
+
+
+def test_search_results_show_where_a_word_stands(browser: Any, address: str):
+    for word, least in (("massive vectors", 8), ("anisotropy", 15)):
+        reader = Reader(browser, address, "dark")
+        found = reader.search(word)
+        shown = reader.page.locator("#search-results p.context")
+        # What is found by a name of the library's has that name's place in its stead.
+        names = sum(
+            "Python" in each for each in reader.page.locator("#search-results li").all_inner_texts()
+        )
+        reader.page.wait_for_function(_EXCERPTS, arg=len(found) - names)
+        texts = shown.all_inner_texts()
+        assert sum(word in each.lower() for each in texts) >= least
+        assert max(map(len, texts)) <= 250
+        amiss = re.compile(r"\\[(\[a-z]|Show code|Hide code|Data of this figure|[ a-z]#( |$)|  ")
+        assert [each for each in texts if amiss.search(each)] == []
+        assert accessibility(reader.page) == []
+        assert reader.problems == []
+        reader.close()
+
+
+def test_search_in_files_lists_pages_without_excerpts(browser: Any, site: Path):
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{(site / 'search.html').as_uri()}?q=anisotropy")
+    page.wait_for_selector("#search-results ul.search li a")
+    assert problems == []
+    page.close()
 
 
 @pytest.mark.parametrize(
@@ -230,7 +264,8 @@ def test_a_page_says_what_it_found_before_its_first_figure(browser: Any, address
 
 
 _DRAWN = """() => document.querySelector(".explorer-figure > div").data.map(
-  trace => ({name: trace.name, x: trace.x, y: trace.y, fill: trace.fill, line: trace.line}))"""
+  trace => ({name: trace.name, x: trace.x, y: trace.y, fill: trace.fill, line: trace.line,
+    marker: trace.marker}))"""
 _ROWS = """() => [...document.querySelectorAll(".explorer-numbers tbody tr")].map(
   row => [...row.cells].map(cell => cell.textContent))"""
 
@@ -281,6 +316,166 @@ def test_the_explorer_redraws(browser: Any, address: str, site: Path):
     reader.close()
 
 
+def lines_of(page: Any) -> list[dict[str, Any]]:
+    """The curves that the explorer draws, without their bands."""
+    return [each for each in page.evaluate(_DRAWN) if not each["fill"]]
+
+
+def tick_all(page: Any, name: str, ticked: bool = True) -> None:
+    for box in page.locator(f"input[name={name}]").all():
+        box.set_checked(ticked)
+
+
+_PLACES = """() => {
+  const box = each => (({left, right, top, bottom}) => [left, right, top, bottom])(
+    each.getBoundingClientRect());
+  return {
+    title: box(document.querySelector(".explorer-figure .xtitle")),
+    drawn: box(document.querySelector(".explorer-figure .nsewdrag")),
+    entries: [...document.querySelectorAll(".explorer-legend li")].map(box),
+    status: box(document.querySelector(".explorer-status")),
+  };
+}"""
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_explorer_has_room_for_every_recipe(
+    browser: Any, address: str, size: dict[str, int], tmp_path: Path
+):
+    reader = Reader(browser, address)
+    page = reader.page
+    page.set_viewport_size(size)
+    page.goto(f"{address}/explorer.html")
+    page.get_by_label("What").select_option("training")
+    tick_all(page, "group")
+    tick_all(page, "set")
+    lines = lines_of(page)
+    assert len(lines) == 20
+    looks = [
+        (each["line"]["color"], each["line"]["dash"], each["marker"]["symbol"][0]) for each in lines
+    ]
+    assert len(set(looks)) == 20
+    places = page.evaluate(_PLACES)
+    assert len(places["entries"]) == 20
+    assert places["drawn"][3] - places["drawn"][2] > 300
+    for at, (left, right, top, bottom) in enumerate(places["entries"]):
+        assert places["title"][3] <= top < bottom <= places["status"][2]
+        assert 0 <= left < right <= size["width"]
+        for other in places["entries"][:at]:
+            assert other[3] <= top or other[1] <= left
+    named = page.locator(".explorer-legend li").all_inner_texts()
+    assert [each["name"] for each in lines] == [each.splitlines()[0] for each in named]
+    # The legend shows the stroke of its curve, and what is saved has a legend of its own.
+    shown = page.locator(".explorer-legend path:first-child").first
+    assert shown.get_attribute("stroke") == lines[0]["line"]["color"]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save figure").click()
+    download.value.save_as(tmp_path / "figure.svg")
+    saved = (tmp_path / "figure.svg").read_text()
+    legend = saved[saved.index('class="legend"') :]
+    assert [each["name"] for each in lines if each["name"] not in legend] == []
+    assert reader.problems == []
+    reader.close()
+
+
+def test_the_explorer_says_what_a_band_is_and_where_there_is_none(browser: Any, address: str):
+    reader = Reader(browser, address)
+    page = reader.page
+    page.goto(f"{address}/explorer.html")
+    notes = page.locator(".explorer-legend small")
+    assert set(notes.all_inner_texts()) == {"± one standard deviation of 4 batches"}
+    assert len([each for each in page.evaluate(_DRAWN) if each["fill"]]) == 2
+    page.get_by_label("Metric").select_option("mom_k100")
+    assert set(notes.all_inner_texts()) == {"one batch, so no band"}
+    assert [each for each in page.evaluate(_DRAWN) if each["fill"]] == []
+    assert {row[3] for row in page.evaluate(_ROWS)} == {"–"}
+    page.get_by_label("What").select_option("training")
+    tick_all(page, "group")
+    assert set(notes.all_inner_texts()) == {
+        "± two standard errors of 3 runs",
+        "one run, so no band",
+    }
+    # The embedding's marker is open in the figure and filled in the legend.
+    page.get_by_label("What").select_option("profiles")
+    assert lines_of(page)[0]["marker"]["symbol"][:2] == ["circle-open", "circle"]
+    marker = page.locator(".explorer-legend path:last-child").first
+    assert marker.get_attribute("fill") == lines_of(page)[0]["line"]["color"]
+    reader.close()
+
+
+def test_the_explorer_asks_for_a_choice_where_there_is_none(browser: Any, address: str):
+    reader = Reader(browser, address)
+    page = reader.page
+    page.goto(f"{address}/explorer.html")
+    figure = page.locator(".explorer-figure")
+    status = page.locator(".explorer-status")
+    tick_all(page, "group", False)
+    assert status.inner_text() == "Choose at least one model."
+    assert not figure.is_visible()
+    assert not page.get_by_role("button", name="Save figure").is_visible()
+    assert accessibility(page) == []
+    tick_all(page, "group")
+    assert figure.is_visible()
+    tick_all(page, "set", False)
+    assert status.inner_text() == "Choose at least one set of tokens."
+    page.get_by_label("What").select_option("training")
+    tick_all(page, "group", False)
+    assert status.inner_text() == "Choose at least one recipe."
+    reader.close()
+
+
+def test_the_explorer_keeps_its_choice_in_the_address(browser: Any, address: str):
+    reader = Reader(browser, address)
+    page = reader.page
+    state = lambda: (  # noqa: E731
+        [page.get_by_label(each).input_value() for each in ("What", "Metric", "Axis")],
+        page.locator(".explorer-legend li").all_inner_texts(),
+        page.locator(".explorer-status").inner_text(),
+    )
+    page.goto(f"{address}/explorer.html")
+    first = state()
+    assert "#" not in page.url
+    page.get_by_label("What").select_option("training")
+    page.get_by_label("Metric").select_option("average_cosine, not centered")
+    page.get_by_label("Axis").select_option("step")
+    page.get_by_role("checkbox", name="encoder-192").check()
+    kept, link = state(), page.url
+    assert kept[0] == ["training", "average_cosine, not centered", "step"]
+    assert len(kept[1]) == 3
+    tick_all(page, "set", False)
+    nothing, empty = state(), page.url
+    for url, expected in ((link, kept), (empty, nothing)):
+        page.goto("about:blank")
+        page.goto(url)
+        assert state() == expected
+    page.evaluate("link => { location.hash = new URL(link).hash }", link)
+    page.wait_for_function("() => document.querySelectorAll('.explorer-legend li').length === 3")
+    assert state() == kept
+    page.go_back()
+    page.wait_for_function("() => !document.querySelector('.explorer-legend li')")
+    assert state() == nothing
+    page.go_forward()
+    page.wait_for_function("() => document.querySelectorAll('.explorer-legend li').length === 3")
+    assert state() == kept
+    # A place on the page is no choice, and garbage is none either.
+    page.evaluate("() => { location.hash = 'explorer' }")
+    assert state() == kept
+    for garbage in (
+        "#view=no&metric=%zz&axis=&group=gone&set=1",
+        "#%%%",
+        "#explorer",
+        "#=&=&&group",
+    ):
+        page.goto("about:blank")
+        page.goto(f"{address}/explorer.html{garbage}")
+        if garbage.endswith("group"):
+            assert state()[2] == "Choose at least one model."
+        else:
+            assert state() == first
+    assert reader.problems == []
+    reader.close()
+
+
 def test_the_explorer_works_from_a_file_and_in_the_dark(browser: Any, site: Path):
     context = browser.new_context(viewport=NARROW, color_scheme="dark")
     page = context.new_page()
@@ -306,6 +501,175 @@ def test_the_explorer_without_scripts_shows_numbers(browser: Any, address: str):
     assert page.get_by_text("Redrawing needs JavaScript").is_visible()
     assert not page.locator(".explorer-controls").is_visible()
     context.close()
+
+
+# What scrolls sideways within the article: its width, whether it says so, and whether it fades.
+_SCROLLING = """() => [...document.querySelectorAll("article *")].filter(
+    each => each.checkVisibility() && /auto|scroll/.test(getComputedStyle(each).overflowX)
+      && each.scrollWidth > each.clientWidth + 2 && !each.closest("pre"))
+  .map(each => {
+    const line = (each.closest("div.math") ?? each).previousElementSibling;
+    return {
+      what: each.className || each.tagName,
+      told: line?.className === "scroll-cue" && line.checkVisibility(),
+      fades: getComputedStyle(each).maskImage !== "none",
+      tab: each.tabIndex,
+      share: each.clientWidth / each.scrollWidth,
+    };
+  })"""
+_ENDS = """() => document.querySelectorAll(".scroll-more").forEach(
+  each => { each.scrollLeft = each.scrollWidth })"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str, scheme: str):
+    reader = Reader(browser, address, scheme)
+    page = reader.page
+    pages = {
+        "intro": "figure-box", "executed/profiles": "figure-box", "method": "MathJax",
+        "executed/what-makes-the-bell": "output", "models": "pst-scrollable-table-container",
+    }  # fmt: skip
+    for name, kind in pages.items():
+        page.set_viewport_size(NARROW)
+        page.goto(f"{address}/{name}.html")
+        page.wait_for_selector(".scroll-cue")
+        found = page.evaluate(_SCROLLING)
+        assert [each for each in found if kind in each["what"]], (name, found)
+        assert [each for each in found if not (each["told"] and each["fades"])] == []
+        assert page.locator(".scroll-cue:visible").count() == len(found)
+        assert [each for each in found if each["tab"] < 0] == []
+        for each in found:
+            # Of two panels more than the first is within the screen.
+            assert "figure-box" not in each["what"] or each["share"] > 0.4
+        if "profiles" in name:
+            assert min(each["share"] for each in found if "figure-box" in each["what"]) > 0.6
+        # At the end there is no more.
+        page.evaluate(_ENDS)
+        page.wait_for_function("() => !document.querySelector('.scroll-more')")
+        page.set_viewport_size(WIDE)
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.scroll-cue')].every("
+            "cue => !/figure-box|math/.test(cue.nextElementSibling.className))"
+        )
+        found = page.evaluate(_SCROLLING)
+        assert page.locator(".scroll-cue:visible").count() == len(found)
+    assert reader.problems == []
+    reader.close()
+
+
+def test_a_caption_stays_where_its_figure_scrolls(browser: Any, address: str):
+    page = browser.new_page(viewport=NARROW)
+    page.goto(f"{address}/executed/profiles.html")
+    page.wait_for_selector(".scroll-more")
+    place = "() => document.querySelector('figcaption').getBoundingClientRect().left"
+    before = page.evaluate(place)
+    page.evaluate(_ENDS)
+    assert page.evaluate(place) == before
+    assert page.evaluate("() => document.querySelector('.figure-box').scrollLeft") > 0
+    page.close()
+
+
+_NUMBERED = """() => [...document.querySelectorAll("div.math:has(.eqno)")].map(each => {
+  const [formula, number] = ["mjx-container", ".eqno"].map(
+    kind => each.querySelector(kind).getBoundingClientRect());
+  return [each.id, formula.right <= number.left + 1 || formula.bottom <= number.top + 1,
+    number.left >= 0 && number.right <= innerWidth];
+})"""
+
+
+def test_equations_stand_beside_or_above_their_numbers(browser: Any, address: str):
+    page = browser.new_page(viewport=NARROW)
+    page.goto(f"{address}/method.html")
+    page.evaluate("() => MathJax.startup.promise")
+    shown = page.evaluate(_NUMBERED)
+    assert len(shown) >= 6
+    assert [each for each in shown if each[1:] != [True, True]] == []
+    whole = "() => (each => each.scrollWidth - each.clientWidth)(document.querySelector("
+    whole += "'#equation-eq-mada mjx-container'))"
+    assert page.evaluate(whole) <= 2
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page with a table of parameters and one of verdicts, as runs make them."""
+    folder = tmp_path_factory.mktemp("tables")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    (folder / "references.bib").touch()
+    shutil.copytree(ROOT / "book/_static", folder / "_static")
+    parts = [f"a-part-of-the-grid-{n}" for n in range(9)]
+    cell = new_code_cell(
+        f"# What *counts*.\nparts = {parts}\nseed = 0\n# Another.\ndevice = 'auto'"
+    )
+    cell.metadata["tags"] = ["parameters"]
+    notebook = new_notebook(cells=[cell])
+    notebook.metadata[notebooks.METADATA] = {"parameters": {"seed": 1}}
+    told = run_pages.parameters({"page": notebook}).replace("executed/page.ipynb", "page.md")
+    kept = Shown(RECORDS)._repr_mimebundle_()[0]["text/html"]
+    # Pages that were recorded before have no class to know such tables by.
+    kept = re.sub(r"<table[^>]*>", "<table class='dataframe verdicts'>", kept, count=1)
+    shown = f'<div class="cell_output"><div class="output text_html">{kept}</div></div>'
+    (folder / "page.md").write_text(f"# A page\n\n{told}\n\n```{{raw}} html\n{shown}\n```\n")
+    with serve(render(folder, folder / "out")) as address:
+        yield address
+
+
+_TABLES = """() => ["parameters", "verdicts"].map(name => {
+  const table = document.querySelector(`table.${name}`);
+  const box = table.parentElement;
+  const cells = [...table.querySelector("tbody tr").cells].map(
+    each => each.getBoundingClientRect());
+  return {
+    head: table.tHead.checkVisibility(),
+    over: box.scrollWidth - box.clientWidth,
+    stacked: cells.every((each, at) => !at || cells[at - 1].bottom <= each.top),
+    widths: cells.map(each => each.width / box.clientWidth),
+    text: table.innerText,
+  };
+})"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_tables_of_parameters_and_verdicts_are_cards_on_a_phone(
+    browser: Any, tables: str, scheme: str
+):
+    reader = Reader(browser, tables, scheme)
+    assert reader.look("page.html") == []
+    reader.page.set_viewport_size(WIDE)
+    for table in reader.page.evaluate(_TABLES):
+        assert table["head"]
+        assert not table["stacked"]
+        assert table["over"] <= 1
+    reader.page.set_viewport_size(NARROW)
+    for table in reader.page.evaluate(_TABLES):
+        assert not table["head"]
+        assert table["stacked"]
+        assert table["over"] <= 1
+        assert min(table["widths"]) > 0.8
+    # A row that the pointer is on is a little darker or lighter, and no brighter in colour.
+    reader.page.set_viewport_size(WIDE)
+    row = reader.page.locator("table.verdicts tbody tr").first
+    row.hover()
+    ground = row.evaluate("row => getComputedStyle(row).backgroundColor")
+    levels = [int(each) for each in re.findall(r"\d+", ground)][:3]
+    assert max(levels) - min(levels) < 40
+    assert accessibility(reader.page) == []
+    reader.close()
+
+
+def test_folded_code_is_a_thin_line_that_the_keyboard_opens(browser: Any, address: str):
+    page = browser.new_page(viewport=WIDE)
+    page.goto(f"{address}/executed/profiles.html")
+    bars = page.locator("details.above-input > summary")
+    assert bars.count() > 5
+    assert max(bars.evaluate_all("all => all.map(each => each.offsetHeight)")) <= 28
+    assert set(bars.evaluate_all("all => all.map(each => getComputedStyle(each).fontWeight)")) == {
+        "400"
+    }
+    bars.first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details.above-input[open] .cell_input").first.is_visible()
+    page.close()
 
 
 def test_other_pages_do_not_load_the_plotting_library(site: Path):

@@ -63,6 +63,16 @@ def test_parameters_are_read_from_the_notebooks():
     assert "<br>`odd`: –" in text
     assert "`notebooks/other.ipynb`\n" in text
     assert "| `seed = 0` |  | none; another seed" in text
+    # One directive a table, whose class the pages' styles name.
+    assert text.count("```{table}\n:class: parameters\n\n| parameter |") == 2
+    assert text.count("```") == 4
+
+
+def test_a_value_of_the_book_is_told_where_it_is_another():
+    pages = {"one": page("a = 1\nb = [1]", {"a": 1, "b": [1, 2]}), "two": page("c = 1", {})}
+    text = run_pages.parameters(pages)
+    assert "| `a = 1`<br>`b = [1]`; in the book `[1, 2]` |" in text
+    assert "| `c = 1` |" in text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import NARROW, accessibility
+from browser import NARROW, WIDE, accessibility
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from shapelib import notebooks, standalone
@@ -139,3 +139,21 @@ def test_a_browser_opens_it_from_disk(browser: Any, tmp_path: Path):
         assert accessibility(opened) == []
         assert said == []
         opened.close()
+
+
+def test_verdicts_are_cards_on_a_phone(browser: Any, tmp_path: Path):
+    row = "<tr><td>a claim</td><td>holds</td><td>1.0</td></tr>"
+    table = f"<table class='verdicts'><thead>{row}</thead><tbody>{row}{row}</tbody></table>"
+    file = tmp_path / "run.html"
+    shown = new_output("execute_result", {"text/html": table})
+    file.write_text(page(new_code_cell("x", outputs=[shown])), encoding="utf-8")
+    opened = browser.new_page(viewport=NARROW)
+    opened.goto(file.as_uri())
+    tops = "() => [...document.querySelectorAll('tbody td')].map(each => each.offsetTop)"
+    found = opened.evaluate(tops)
+    assert len(set(found)) == 6
+    assert not opened.locator("thead").is_visible()
+    opened.set_viewport_size(WIDE)
+    assert len(set(opened.evaluate(tops))) == 2
+    assert opened.locator("thead").is_visible()
+    opened.close()

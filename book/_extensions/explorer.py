@@ -48,7 +48,7 @@ def _html(data: explorer.Plain) -> str:
     return f"""
 <div class="explorer">
 <p class="explorer-still"><b>Redrawing needs JavaScript.</b> Below is the table of one metric.</p>
-<form class="explorer-controls" hidden>
+<form class="explorer-controls" autocomplete="off" hidden>
 <label>What <select name="view"></select></label>
 <label>Metric <select name="metric"></select></label>
 <label>Axis <select name="axis"></select></label>
@@ -56,6 +56,7 @@ def _html(data: explorer.Plain) -> str:
 <fieldset><legend></legend><div data-boxes="set"></div></fieldset>
 </form>
 <div class="explorer-figure" role="img" hidden><div aria-hidden="true"></div></div>
+<ul class="explorer-legend" aria-label="Curves"></ul>
 <p class="explorer-status" aria-live="polite"></p>
 <p class="explorer-save" hidden><button type="button" data-save="svg">Save figure (SVG)</button>
 <button type="button" data-save="csv">Save numbers (CSV)</button></p>
@@ -70,7 +71,7 @@ def _table(data: explorer.Plain) -> str:
     view = data["views"]["profiles"]
     rows = [
         f"<tr><th scope='row'>{escape(curve['group'])}</th><td>{layer}</td><td>{value}</td>"
-        f"<td>{half}</td></tr>"
+        f"<td>{'–' if half is None else half}</td></tr>"
         for curve in view["curves"]
         if (curve["metric"], curve["set"]) == FALLBACK
         for layer, value, half in zip(curve["layer"], curve["value"], curve["half"], strict=True)

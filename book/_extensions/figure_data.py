@@ -1,4 +1,5 @@
-"""The data of each figure, one click below it, and the table of a page beside its provenance.
+"""The data of each figure, one click below it, and the table of a page beside its provenance; and a
+box around each picture, which scrolls by itself where a screen is too narrow for it.
 
 A figure named ``fig-PAGE-NAME`` shows ``executed/figures/PAGE-NAME.csv``, and a page's table is
 ``executed/data/PAGE.csv``; both were written by the run that the page shows. Where they are there,
@@ -24,7 +25,8 @@ class LinkData(SphinxTransform):
     default_priority = 600
 
     def apply(self, **kwargs: Any) -> None:
-        for figure in self.document.findall(nodes.figure):
+        for figure in list(self.document.findall(nodes.figure)):
+            self._box(figure)
             for name in figure["names"]:
                 file = f"{FIGURES}/{name.removeprefix('fig-')}.csv"
                 if link := self._link(file, "Data of this figure (CSV)"):
@@ -34,6 +36,13 @@ class LinkData(SphinxTransform):
             for section in self.document.findall(nodes.section):
                 if "provenance" in section["names"]:
                     section.append(link)
+
+    def _box(self, figure: nodes.figure) -> None:
+        """Put what is shown into a box of its own, so that the caption does not scroll with it."""
+        shown = [each for each in figure if not isinstance(each, nodes.caption | nodes.legend)]
+        for each in shown:
+            figure.remove(each)
+        figure.insert(0, nodes.container("", *shown, classes=["figure-box"]))
 
     def _link(self, file: str, text: str) -> nodes.paragraph | None:
         """A paragraph with a link to a file of the book's source, None where it is not there."""
