@@ -17,6 +17,8 @@ METADATA = "shapelib"
 """Where an executed notebook keeps what it was run with, and what the run cost."""
 MEASURED = "shapelib_measured"
 """Where an output keeps which measurements it shows."""
+KEPT = "shapelib_kept"
+"""Where an output keeps which tables kept as data it shows."""
 TABLE = "shapelib_table"
 Notebook = Any
 """An nbformat NotebookNode."""
@@ -155,13 +157,23 @@ def records(notebook: Notebook) -> list[dict[str, Any]]:
 
 
 def measured(notebook: Notebook) -> list[dict[str, Any]]:
-    """The measurements an executed notebook rests on: ``model, seconds, created`` of each, as they
-    were made, which may have been before its run."""
+    """The measurements of its own an executed notebook rests on: ``model, seconds, created`` of
+    each, as they were made, which may have been before its run."""
+    return _told(notebook, MEASURED)
+
+
+def kept(notebook: Notebook) -> list[dict[str, Any]]:
+    """The runs kept as data that an executed notebook shows: ``command, seconds`` of each; seconds
+    are None where the run's own were not kept."""
+    return _told(notebook, KEPT)
+
+
+def _told(notebook: Notebook, key: str) -> list[dict[str, Any]]:
     return [
         run
         for cell in notebook.cells
         for output in cell.get("outputs", [])
-        for run in output.get("metadata", {}).get(MEASURED, [])
+        for run in output.get("metadata", {}).get(key, [])
     ]
 
 
@@ -179,11 +191,18 @@ class Numbers:
 
 
 class Facts:
-    """A two-column table for a notebook: parameters, or provenance; `runs` go to its metadata."""
+    """A two-column table for a notebook: parameters, or provenance; the page's own runs and those
+    kept as data go to its metadata."""
 
-    def __init__(self, facts: Mapping[str, object], runs: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        facts: Mapping[str, object],
+        runs: Iterable[Mapping[str, Any]] = (),
+        kept: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
         self.facts = dict(facts)
         self.runs = [{name: run[name] for name in ("model", "seconds", "created")} for run in runs]
+        self.kept = [{"command": run["command"], "seconds": _whole(run)} for run in kept]
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         rows = "".join(
@@ -195,7 +214,8 @@ class Facts:
             "text/html": f"<table class='dataframe'><tbody>{rows}</tbody></table>",
             "text/plain": plain,
         }
-        return shown, {MEASURED: self.runs} if self.runs else {}
+        told = {MEASURED: self.runs, KEPT: self.kept}
+        return shown, {key: runs for key, runs in told.items() if runs}
 
 
 def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
@@ -203,9 +223,17 @@ def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
     return Facts({name: scope[name] for name in names})
 
 
+def _whole(run: Mapping[str, Any]) -> float | None:
+    """The seconds of a run kept as data; None where it kept those of one measurement of many."""
+    return run["seconds"] if "runs" in run else None
+
+
 def show_provenance(table: pd.DataFrame) -> Facts:
-    """What each run behind a table says about itself, one line a run, then what they share."""
-    runs = table.attrs["provenance"]
+    """What each run behind a table says about itself, one line a run, then what they share.
+
+    A run kept as data names the command that made it, and counts where the table has rows of it.
+    """
+    runs = [run for run in table.attrs["provenance"] if _is_in(table, run)]
     facts: dict[str, object] = {}
     for run in runs:
         if "pooled" not in run:
@@ -215,7 +243,7 @@ def show_provenance(table: pd.DataFrame) -> Facts:
         facts[f"model {run['model']}"] = (
             f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['dtype']}, "
             f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "
-            f"({counts['dropped_all']} left over), {run['seconds']} s{caveat}"
+            f"({counts['dropped_all']} left over), {_taken(run)}{caveat}"
         )
     for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
         facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
@@ -246,7 +274,25 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     facts["machine"] = ", ".join(sorted({run["machine"] for run in runs}))
     facts["measured"] = ", ".join(sorted({run["created"] for run in runs}))
     # Tables kept as data were no work of this page's.
-    return Facts(facts, [run for run in runs if "part" not in run])
+    own = [run for run in runs if "command" not in run]
+    return Facts(facts, own, [run for run in runs if "command" in run])
+
+
+def _is_in(table: pd.DataFrame, run: Mapping[str, Any]) -> bool:
+    """Whether a run is the page's own, or kept as data and in the table: by its part or its model.
+
+    A slice of a table keeps the provenance of all that was in it.
+    """
+    name = "part" if "part" in run else "model"
+    return "command" not in run or name not in table or run[name] in set(table[name])
+
+
+def _taken(run: Mapping[str, Any]) -> str:
+    if "command" not in run:
+        return f"{run['seconds']} s"
+    if "runs" in run:
+        return f"{run['seconds']} s for all {run['runs']} measurements"
+    return f"{run['seconds']} s for the first of its checkpoints"
 
 
 def _strip(notebook: Notebook) -> None:
