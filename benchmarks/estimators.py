@@ -3,10 +3,11 @@
 Contestants take turns, and each time is divided by the yardstick's of the same turn, so that a
 machine that slows down slows both. Slow contestants get fewer turns. The authors' functions are
 stopped after some of the points they go through one by one and scaled, since they take minutes.
+DADApy is asked in an environment of its own (`apart` says how to make it), with what stands beside
+it measured again in the same turns; ``--dadapy`` measures that alone and leaves the rest as it is.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import math
@@ -20,12 +21,16 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
+from apart import Peer, dadapy
 from threadpoolctl import threadpool_limits
 
 from shapelib import anisotropy, average_cosine, dimensions, neighbors
@@ -38,6 +43,7 @@ TURNS = 4
 # A contestant that has used this many seconds gets no further turn.
 SPENT = 0.8
 ROWS = 24
+APART_TURNS = 7
 AUTHORS = "llm-microscope==0.0.7"
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -95,16 +101,6 @@ def peer_contestants(features: int, authors: ModuleType | None) -> dict[str, Con
         ),
         "torch SVD with vectors": lambda: torch.linalg.svd(x - x.mean(0), full_matrices=False),
     }
-    # DADApy's compiled parts need a NumPy older than ours, unless it was built here.
-    with contextlib.suppress(ImportError):
-        from dadapy import Data
-
-        def dadapy() -> None:
-            data = Data(array, verbose=False)
-            data.compute_distances(maxk=100)
-            data.compute_id_2NN()
-
-        peers["DADApy TwoNN"] = dadapy
     if authors:
         peers[LATER] = lambda: first_rows(authors, x)
         peers["llm-microscope anisotropy"] = lambda: authors.calculate_anisotropy_torch(x)
@@ -223,6 +219,84 @@ def compare(contestants: dict[str, Contestant], features: int) -> dict[str, dict
     return {name: summary(each) for name, each in ratios.items()}
 
 
+def processor_seconds(work: Contestant) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def asked_seconds(peer: Peer, file: Path, **options: Any) -> float:
+    took = peer.two_nn(file, 1, **options).seconds
+    assert took is not None
+    return took
+
+
+def compare_apart(peer: Peer) -> dict[str, Any]:
+    """DADApy's TwoNN, and in the same turns the same by shapelib and by scikit-dimension.
+
+    One thread, and times of the processor, so that what other processes take counts for nobody; the
+    yardstick is the mean of those just before and after.
+    """
+    torch.set_num_threads(1)
+    rows = []
+    for features in FEATURES:
+        print(f"{POINTS} points × {features} features, one thread, DADApy apart")
+        x = clouds(features)["ordinary"]
+        with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+            file = Path(folder) / "points.npy"
+            np.save(file, x.numpy())
+            timed: dict[str, Callable[[], float]] = {
+                "DADApy TwoNN": partial(asked_seconds, peer, file),
+                "DADApy TwoNN, two neighbours": partial(asked_seconds, peer, file, neighbours=2),
+            }
+            every = our_contestants(features) | peer_contestants(features, None)
+            for name in ("shapelib three dimensions, ordinary", "scikit-dimension TwoNN"):
+                timed[name] = partial(processor_seconds, every[name])
+            found = between(timed, partial(processor_seconds, lambda x=x: x @ x.T), APART_TURNS)
+        rows += as_rows(found, 1, features)
+    return {
+        "yardstick": f"one float32 product X·Xᵀ of {POINTS} points, one thread, same turn, in "
+        "processor time",
+        "measured": datetime.now(UTC).date().isoformat(),
+        "processor": processor(),
+        "versions": peer.versions,
+        "ratios": rows,
+    }
+
+
+def between(
+    timed: dict[str, Callable[[], float]], yardstick: Callable[[], float], turns: int
+) -> dict[str, dict[str, float]]:
+    """Ratios of seconds to the mean of the yardstick's just before and after, after a warm-up."""
+    ratios: dict[str, list[float]] = {name: [] for name in timed}
+    for work in timed.values():
+        work()
+    before = yardstick()
+    for turn in range(turns):
+        # The order changes with the turn, so that nobody is always just after the same one.
+        for name in list(timed)[:: 1 if turn % 2 else -1]:
+            took, after = timed[name](), yardstick()
+            ratios[name].append(2 * took / (before + after))
+            before = after
+    return {name: summary(each) for name, each in ratios.items()}
+
+
+def as_rows(
+    found: dict[str, dict[str, float]], threads: int, features: int
+) -> list[dict[str, Any]]:
+    """What was found, as rows of the record; printed as well."""
+    for name, each in found.items():
+        print(
+            f"   {name:42s} {each['median']:9.3f}"
+            f"   ({each['least']:.3f} to {each['greatest']:.3f})",
+            flush=True,
+        )
+    return [
+        {"threads": threads, "features": features, "name": name, **each}
+        for name, each in found.items()
+    ]
+
+
 def extra_memory() -> float:
     """MB by which one search at the largest width raises this process's peak."""
     x = torch.randn(POINTS, FEATURES[-1])
@@ -251,7 +325,13 @@ def main() -> None:
         "--authors", nargs=2, type=int, metavar=("FEATURES", "THREADS"),
         help="print what the authors' TwoNN takes as a process's first work",
     )  # fmt: skip
+    parser.add_argument(
+        "--dadapy", action="store_true", help="measure DADApy alone and add it to what is recorded"
+    )
     arguments = parser.parse_args()
+    if arguments.dadapy:
+        add_dadapy()
+        return
     if arguments.authors:
         print(time_first_call(*arguments.authors))
         return
@@ -277,13 +357,7 @@ def main() -> None:
                 found = compare(contestants, features)
             if authors:
                 found[FIRST] = first_call(features, threads)
-            for name, each in found.items():
-                print(
-                    f"   {name:42s} {each['median']:9.3f}"
-                    f"   ({each['least']:.3f} to {each['greatest']:.3f})",
-                    flush=True,
-                )
-                rows.append({"threads": threads, "features": features, "name": name, **each})
+            rows += as_rows(found, threads, features)
             report_totals(found)
     record = {
         "yardstick": f"one float32 product X·Xᵀ of {POINTS} points, same threads, same turn",
@@ -296,9 +370,27 @@ def main() -> None:
         "extra_memory_mb": round(memory),
         "ratios": rows,
     }
+    if peer := dadapy():
+        with peer:
+            record["apart"] = compare_apart(peer)
     before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    record |= {name: before[name] for name in before.keys() - record.keys()}
-    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    # Of another run, it would stand beside times that it was not measured with.
+    before.pop("apart", None)
+    keep(record | {name: before[name] for name in before.keys() - record.keys()})
+
+
+def add_dadapy() -> None:
+    """Measure DADApy alone, and put it into the record in place of what was there of it."""
+    peer = dadapy()
+    if peer is None:
+        sys.exit(1)
+    with peer:
+        found = compare_apart(peer)
+    keep({**json.loads(RESULTS.read_text(encoding="utf-8")), "apart": found})
+
+
+def keep(record: dict[str, Any]) -> None:
+    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def report_totals(found: dict[str, dict[str, float]]) -> None:

@@ -55,9 +55,14 @@ def keep(made: Recipe, folder: Path) -> None:
 
 
 def put(name: str, made: Recipe, table: pd.DataFrame) -> None:
-    """Replace a run's rows in one table; of what its measurements say of themselves keep one."""
+    """Replace a run's rows in one table; of what its measurements say of themselves keep one, and
+    how many they were and what they took together."""
+    made_of = table.attrs["provenance"]
+    if all("seconds" in each for each in made_of):
+        total = round(sum(each["seconds"] for each in made_of), 1)
+        made_of = [{**made_of[0], "runs": len(made_of), "seconds": total}]
     run = {
-        **table.attrs["provenance"][0],
+        **made_of[0],
         "model": made.name,
         "recipe": made.as_dict(),
         "command": f"python results/training.py {made.name}",

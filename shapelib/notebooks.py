@@ -17,6 +17,8 @@ METADATA = "shapelib"
 """Where an executed notebook keeps what it was run with, and what the run cost."""
 MEASURED = "shapelib_measured"
 """Where an output keeps which measurements it shows."""
+KEPT = "shapelib_kept"
+"""Where an output keeps which tables kept as data it shows."""
 TABLE = "shapelib_table"
 # So many models and runs stand in the open.
 _MANY = 6
@@ -157,13 +159,23 @@ def records(notebook: Notebook) -> list[dict[str, Any]]:
 
 
 def measured(notebook: Notebook) -> list[dict[str, Any]]:
-    """The measurements an executed notebook rests on: ``model, seconds, created`` of each, as they
-    were made, which may have been before its run."""
+    """The measurements of its own an executed notebook rests on: ``model, seconds, created`` of
+    each, as they were made, which may have been before its run."""
+    return _told(notebook, MEASURED)
+
+
+def kept(notebook: Notebook) -> list[dict[str, Any]]:
+    """The runs kept as data that an executed notebook shows: ``command, seconds`` of each; seconds
+    are None where the run's own were not kept."""
+    return _told(notebook, KEPT)
+
+
+def _told(notebook: Notebook, key: str) -> list[dict[str, Any]]:
     return [
         run
         for cell in notebook.cells
         for output in cell.get("outputs", [])
-        for run in output.get("metadata", {}).get(MEASURED, [])
+        for run in output.get("metadata", {}).get(key, [])
     ]
 
 
@@ -181,7 +193,8 @@ class Numbers:
 
 
 class Facts:
-    """A two-column table for a notebook: parameters, or provenance; `runs` go to its metadata.
+    """A two-column table for a notebook: parameters, or provenance; the page's own runs and those
+    kept as data go to its metadata.
 
     `folded`: how many of the first facts are one click away, where they are many.
     """
@@ -190,10 +203,12 @@ class Facts:
         self,
         facts: Mapping[str, object],
         runs: Iterable[Mapping[str, Any]] = (),
+        kept: Iterable[Mapping[str, Any]] = (),
         folded: int = 0,
     ) -> None:
         self.facts, self.folded = dict(facts), folded
         self.runs = [{name: run[name] for name in ("model", "seconds", "created")} for run in runs]
+        self.kept = [{"command": run["command"], "seconds": _whole(run)} for run in kept]
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         facts = list(self.facts.items())
@@ -202,8 +217,9 @@ class Facts:
             first = _rows(facts[: self.folded])
             shown += f"<details><summary>{self.folded} models and runs</summary>{first}</details>"
         plain = "\n".join(f"{name}: {value}" for name, value in facts)
+        told = {MEASURED: self.runs, KEPT: self.kept}
         bundle = {"text/html": shown, "text/plain": plain}
-        return bundle, {MEASURED: self.runs} if self.runs else {}
+        return bundle, {key: runs for key, runs in told.items() if runs}
 
 
 def _rows(facts: Iterable[tuple[str, object]]) -> str:
@@ -219,9 +235,17 @@ def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
     return Facts({name: scope[name] for name in names})
 
 
+def _whole(run: Mapping[str, Any]) -> float | None:
+    """The seconds of a run kept as data; None where it kept those of one measurement of many."""
+    return run["seconds"] if "runs" in run else None
+
+
 def show_provenance(table: pd.DataFrame) -> Facts:
-    """What each run behind a table says about itself, one line a run, then what they share."""
-    runs = table.attrs["provenance"]
+    """What each run behind a table says about itself, one line a run, then what they share.
+
+    A run kept as data names the command that made it, and counts where the table has rows of it.
+    """
+    runs = [run for run in table.attrs["provenance"] if _is_in(table, run)]
     facts: dict[str, object] = {}
     for run in runs:
         if "pooled" not in run:
@@ -231,7 +255,7 @@ def show_provenance(table: pd.DataFrame) -> Facts:
         facts[f"model {run['model']}"] = (
             f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['dtype']}, "
             f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "
-            f"({counts['dropped_all']} left over), {run['seconds']} s{caveat}"
+            f"({counts['dropped_all']} left over), {_taken(run)}{caveat}"
         )
     tuned = [run for run in runs if "task" in run]
     parts = [run for run in tuned if "part" in run]
@@ -265,7 +289,25 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     created = sorted({run["created"] for run in runs})
     facts["measured"] = created[0] if len(created) == 1 else f"{created[0]} to {created[-1]}"
     # Tables kept as data were no work of this page's.
-    return Facts(facts, [run for run in runs if "part" not in run], folded)
+    own = [run for run in runs if "command" not in run]
+    return Facts(facts, own, [run for run in runs if "command" in run], folded)
+
+
+def _is_in(table: pd.DataFrame, run: Mapping[str, Any]) -> bool:
+    """Whether a run is the page's own, or kept as data and in the table: by its part or its model.
+
+    A slice of a table keeps the provenance of all that was in it.
+    """
+    name = "part" if "part" in run else "model"
+    return "command" not in run or name not in table or run[name] in set(table[name])
+
+
+def _taken(run: Mapping[str, Any]) -> str:
+    if "command" not in run:
+        return f"{run['seconds']} s"
+    if "runs" in run:
+        return f"{run['seconds']} s for all {run['runs']} measurements"
+    return f"{run['seconds']} s for the first of its checkpoints"
 
 
 def _strip(notebook: Notebook) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapelib import cache, figures, model_pages, notebooks, run_pages, timings
+from shapelib import cache, figures, model_pages, notebooks, run_pages, timing_figures, timings
 from shapelib.errors import ShapelibError, nearest
 
 
@@ -89,12 +89,15 @@ def execute(root: Path) -> Path:
 
 def gather(executed: Path, benchmarks: Path) -> None:
     """Write the figures, the data and the claim records of executed pages, and as tables what their
-    runs cost, their parameters, the recorded benchmark and the catalogue of models.
+    runs cost, their parameters, the recorded benchmarks and the catalogue of models.
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``, and the rows it shows to ``figures/PAGE-NAME.csv``. A page's table
-    (`notebooks.Numbers`) goes to ``data/PAGE.csv``.
+    (`notebooks.Numbers`) goes to ``data/PAGE.csv``. The recorded benchmarks give
+    ``figures/speed.svg`` and the files of `timings.tables`.
     """
+    for old in executed.glob("*.md"):
+        old.unlink()
     drawn, data = executed / "figures", executed / "data"
     for folder in (drawn, data):
         shutil.rmtree(folder, ignore_errors=True)
@@ -108,20 +111,28 @@ def gather(executed: Path, benchmarks: Path) -> None:
             for output in cell.get("outputs", []):
                 if table := output.get("metadata", {}).get(notebooks.TABLE):
                     (data / f"{file.stem}.csv").write_text(table, encoding="utf-8")
-                if not name or not (svg := output.get("data", {}).get("image/svg+xml")):
-                    continue
-                base = drawn / name.removeprefix("fig-")
-                base.with_suffix(".svg").write_text(svg, encoding="utf-8")
-                told = output.metadata.get("image/svg+xml", {})
-                if rows := told.get(figures.METADATA):
-                    base.with_suffix(".csv").write_text(rows, encoding="utf-8")
+                if name and (svg := output.get("data", {}).get("image/svg+xml")):
+                    told = output.metadata.get("image/svg+xml", {})
+                    rows = told.get(figures.METADATA)
+                    _draw(drawn / name.removeprefix("fig-"), svg, rows)
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
-    (executed / "timings.md").write_text(timings.markdown(benchmarks), encoding="utf-8")
-    (executed / "peers.md").write_text(timings.peers(benchmarks), encoding="utf-8")
+    for table, markdown in timings.tables(benchmarks).items():
+        (executed / f"{table}.md").write_text(markdown, encoding="utf-8")
+    recorded = timings.read(benchmarks / "results.json")
+    if recorded is not None and len(compared := timings.rows(recorded)):
+        figure = timing_figures.speed(compared)
+        _draw(drawn / "speed", figures.show(figure).data, figures.data(figure))
     model_pages.write(executed)
     run_pages.write(executed)
+
+
+def _draw(base: Path, svg: str, rows: str | None) -> None:
+    """A figure and, where it has them, the rows that it shows."""
+    base.with_suffix(".svg").write_text(svg, encoding="utf-8")
+    if rows:
+        base.with_suffix(".csv").write_text(rows, encoding="utf-8")
 
 
 def assemble(root: Path, executed: Path) -> Path:

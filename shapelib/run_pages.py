@@ -53,6 +53,7 @@ COSTS = {
 MISSING = "not recorded"
 # With a class, by which the pages lay its rows out.
 _TABLE = ("```{table}", ":class: parameters")
+NONE = "–"
 
 
 def write(executed: Path) -> None:
@@ -65,17 +66,18 @@ def write(executed: Path) -> None:
 def status(pages: dict[str, Notebook]) -> str:
     """Seconds and peak memory of each run, then where and with what they ran, as Markdown."""
     lines = [
-        "| page | seconds | peak memory | its measurements | run |",
-        "|---|---|---|---|---|",
+        "| page | seconds | peak memory | its measurements | kept tables | run |",
+        "|---|---|---|---|---|---|",
     ]
     costs = {name: notebooks.cost(page) for name, page in pages.items()}
     for name, page in pages.items():
-        cost, made = costs[name], notebooks.measured(page)
+        cost = costs[name]
         peak = cost.get("peak_memory")
         cells = [
             _seconds(cost.get("seconds")),
             MISSING if peak is None else f"{peak / 2**30:.2f} GiB",
-            _seconds(sum(each["seconds"] for each in made) if made else None),
+            _sum(notebooks.measured(page)) if cost else MISSING,
+            _sum(notebooks.kept(page)) if cost else MISSING,
             cost.get("created", MISSING),
         ]
         lines.append(f"| [](executed/{name}.ipynb) | {' | '.join(cells)} |")
@@ -146,6 +148,15 @@ def _default(name: str, value: Any, given: Iterable[dict[str, Any]]) -> str:
     book = {str(each[name]): each[name] for each in given if each.get(name, value) != value}
     shown = f"`{name} = {value!r}`"
     return shown + "".join(f"; in the book `{other!r}`" for other in book.values())
+
+
+def _sum(runs: list[dict[str, Any]]) -> str:
+    """The seconds of all runs together, as far as each kept its own."""
+    if not runs:
+        return NONE
+    known = [each["seconds"] for each in runs if each["seconds"] is not None]
+    more = " and more" if len(known) < len(runs) else ""
+    return _seconds(sum(known)) + more if known else MISSING
 
 
 def _seconds(value: float | None) -> str:

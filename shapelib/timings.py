@@ -1,13 +1,20 @@
-"""Recorded benchmarks as Markdown: what the page on speed shows."""
+"""Recorded benchmarks as Markdown and as rows: what the pages on speed and on peers show."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# Recorded benchmarks of one yardstick and one table, in the order they are shown.
-_SMALL = ("leverage", "pretrain", "subspace")
+import numpy as np
+import pandas as pd
 
-_UNMEASURED = "not measured"
+# Recorded benchmarks of one yardstick and one table, or a list of such, a file each.
+_SMALL = ("leverage", "pretrain", "subspace")
+# From here on a range is so wide that its median says little: greatest ÷ least.
+_WIDE = 3.0
+
+UNMEASURED = "not measured"
+PACKAGES = ("shapelib", "scikit-dimension", "DADApy", "LLM-Microscope")
 # For each measure what a benchmark calls it in each package; None where a package has no such.
 _PEERS: dict[str, tuple[str | None, str | None, str | None, str | None]] = {
     "TwoNN": (
@@ -21,58 +28,138 @@ _PEERS: dict[str, tuple[str | None, str | None, str | None, str | None]] = {
     "anisotropy": ("shapelib anisotropy, ordinary", None, None, "llm-microscope anisotropy"),
     "average cosine": ("shapelib average cosine", None, None, None),
 }  # fmt: skip
+WHOLE = "all of a layer"
+# What is no package's measure, and stands in the figure alone.
+_BESIDE = {
+    ("anisotropy", "NumPy, full SVD"): "NumPy SVD, singular values",
+    (WHOLE, "shapelib"): "shapelib all of a layer",
+}
+# The fit that LLM-Microscope has, in per cent of the ratios.
+_ONLY_LOWEST = 20
 
 
-def markdown(benchmarks: Path) -> str:
-    """The tables of all results in a folder: ``results.json``, and one file for each of `_SMALL`.
+def tables(benchmarks: Path) -> dict[str, str]:
+    """Every table of the recorded benchmarks as Markdown, by the name of its file; empty where
+    nothing was recorded.
 
-    Those have a `title`, a `yardstick`, and `ratios` with `name`, `median`, `least`, `greatest`
-    and `turns`, and may have a `note`; a file may hold a list of such records.
+    ``timings-layer`` and ``timings-apart`` are of ``results.json``, as is ``timings-profile``;
+    ``timings-NAME`` is of each ``NAME.json`` of `_SMALL`, ``peers`` and ``answers`` compare
+    packages. A file of `_SMALL` holds a `title`, a `yardstick`, and `ratios` with `name`,
+    `median`, `least`, `greatest` and `turns`, and may have a `note`; or it holds a list of such.
     """
-    results = benchmarks / "results.json"
-    text = _estimators(json.loads(results.read_text("utf-8"))) if results.is_file() else ""
+    results, values = read(benchmarks / "results.json"), read(benchmarks / "values.json")
+    found = {
+        "timings-layer": _layer(results) if results else "",
+        "timings-apart": _apart(results["apart"]) if results and "apart" in results else "",
+        "timings-profile": _profile(results["profile"]) if results and "profile" in results else "",
+        "peers": _compared(results) if results else "",
+        "answers": _answers(values) if values else "",
+    }
     for name in _SMALL:
-        file = benchmarks / f"{name}.json"
-        if file.is_file():
-            kept = json.loads(file.read_text("utf-8"))
-            text += "".join(map(_small, kept if isinstance(kept, list) else [kept]))
-    return text
+        kept = read(benchmarks / f"{name}.json") or []
+        found[f"timings-{name}"] = (
+            _small(kept)
+            if isinstance(kept, dict)
+            else "\n".join(f"## {each['title']}\n\n{_small(each)}" for each in kept)
+        )
+    return found
 
 
-def peers(benchmarks: Path) -> str:
-    """What other packages take for the same measures, from ``results.json``, at one thread and the
-    middle number of features; and what they answer where that is known, from ``values.json``."""
-    file, values = benchmarks / "results.json", benchmarks / "values.json"
-    text = _compared(json.loads(file.read_text("utf-8"))) if file.is_file() else ""
-    if values.is_file():
-        text += _answers(json.loads(values.read_text("utf-8")))
-    return text
+def read(file: Path) -> Any:
+    """A recorded benchmark; None where it is not there."""
+    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+
+
+def rows(record: dict[str, Any]) -> pd.DataFrame:
+    """What the packages take for each measure, from ``results.json``: one thread, the middle number
+    of features; the measures that two can be compared by, and all of a layer.
+
+    Columns ``measure, package, value, least, greatest, turns``; `value` is the median over the
+    turns, and all but `turns` are multiples of one float32 product X·Xᵀ.
+    """
+    found = _found(record)
+    wanted = [
+        (measure, package, name)
+        for measure, names in _PEERS.items()
+        for package, name in zip(PACKAGES, names, strict=True)
+    ]
+    wanted += [(measure, package, name) for (measure, package), name in _BESIDE.items()]
+    made = [
+        {
+            "measure": measure, "package": package, "value": found[name]["median"],
+            **{each: found[name][each] for each in ("least", "greatest", "turns")},
+        }
+        for measure, package, name in wanted if name in found
+    ]  # fmt: skip
+    columns = ["measure", "package", "value", "least", "greatest", "turns"]
+    table = pd.DataFrame(made, columns=columns)
+    several = table.groupby("measure")["package"].transform("size") > 1
+    return table[several | (table["measure"] == WHOLE)].reset_index(drop=True)
+
+
+def _middle(record: dict[str, Any]) -> int:
+    features: list[int] = sorted({row["features"] for row in record["ratios"]})
+    return features[len(features) // 2]
+
+
+def _found(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By its name, what each contestant took at one thread and the middle number of features.
+
+    Of what was measured apart, the peer alone: what stood beside it was measured twice.
+    """
+    apart = record.get("apart", {"ratios": []})["ratios"]
+    every = [*(row for row in apart if row["name"].startswith("DADApy")), *record["ratios"]]
+    width = _middle(record)
+    return {row["name"]: row for row in every if row["threads"] == 1 and row["features"] == width}
 
 
 def _compared(record: dict[str, Any]) -> str:
-    features = sorted({row["features"] for row in record["ratios"]})
-    width = features[len(features) // 2]
-    found = {
-        row["name"]: _timing(row)
-        for row in record["ratios"]
-        if row["threads"] == 1 and row["features"] == width
-    }
-    versions = record["versions"]
-    heads = ["shapelib", f"scikit-dimension {versions.get('scikit-dimension', '')}".strip()]
-    lines = ["| | " + " | ".join([*heads, "DADApy", "LLM-Microscope"]) + " |", "|---" * 5 + "|"]
+    found, versions = _found(record), record["versions"]
+    apart = record.get("apart")
+    told = {"scikit-dimension": versions.get("scikit-dimension", "")}
+    told["DADApy"] = apart["versions"]["dadapy"] if apart else ""
+    heads = [f"{package} {told.get(package, '')}".strip() for package in PACKAGES]
+    lines = _head("", *heads)
     for measure, names in _PEERS.items():
-        cells = [found.get(name, _UNMEASURED) if name else "has none" for name in names]
+        cells = [
+            (_timing(found[name]) if name in found else UNMEASURED) if name else "has none"
+            for name in names
+        ]
         lines.append(f"| {measure} | {' | '.join(cells)} |")
-    lines += ["", f"One thread, {width} features; multiples of {record['yardstick']}.", ""]
+    lines += [
+        "", f"One thread, {_middle(record)} features; multiples of {record['yardstick']}: "
+        f"median (least to greatest).{_wide_ones(found.values())}", "",
+    ]  # fmt: skip
+    if apart:
+        lines += [_measured_apart(apart), ""]
     return "\n".join(lines)
 
 
+def _measured_apart(apart: dict[str, Any]) -> str:
+    """When, with what and beside what a peer in an environment of its own was measured."""
+    versions = apart["versions"]
+    return (
+        f"DADApy was measured on {apart['measured']}, in processor time and with Python "
+        f"{versions['python']}, NumPy {versions['numpy']} and scikit-learn "
+        f"{versions['scikit-learn']}; {apart['processor']}."
+    )
+
+
+def _apart(record: dict[str, Any]) -> str:
+    turns = record["ratios"][0]["turns"]
+    told = (
+        f"\nMultiples of {record['yardstick']}, {turns} turns: median (least to greatest)."
+        f"{_wide_ones(record['ratios'])} {_measured_apart(record)}\n"
+    )
+    return "\n".join([*_by_width(record["ratios"]), told])
+
+
 def _answers(record: dict[str, Any]) -> str:
-    names = ("shapelib", "scikit-dimension", "DADApy", "llm-microscope")
-    lines = ["", "| TwoNN of | shapelib | scikit-dimension | DADApy | LLM-Microscope |"]
-    lines.append("|---" * 5 + "|")
+    """What TwoNN answers, a row for each cloud and each fit."""
+    lines = _head("TwoNN of points", "distinct", "fit: the lowest", *PACKAGES)
     for row in record["clouds"]:
-        cells = [f"{row[name]:.2f}" if name in row else _UNMEASURED for name in names]
+        cells = [str(row["distinct"]), f"{row['lowest']} %"]
+        cells += [_answer(row, package) for package in PACKAGES]
         lines.append(f"| {row['cloud']} | {' | '.join(cells)} |")
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines.append(
@@ -82,41 +169,51 @@ def _answers(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _answer(row: dict[str, Any], package: str) -> str:
+    if package == "LLM-Microscope" and row["lowest"] != _ONLY_LOWEST:
+        return "has none"
+    if package not in row:
+        return UNMEASURED
+    return "an error" if row[package] is None else f"{row[package]:.2f}"
+
+
 def _small(record: dict[str, Any]) -> str:
-    lines = [f"\n**{record['title']}**\n", "| | ratio |", "|---|---|"]
+    lines = _head("", "ratio")
     lines += [f"| {row['name']} | {_timing(row)} |" for row in record["ratios"]]
     note = f" {record['note']}" if "note" in record else ""
-    return "\n".join([*lines, f"\nMultiples of {record['yardstick']}.{note}", ""])
+    wide = _wide_ones(record["ratios"])
+    return "\n".join([*lines, f"\nMultiples of {record['yardstick']}.{wide}{note}", ""])
 
 
-def _estimators(record: dict[str, Any]) -> str:
-    """A recorded benchmark as Markdown: a table for each number of threads, a row a contestant."""
-    rows = record["ratios"]
-    widths = sorted({row["features"] for row in rows})
+def _layer(record: dict[str, Any]) -> str:
+    """A section for each number of threads, a row a contestant, a column a number of features."""
     lines = []
-    for threads in sorted({row["threads"] for row in rows}):
-        lines += [f"\n**{threads} thread{'s' if threads > 1 else ''}**\n"]
-        lines += ["| | " + " | ".join(f"D = {width}" for width in widths) + " |"]
-        lines += ["|---" * (1 + len(widths)) + "|"]
-        here = {(r["name"], r["features"]): r for r in rows if r["threads"] == threads}
-        for name in dict.fromkeys(name for name, _ in here):
-            cells = [_timing(here.get((name, width))) for width in widths]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for threads in sorted({row["threads"] for row in record["ratios"]}):
+        here = [row for row in record["ratios"] if row["threads"] == threads]
+        lines += [f"## A layer on {_threads(threads)}", "", *_by_width(here), ""]
     units = "with" if record["bfloat16_units"] else "without"
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines += [
-        f"\nMultiples of {record['yardstick']}: median (least to greatest). {record['processor']}, "
-        f"{units} bfloat16 units; {versions}. Extra memory at the greatest D: "
-        f"{record['extra_memory_mb']} MB."
+        f"Multiples of {record['yardstick']}: median (least to greatest)."
+        f"{_wide_ones(record['ratios'])} {record['processor']}, {units} bfloat16 units; {versions}."
+        f" Extra memory at the greatest D: {record['extra_memory_mb']} MB.\n"
     ]
-    if "profile" in record:
-        lines += _profile_timings(record["profile"])
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def _profile_timings(record: dict[str, Any]) -> list[str]:
+def _by_width(rows: list[dict[str, Any]]) -> list[str]:
+    widths = sorted({row["features"] for row in rows})
+    here = {(row["name"], row["features"]): row for row in rows}
+    lines = _head("", *(f"D = {width}" for width in widths))
+    for name in dict.fromkeys(name for name, _ in here):
+        cells = [_timing(here.get((name, width))) for width in widths]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _profile(record: dict[str, Any]) -> str:
     """A whole profile beside its bare forward passes, and its memory beside its budget."""
-    lines = ["\n**A whole profile**\n", "| token sets | × the bare forward passes |", "|---|---|"]
+    lines = _head("token sets", "× the bare forward passes")
     lines += [f"| {', '.join(row['sets'])} | {_timing(row)} |" for row in record["ratios"]]
     peaks = "; ".join(
         f"{each['anonymous']:.2f} GiB under a budget of {each['budget']:g} GiB"
@@ -124,15 +221,45 @@ def _profile_timings(record: dict[str, Any]) -> list[str]:
     )
     lines += [
         f"\n{record['model']} at {record['tokens']} tokens in batches of {record['batch']}, "
-        f"{record['threads']} threads, against the same forward passes in the same turn. Peak "
-        f"memory above the loaded model: {peaks}."
+        f"{_threads(record['threads'])}, against the same forward passes in the same turn. Peak "
+        f"memory above the loaded model: {peaks}.\n"
     ]
-    return lines
+    return "\n".join(lines)
+
+
+def _head(*cells: str) -> list[str]:
+    return ["| " + " | ".join(cells) + " |", "|---" * len(cells) + "|"]
+
+
+def _threads(number: int) -> str:
+    words = {1: "one thread", 2: "two threads"}
+    return words.get(number, f"{number} threads")
 
 
 def _timing(row: dict[str, Any] | None) -> str:
     if row is None:
         return "–"
     if row["turns"] == 1:
-        return f"{row['median']:.3g} (one turn)"
-    return f"{row['median']:.3g} ({row['least']:.3g} to {row['greatest']:.3g})"
+        return f"{plain(row['median'])} (one turn)"
+    ends = f"{plain(row['least'])} to {plain(row['greatest'])}"
+    if _is_wide(row):
+        return f"{plain(row['median'])} (wide: {ends} in {row['turns']} turns)"
+    return f"{plain(row['median'])} ({ends})"
+
+
+def _is_wide(row: dict[str, Any]) -> bool:
+    return bool(row["greatest"] > _WIDE * row["least"])
+
+
+def _wide_ones(rows: Iterable[dict[str, Any]]) -> str:
+    """What "wide" means, where a table has such a range."""
+    told = (
+        f" *Wide*: the greatest is more than {_WIDE:g} times the least, so that the median says "
+        "little."
+    )
+    return told if any(_is_wide(row) for row in rows) else ""
+
+
+def plain(number: float) -> str:
+    """Three digits, and never a power of ten."""
+    return np.format_float_positional(number, precision=3, fractional=False, trim="-")

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from shapelib import notebooks
 from shapelib.errors import ShapelibError
@@ -219,14 +219,44 @@ def test_kept_parts_say_where_they_come_from_and_are_no_work_of_the_page():
     }  # fmt: skip
     live = {**run, "model": "m", "revision": None, "fingerprint": "f" * 16, "device": "cpu"}
     kept = {**run, "part": "DID", "runs": 72, "command": "python results/tuning.py DID"}
-    table = pd.DataFrame()
-    table.attrs["provenance"] = [live, live, kept]
+    other = {**kept, "part": "SAID", "command": "python results/tuning.py SAID"}
+    table = pd.DataFrame({"part": ["DID", None]})
+    table.attrs["provenance"] = [live, live, kept, other]
     shown, metadata = notebooks.show_provenance(table)._repr_mimebundle_()
     said = shown["text/plain"]
     assert "model m tuned on questions: files ffffffffffff, cpu, 2 runs, 24 s in all" in said
     assert "part DID: 72 runs, 12 s in all: python results/tuning.py DID" in said
     assert "task questions: a wheel 1, 3 copies removed, sha256 abababababab" in said
+    assert "SAID" not in said, "the table has no rows of it"
     assert [each["model"] for each in metadata[notebooks.MEASURED]] == ["m", "m"]
+    assert metadata[notebooks.KEPT] == [{"command": kept["command"], "seconds": 12.0}]
+
+
+def test_kept_measurements_say_whether_their_seconds_are_of_all(tmp_path: Path):
+    import pandas as pd
+
+    counts = {"all": 9, "windows": 3, "dropped_all": 1}
+    run = {
+        "pooled": counts, "caveat": None, "revision": None, "fingerprint": "f" * 16,
+        "dtype": "float32", "device": "cpu", "seconds": 6.5, "corpus": "sample",
+        "corpus_sha256": "ab" * 32, "versions": {"torch": "2"}, "commit": "c0ffee",
+        "machine": "Linux", "created": "2026",
+    }  # fmt: skip
+    first = {**run, "model": "a", "command": "python results/training.py a"}
+    whole = {**run, "model": "b", "command": "python results/training.py b", "runs": 80}
+    table = pd.DataFrame({"model": ["a", "b", "c"]})
+    table.attrs["provenance"] = [first, whole, {**run, "model": "c"}]
+    shown, metadata = notebooks.show_provenance(table)._repr_mimebundle_()
+    lines = dict(line.split(": ", 1) for line in shown["text/plain"].splitlines())
+    assert lines["model a"].endswith("6.5 s for the first of its checkpoints")
+    assert lines["model b"].endswith("6.5 s for all 80 measurements")
+    assert lines["model c"].endswith("(1 left over), 6.5 s")
+    assert metadata[notebooks.MEASURED] == [{"model": "c", "seconds": 6.5, "created": "2026"}]
+    page = new_notebook(
+        cells=[new_code_cell("x", outputs=[new_output("display_data", shown, metadata=metadata)])]
+    )
+    assert [each["seconds"] for each in notebooks.kept(page)] == [None, 6.5]
+    assert notebooks.show_provenance(table[table["model"] == "c"]).kept == []
 
 
 def test_many_runs_are_folded_and_their_times_a_span():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shapelib import notebooks, pages, timings
+from shapelib import notebooks, pages
 from shapelib.claims import VERDICTS, claims
 from shapelib.errors import ShapelibError
 
@@ -86,53 +86,55 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
            "greatest": 123.456, "turns": 5}  # fmt: skip
     record = {"yardstick": "one product", "processor": "a CPU", "bfloat16_units": True,
               "versions": {"torch": "2"}, "extra_memory_mb": 9, "ratios": [row]}  # fmt: skip
+
+    def table(name: str) -> str:
+        return (pages.execute(checkout) / f"{name}.md").read_text()
+
+    assert table("timings-layer") == table("timings-profile") == ""
     (checkout / "benchmarks").mkdir()
     (checkout / "benchmarks" / "results.json").write_text(json.dumps(record))
-    text = (pages.execute(checkout) / "timings.md").read_text()
-    assert "| ours | 0.5 (0.4 to 123) |" in text
-    assert "**1 thread**" in text
+    text = table("timings-layer")
+    assert "| ours | 0.5 (wide: 0.4 to 123 in 5 turns) |" in text
+    assert "## A layer on one thread" in text
     assert "with bfloat16 units" in text
-    assert "A whole profile" not in text
+    assert table("timings-profile") == ""
     record["profile"] = {
         "model": "smollm2-135m", "tokens": 16384, "batch": 4096, "threads": 2,
         "ratios": [{"sets": ["all", "rest"], "median": 2, "least": 1.5, "greatest": 3, "turns": 2}],
         "memory": [{"budget": 4.0, "anonymous": 1.234, "files": 0.1}],
     }  # fmt: skip
     (checkout / "benchmarks" / "results.json").write_text(json.dumps(record))
-    text = (pages.execute(checkout) / "timings.md").read_text()
+    text = table("timings-profile")
     assert "| all, rest | 2 (1.5 to 3) |" in text
     assert "Peak memory above the loaded model: 1.23 GiB under a budget of 4 GiB." in text
     small = {"title": "Leverage", "yardstick": "one search", "ratios": [{**row, "name": "curve"}]}
     (checkout / "benchmarks" / "leverage.json").write_text(json.dumps(small))
-    text = (pages.execute(checkout) / "timings.md").read_text()
-    assert "**Leverage**" in text
-    assert "| curve | 0.5 (0.4 to 123) |" in text
+    text = table("timings-leverage")
+    assert "Leverage" not in text, "a table by itself stands under the page's own heading"
+    assert "| curve | 0.5 (wide: 0.4 to 123 in 5 turns) |" in text
     assert "Multiples of one search." in text
     several = [{**small, "title": "Steps"}, {**small, "title": "Copies", "note": "In three turns."}]
     (checkout / "benchmarks" / "subspace.json").write_text(json.dumps(several))
-    text = (pages.execute(checkout) / "timings.md").read_text()
-    assert text.index("**Leverage**") < text.index("**Steps**") < text.index("**Copies**")
-    assert text.endswith("Multiples of one search. In three turns.\n")
+    text = table("timings-subspace")
+    assert text.index("## Steps") < text.index("## Copies")
+    assert text.endswith("says little. In three turns.\n")
 
 
-def test_peers_are_compared_by_what_was_measured(tmp_path: Path):
-    row = {"features": 768, "threads": 1, "least": 1, "greatest": 3, "turns": 2}
-    names = {"shapelib three dimensions, ordinary": 0.5, "scikit-dimension TwoNN": 1.9}
-    ratios = [{**row, "name": name, "median": median} for name, median in names.items()]
-    ratios.append({**ratios[0], "threads": 2, "median": 99})
-    record = {"yardstick": "one product", "versions": {"scikit-dimension": "7"}, "ratios": ratios}
-    (tmp_path / "results.json").write_text(json.dumps(record))
-    text = timings.peers(tmp_path)
-    assert "| | shapelib | scikit-dimension 7 | DADApy | LLM-Microscope |" in text
-    assert "| TwoNN | 0.5 (1 to 3) | 1.9 (1 to 3) | not measured | not measured |" in text
-    assert "| average cosine | not measured | has none | has none | has none |" in text
-    assert "99" not in text
-    cloud = {"cloud": "as drawn", "shapelib": 5.24, "llm-microscope": 5.01}
-    record = {"dimension": 5, "points": 9, "features": 4, "clouds": [cloud], "versions": {"a": "1"}}
-    (tmp_path / "values.json").write_text(json.dumps(record))
-    text = timings.peers(tmp_path)
-    assert "| as drawn | 5.24 | not measured | not measured | 5.01 |" in text
-    assert timings.peers(tmp_path / "none") == ""
+def test_tables_that_are_no_longer_written_do_not_stay(checkout: Path):
+    executed = pages.execute(checkout)
+    (executed / "timings.md").write_text("of an older version")
+    pages.gather(executed, checkout / "benchmarks")
+    assert not (executed / "timings.md").exists()
+    assert (executed / "status.md").is_file()
+
+
+def test_the_recorded_speed_is_drawn_with_its_rows(checkout: Path):
+    shutil.copytree(ROOT / "benchmarks", checkout / "benchmarks")
+    drawn = pages.execute(checkout) / "figures"
+    assert "<svg" in (drawn / "speed.svg").read_text()
+    rows = (drawn / "speed.csv").read_text().splitlines()
+    assert rows[0] == "measure,package,value,least,greatest,turns"
+    assert rows[1].startswith("TwoNN,shapelib,")
 
 
 def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):

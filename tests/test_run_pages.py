@@ -34,13 +34,21 @@ def page(source: str, given: dict[str, Any], **kept: Any) -> Any:
 def test_status_says_what_each_run_took():
     ran = page("size = 1", {}, run=RUN)
     runs = [{"model": "a", "seconds": 200.0, "created": "x"}, {"model": "b", "seconds": 3.0}]
-    metadata = {notebooks.MEASURED: runs}
+    kept = [{"command": "python a.py", "seconds": 7.0}, {"command": "python b.py", "seconds": None}]
+    metadata = {notebooks.MEASURED: runs, notebooks.KEPT: kept}
     shown = new_output("execute_result", {"text/plain": ""}, metadata=metadata)
     ran.cells.append(new_code_cell("x", outputs=[shown]))
-    text = run_pages.status({"one": ran, "old": page("size = 1", {})})
-    assert "| [](executed/one.ipynb) | 41 s | 1.50 GiB | 203 s | 2026-11-21 |" in text
-    assert "| [](executed/old.ipynb) | not recorded | not recorded | not recorded |" in text
-    assert "| all runs | 41 s |" in text
+    without = page("size = 1", {}, run=RUN)
+    unknown = new_output("execute_result", {"text/plain": ""}, metadata={notebooks.KEPT: kept[1:]})
+    unsaid = page("size = 1", {}, run=RUN)
+    unsaid.cells.append(new_code_cell("x", outputs=[unknown]))
+    old = page("size = 1", {})
+    text = run_pages.status({"one": ran, "two": without, "three": unsaid, "old": old})
+    assert "| [](executed/one.ipynb) | 41 s | 1.50 GiB | 203 s | 7.0 s and more | 2026" in text
+    assert "| [](executed/two.ipynb) | 41 s | 1.50 GiB | – | – | 2026-11-21 |" in text
+    assert "| [](executed/three.ipynb) | 41 s | 1.50 GiB | – | not recorded | 2026-11-21 |" in text
+    assert f"| [](executed/old.ipynb) {'| not recorded ' * 5}|" in text
+    assert "| all runs | 124 s |" in text
     assert "| machine | Linux x86_64, 2 cores |" in text
     assert "python 3.11.7, torch 2.13.0" in text
 

@@ -1,0 +1,49 @@
+"""Run by the Python that has DADApy: says its versions, then answers each line of JSON with one."""
+
+import json
+import platform
+import sys
+import time
+import warnings
+from importlib import metadata
+
+import numpy as np
+from dadapy import Data
+from threadpoolctl import threadpool_limits
+
+
+def two_nn(x, asked):
+    """`Data(x).compute_id_2NN()`, as DADApy's documentation calls it, from float32 points on."""
+    options = {"n_jobs": asked["threads"]}
+    if asked["neighbours"] is not None:
+        options["maxk"] = asked["neighbours"]
+    start = time.process_time()
+    try:
+        with threadpool_limits(asked["threads"]):
+            data = Data(x, **options)
+            if asked["distinct"]:
+                data.remove_identical_points()
+            value = float(data.compute_id_2NN(mu_fraction=asked["kept"])[0])
+    except ValueError as error:
+        return {"error": f"ValueError: {error}"}
+    return {"value": value, "seconds": time.process_time() - start}
+
+
+def main():
+    # Answers are the only thing on standard output, whatever the package prints.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    warnings.simplefilter("ignore")  # it tells of copies
+    names = ("dadapy", "numpy", "scipy", "scikit-learn")
+    versions = {"python": platform.python_version()}
+    versions.update((name, metadata.version(name)) for name in names)
+    print(json.dumps(versions), file=answers, flush=True)
+    read = {}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if asked["points"] not in read:
+            read = {asked["points"]: np.load(asked["points"])}
+        print(json.dumps(two_nn(read[asked["points"]], asked)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
