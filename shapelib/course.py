@@ -11,16 +11,28 @@ MIXED, WHOLE = "windows mixed", "whole windows"
 def course(shape: pd.DataFrame, training: pd.DataFrame | None = None) -> pd.DataFrame:
     """Layer averages of a shape table of checkpoints, joined with how the runs went.
 
-    `shape`: as `shapelib.profile` makes it, of the checkpoints of one suite or of several; `step`
-    is required. `training`: the tables of `shapelib.pretrain.table`, if there are; from them come
-    `recipe` (the run without its seed), `kind`, `run` (the seed), `warmup`, `perplexity` and
-    `learning_rate`. Without them a suite is one recipe with one run.
+    :param shape: as `profile` makes it, of the checkpoints of one suite or of several; ``step`` is
+        required, ``mom_k100`` is left out.
+    :param training: the tables of `pretrain.table`, if there are. Without them a suite is one
+        recipe with one run.
+    :returns: a row for each suite, step, token set and metric:
 
-    `family` is the recipe without its warm-up. `value` is the mean over layers, the embedding and
-    a layer after the final norm left out, of the means over seeds of the sample; `stderr` that of
-    their standard errors over windows, which layers share. `mixing` says whether a batch mixes
-    vectors of many windows or holds all vectors of a few (`MIXED`, `WHOLE`): dimensions differ.
-    ``mom_k100`` is left out.
+        ``model``, ``role``, ``step``, ``tokens_seen``, ``tokens``, ``metric``, ``centered``
+            As in `profile`.
+        ``mixing``
+            Whether a batch mixes vectors of many windows or holds all vectors of a few (``windows
+            mixed``, ``whole windows``): dimensions differ.
+        ``value``, ``stderr``
+            The mean over layers, the embedding and a layer after the final norm left out, of the
+            means over seeds of the sample; and that of their standard errors over windows, which
+            layers share.
+        ``family``, ``recipe``, ``run``
+            The run without warm-up and seed; without its seed; the seed.
+        ``kind``, ``width``, ``warmup``
+            What was trained, see `Recipe`; ``width`` only where `training` is given.
+        ``perplexity``, ``learning_rate``
+            As in `pretrain.table`.
+    :raises ShapelibError: for rows without a step, and for a run that the training table lacks.
     """
     if "step" not in shape or shape["step"].isna().any():
         raise ShapelibError("this is no table of checkpoints: it has rows without a step")

@@ -24,9 +24,10 @@ COLUMNS = {
 
 
 class Bound(NamedTuple):
-    """A bound on the error that a classifier makes on new texts."""
+    """What `generalization_bound` gives: a bound on the error of a classifier on new texts."""
 
     value: float
+    """The bound, a share of texts classified wrongly; it may pass 1."""
     gap: float
     """What it adds to the training error."""
     vacuous: bool
@@ -38,27 +39,59 @@ def d90(
 ) -> pd.DataFrame:
     """The smallest d at which fine-tuning in a subspace reaches `level` of full fine-tuning.
 
-    `table`: the runs of `dimension_sweep`. A row for each task, model, checkpoint, initialisation
-    and method, by two definitions: ``papers``: the threshold is level × F, with F the score of
-    full fine-tuning from the same initialisation; ``chance-corrected``: M + level × (F − M), with M
-    the test set's majority share, below which nothing is learned.
+    The threshold is set by two definitions. ``papers``: level × F, with F the score of full
+    fine-tuning from the same initialisation. ``chance-corrected``: M + level × (F − M), with M the
+    test set's majority share, below which nothing is learned.
 
     The score at a d is that of the best learning rate of each seed, chosen on the test set as in
-    the papers (which is optimistic, for full fine-tuning as well), averaged over seeds. `grid` is
-    the smallest tested d that reaches the threshold: the papers' d90. `d90` lies between it and the
-    tested d before it, where the line between their scores over log d crosses the threshold. Not
-    reached: `d90` is missing, and `above` is the largest d. Reached already at the smallest d:
-    `d90` is that one, and so is `below`, since the true value may be smaller. Where full
-    fine-tuning is not two standard errors, of so many test texts, above always naming the largest
-    class it learned nothing, and there is no threshold, no d90 and no interval.
+    the papers (which is optimistic, for full fine-tuning as well), averaged over seeds; a d at
+    which all of a seed's runs diverged has no score and does not reach the threshold. d90 lies
+    between the smallest tested d that reaches it and the one before, where the line between their
+    scores over log d crosses the threshold. Where full fine-tuning is not two standard errors, of
+    so many test texts, above always naming the largest class, it learned nothing, and there is no
+    threshold.
 
-    `low`, `high`: 95 % percentile interval of `d90` over `resamples` draws of seeds and, where the
-    table has `right`, of test texts, the same ones for every run. `high` is infinite where more
-    than one draw in forty does not reach the threshold. With one seed it is the test texts' alone.
-    `failed`: runs that diverged; a d at which all of a seed's runs did has no score and does not
-    reach the threshold.
+    :param table: the runs of `dimension_sweep`; the columns needed are ``task``, ``model``,
+        ``checkpoint``, ``step``, ``init``, ``method``, ``d``, ``seed``, ``score``, ``majority``,
+        ``test`` and ``diverged``.
+    :param level: the share of full fine-tuning that is to be reached, up to 1.
+    :param resamples: draws of seeds and test texts behind an interval.
+    :param seed: of those draws.
+    :returns: a row for each task, model, checkpoint, initialisation, method and definition:
 
-    Raises `ShapelibError` for a table without these columns or without full fine-tuning.
+        ``task``, ``model``, ``checkpoint``, ``step``, ``init``, ``method``
+            Which runs, as in the table given.
+        ``definition``, ``level``
+            Of the threshold: ``papers`` or ``chance-corrected``, and the level asked for.
+        ``full``, ``majority``, ``threshold``
+            The score of full fine-tuning; that of always naming the largest class; the score to
+            reach. All are accuracies from 0 to 1.
+        ``d90``
+            The estimate, in trained numbers; missing where no tested d reaches the threshold.
+        ``low``, ``high``
+            95 % percentile interval over draws of seeds and, where the table has ``right``, of test
+            texts, the same ones for every run; with one seed, of the texts alone. Infinite where
+            the draws at that end do not reach the threshold (``high``: more than one in forty),
+            missing where there is no threshold.
+        ``grid``
+            The smallest tested d that reaches the threshold: the papers' d90.
+        ``below``, ``above``
+            The smallest tested d where it reaches the threshold already, so that the true d90 may
+            be smaller; the largest where none does. Else missing.
+        ``seeds``, ``failed``
+            How many seeds took part, and how many runs diverged.
+    :raises ShapelibError: for a table without these columns or without full fine-tuning.
+
+    >>> import pandas as pd
+    >>> from shapelib import d90
+    >>> runs = pd.DataFrame({
+    ...     "method": ["full", "DID", "DID", "DID"], "d": [10_000, 10, 100, 1000],
+    ...     "score": [0.90, 0.55, 0.75, 0.87]})
+    >>> same = {"task": "mine", "model": "m", "checkpoint": "final", "step": None, "seed": 0}
+    >>> same |= {"init": "pre-trained", "majority": 0.5, "test": 500, "diverged": False}
+    >>> found = d90(runs.assign(**same))
+    >>> found[["definition", "threshold", "d90", "grid"]].round(2).values.tolist()
+    [['papers', 0.81, 316.23, 1000], ['chance-corrected', 0.86, 825.4, 1000]]
     """
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
         raise ShapelibError(f"level={level!r}; a share of full fine-tuning up to 1 is accepted")
@@ -85,12 +118,24 @@ def d90(
 def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     """The d90 of each seed by itself: what the claims about fine-tuning are judged from.
 
-    `table`: as for `d90`. Thresholds are those of `d90`, from the mean over seeds of full
-    fine-tuning, and a third for randomly initialised models, ``against pre-trained``: level × the
-    score of full fine-tuning of the pre-trained model. A row for each task, model, checkpoint,
-    initialisation, method, seed and definition, with the seed's own curve crossing the threshold
-    at `d90`, missing where it does not; `largest_tried`: the largest d; `score` and `train_score`:
-    of the best run at the first tested d past the crossing; `m`: the number of training texts.
+    :param table: as for `d90`, with ``role``, ``D`` and ``train_score`` besides.
+    :param level: the share of full fine-tuning that is to be reached.
+    :returns: a row for each task, model, checkpoint, initialisation, method, seed and definition:
+
+        ``task``, ``model``, ``checkpoint``, ``step``, ``role``, ``init``, ``method``, ``seed``
+            Which run, as in the table given.
+        ``definition``, ``threshold``
+            Those of `d90`, from the mean over seeds of full fine-tuning, and a third one that
+            matters for randomly initialised models, ``against pre-trained``: level × the score of
+            full fine-tuning of the pre-trained model.
+        ``D``, ``m``
+            How many numbers full fine-tuning trains, and how many training texts there are.
+        ``d90``
+            Where the seed's own curve crosses the threshold; missing where it does not.
+        ``largest_tried``
+            The largest d.
+        ``score``, ``train_score``
+            Of the best run at the first tested d past the crossing.
     """
     rows: list[dict[str, object]] = []
     # Rows are looked up by their label, which joined tables have twice.
@@ -187,12 +232,26 @@ def generalization_bound(
     - the m training texts are independent draws from what the classifier will meet;
     - θ₀, P and d were chosen without them: pre-training and the seed are, and a learning rate
       or a d picked after seeing scores is not (add ln of the number of runs for that);
-    - each of the d numbers is stored in `bits` bits, and L̂ = `train_error` is the training error
-      of the stored classifier;
+    - each of the d numbers is stored in `bits` bits, and L̂ is the training error of the stored
+      classifier;
     - error means the share of texts classified wrongly (margin 0).
 
-    It speaks of the classifier in the subspace, and not of a fully fine-tuned one. Raises
-    `ShapelibError` for numbers out of range.
+    It speaks of the classifier in the subspace, and not of a fully fine-tuned one.
+
+    :param d: trained numbers.
+    :param m: training texts.
+    :param train_error: L̂, from 0 to 1.
+    :param bits: of each trained number.
+    :param confidence: between 0 and 1.
+    :returns: the bound, what it adds to the training error, and whether it says anything.
+    :raises ShapelibError: for numbers out of range.
+
+    >>> from shapelib import generalization_bound
+    >>> bound = generalization_bound(d=100, m=100_000, train_error=0.1)
+    >>> round(bound.value, 3), bound.vacuous
+    (0.175, False)
+    >>> generalization_bound(d=100, m=1000).gap > 0.7  # few texts, little said
+    True
     """
     for name, value in (("d", d), ("m", m), ("bits", bits)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

@@ -29,10 +29,12 @@ Distances = Float[Tensor, "points k"] | Float[np.ndarray, "points k"]
 
 
 class Estimate(NamedTuple):
-    """A dimension, and the standard deviation it would have over new points."""
+    """A dimension, and its standard error."""
 
     value: float
+    """The dimension, above 0."""
     stderr: float
+    """The standard deviation that it would have over new points."""
 
 
 class Dimensions(NamedTuple):
@@ -61,12 +63,14 @@ def two_nn(
     d = (m − 1) / (Σ ln μᵢ + (N − m) ln μₘ), without bias where the ratios are independent; it is
     the steadier of the two.
 
-    ``discard=0.1`` is Facco's and scikit-dimension's; ``0.8`` (the lowest 20 %) is that of the
-    later notebook of the paper's authors. The two can differ twofold on real hidden states.
-
-    `x`: points × features; exact copies are removed first, and N counts what is left. Raises
-    ValueError for a discard outside [0, 1), for fewer than four distinct points, and for points
-    whose first two neighbours are all equally far.
+    :param x: points × features; exact copies are removed first, and N counts what is left.
+    :param discard: the share of the largest ratios that is left out: 0.1 is Facco's and
+        scikit-dimension's, 0.8 (the lowest 20 % are kept) that of the later notebook of the paper's
+        authors. On real hidden states the two can differ more than twofold.
+    :param method: ``line`` or ``mle``.
+    :returns: the dimension, above 0.
+    :raises ValueError: for a discard outside [0, 1), for fewer than four distinct points, and for
+        points whose first two neighbours are all equally far.
 
     >>> import numpy as np
     >>> from shapelib import two_nn
@@ -95,13 +99,15 @@ def mada(
     """The manifold-adaptive estimate (Farahmand, Szepesvári and Audibert 2007).
 
     At each point ln 2 / ln(r_k / r_⌊k/2⌋): doubling the count of neighbours multiplies the radius
-    by 2^(1/d). `average` over the points: ``"mean"`` (scikit-dimension's, with k = 20),
-    ``"median"`` (a few points in odd places do not move it), or ``"harmonic"`` (the mean of the
-    logarithms is taken first). The paper names neither k nor the average.
+    by 2^(1/d). The paper names neither k nor the average over points.
 
-    `x`: points × features; exact copies are removed first. Raises ValueError for k < 2, for no more
-    than k + 1 distinct points, and where r_k = r_⌊k/2⌋ at a point (with ``"mean"``; the others
-    bear it until most points are so).
+    :param x: points × features; exact copies are removed first.
+    :param k: neighbours of a point; 20 is scikit-dimension's.
+    :param average: over the points: ``mean`` (scikit-dimension's), ``median`` (a few points in odd
+        places do not move it), or ``harmonic`` (the mean of the logarithms is taken first).
+    :returns: the dimension, above 0.
+    :raises ValueError: for k < 2, for no more than k + 1 distinct points, and where r_k = r_⌊k/2⌋
+        at a point (with ``mean``; the others bear it until most points are so).
 
     >>> import numpy as np
     >>> from shapelib import mada
@@ -126,14 +132,16 @@ def mada_from_distances(
 def mom(x: Points, k: int = MOM_K) -> float:
     """The method-of-moments estimate of local dimension, averaged (Amsaleg et al. 2018).
 
-    At each point m / (r_k − m), with m the mean of r₁ … r_k; the mean over the points.
+    At each point m / (r_k − m), with m the mean of r₁ … r_k; the mean over the points. The paper
+    names no k, and the result depends on it: 12.7 at k = 100 and 15.8 at 20 for 1000 points of a
+    20-dimensional ball. `dimensions` uses one k for all methods, 20, and names what it gives
+    ``mom_k20``.
 
-    ``k=100`` is scikit-dimension's, and the result depends on it: 12.7 at k = 100 and 15.8 at 20
-    for 1000 points of a 20-dimensional ball. `dimensions` uses one k for all methods, 20, and
-    names what it gives ``mom_k20``. The paper names no k.
-
-    `x`: points × features; exact copies are removed first. Raises ValueError for k < 2, for no more
-    than k + 1 distinct points, and where all k neighbours of a point are equally far.
+    :param x: points × features; exact copies are removed first.
+    :param k: neighbours of a point; 100 is scikit-dimension's.
+    :returns: the dimension, above 0.
+    :raises ValueError: for k < 2, for no more than k + 1 distinct points, and where all k
+        neighbours of a point are equally far.
 
     >>> import numpy as np
     >>> from shapelib import mom
@@ -157,15 +165,18 @@ def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
     With k = 20: ``two_nn``, ``two_nn_lowest20`` (the fit of the authors' notebook), ``mada_k20``,
     ``mom_k20``; another k is named so. k = 100 gives scikit-dimension's own method of moments.
 
-    `stderr` says what other points of the same kind would change. MADA and MoM: the standard
-    deviation of the estimates at the points over √n. TwoNN: the jackknife over 20 random groups of
-    points (seed 0), each left out of the fit in turn. Both take the points' distances for
+    The standard error says what other points of the same kind would change. MADA and MoM: the
+    standard deviation of the estimates at the points over √n. TwoNN: the jackknife over 20 random
+    groups of points (seed 0), each left out of the fit in turn. Both take the points' distances for
     independent, though points have neighbours in common: on cubes of 2 to 12 dimensions with 1000
     and 4000 points the true spread is 0.9 to 1.4 times as large. It is larger still for tokens of
     one text, which depend on each other (`profile` resamples whole windows).
 
-    `x`: points × features; exact copies are removed first, and counted. Raises ValueError for
-    k < 2, for no more than k + 1 distinct points, and where an estimator is not defined.
+    :param x: points × features; exact copies are removed first, and counted.
+    :param k: neighbours of a point.
+    :returns: the estimates by name, and how many points and copies there were.
+    :raises ValueError: for k < 2, for no more than k + 1 distinct points, and where an estimator is
+        not defined.
 
     >>> import numpy as np
     >>> from shapelib import dimensions

@@ -2,7 +2,15 @@
 
 
 class ShapelibError(Exception):
-    """Input that cannot be used. The message names it, shows it, and says what is accepted."""
+    """Input that cannot be used. The message names it, shows it, and says what is accepted.
+
+    >>> from shapelib import ShapelibError, recipe
+    >>> try:
+    ...     recipe("decodr")
+    ... except ShapelibError as error:
+    ...     print(error)
+    no such kind: 'decodr'; did you mean 'decoder'? known: decoder, encoder, causal-masked, prefix
+    """
 
 
 def nearest(name: str, known: list[str]) -> str:

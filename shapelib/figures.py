@@ -31,7 +31,11 @@ def anisotropy_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
     """Figure 1 of the paper: centered anisotropy over relative depth, encoders and decoders.
 
     Lines are means over batches and bands one standard deviation; open markers are the embedding
-    and layers after the final norm.
+    and layers after the final norm. The other profiles are drawn alike.
+
+    :param table: of `profile` or `sweep`, of any number of models.
+    :param tokens: the token set that is drawn.
+    :returns: a matplotlib figure; ``savefig("mine.svg")`` writes it.
     """
     return _panels(
         table, [("anisotropy", True, "")], tokens, "anisotropy (centered)", limits=(0, 1.02)
@@ -39,13 +43,21 @@ def anisotropy_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
 
 
 def cosine_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
-    """Average cosine over relative depth, as it stands and after centering."""
+    """Average cosine over relative depth, as it stands and after centering.
+
+    :param table: of `profile` or `sweep`, of any number of models.
+    :param tokens: the token set that is drawn.
+    """
     curves = [("average_cosine", False, "uncentered"), ("average_cosine", True, "centered")]
     return _panels(table, curves, tokens, "average cosine", limits=None)
 
 
 def dimension_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
-    """Representation dimension over relative depth, by both TwoNN fits."""
+    """Representation dimension over relative depth, by both TwoNN fits.
+
+    :param table: of `profile` or `sweep`, of any number of models.
+    :param tokens: the token set that is drawn.
+    """
     curves = [
         ("two_nn", None, "fit to the lowest 90 %"),
         ("two_nn_lowest20", None, "fit to the lowest 20 %"),
@@ -54,7 +66,11 @@ def dimension_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
 
 
 def estimators_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
-    """Figure 5 of the paper, over layers: three estimators of the representation dimension."""
+    """Figure 5 of the paper, over layers: three estimators of the representation dimension.
+
+    :param table: of `profile` or `sweep`, of any number of models.
+    :param tokens: the token set that is drawn.
+    """
     curves = [
         ("two_nn", None, "TwoNN"),
         ("mada_k20", None, "MADA, k = 20"),
@@ -65,13 +81,20 @@ def estimators_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
 
 
 def share_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
-    """The first singular value's share over relative depth, centered and not."""
+    """The first singular value's share over relative depth, centered and not.
+
+    :param table: of `profile` or `sweep`, of any number of models.
+    :param tokens: the token set that is drawn.
+    """
     curves = [("anisotropy", True, "centered"), ("anisotropy", False, "uncentered")]
     return _panels(table, curves, tokens, "share of σ₁²", limits=(0, 1.02))
 
 
 def published_profile(table: pd.DataFrame) -> "Figure":
-    """Both measures of `shapelib.published.published`, over relative depth, a panel a model."""
+    """Both measures of `published.published`, over relative depth, a panel a model.
+
+    :param table: what `published.published` gives.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.9), layout="constrained")
@@ -119,6 +142,8 @@ def data(figure: "Figure") -> str | None:
     """The rows that a figure shows, as CSV to six digits; None where it keeps none.
 
     Columns that say the same in every row are left out, but for those that name what is measured.
+
+    :param figure: one of this library.
     """
     if figure not in _drawn:
         return None
@@ -130,7 +155,10 @@ def data(figure: "Figure") -> str | None:
 def show(figure: "Figure") -> "SVG":
     """The figure as SVG for a notebook, its data beside it: one table gives the same bytes twice.
 
-    The data (see `data`) travel in the output's metadata, and the book offers them as a file.
+    The data (see `figures.data`) travel in the output's metadata, and the book offers them as a
+    file.
+
+    :param figure: any matplotlib figure.
     """
     import io
 

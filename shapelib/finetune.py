@@ -46,21 +46,73 @@ def dimension_sweep(
 ) -> pd.DataFrame:
     """Fine-tune in random subspaces of many dimensions, and fully, and keep every run's score.
 
-    `model`: one or several, and suites with their `checkpoints`, as `sweep` takes them. `task`: one
-    or several, by name, path, or from `load_task`. A run for each of `dimensions` × `methods`
-    (``DID``, or ``SAID`` with a scale for each layer) × `learning_rates` × `seeds` × `inits`
-    (``pre-trained`` weights, or ``random`` ones for the same config), and of full fine-tuning for
-    each of `full_rates` × `seeds` × `inits`. `learning_rates` are multiplied by √(D / d), so that
-    a step moves all parameters together as far as it would in full fine-tuning at that rate. What
-    a run does is told by `tuning.tune`; `block` is that of `projection.fastfood`.
+    ::
 
-    `output`, `workers`, `dask` as in `sweep`: a store that the same call goes on with after a
-    crash, and the processes to spread over. Rows come in the order of the grid: models, tasks,
-    initialisations, full before subspaces, dimensions, rates, seeds. A run that diverged is a row
-    without a score; one that failed otherwise is listed in ``table.attrs["failures"]``.
+        runs = dimension_sweep(
+            "minilm-l6", "questions", dimensions=[100, 1000, 10_000], seeds=[0], output="runs"
+        )
+        d90(runs)
 
-    Raises `ShapelibError`, before anything is computed, for what `models.find`, `load_task` or
-    `encoding.encode` refuse, for unknown methods and initialisations, and for d beyond D.
+    There is a run for each of `dimensions` × `methods` × `learning_rates` × `seeds` × `inits`, and
+    one of full fine-tuning for each of `full_rates` × `seeds` × `inits`. A run trains a classifier:
+    the model, the mean of its last states over tokens, and a random linear head, which is part of
+    what trains. It uses AdamW without weight decay or dropout, a linear warm-up over a tenth of the
+    steps and a linear decay to zero. One that has learned nothing after half of the steps is
+    stopped there.
+
+    `output` is a store that the same call goes on with after a crash. Rows come in the order of the
+    grid: models, tasks, initialisations, full before subspaces, dimensions, rates, seeds. A run
+    that diverged is a row without a score; one that failed otherwise is listed in
+    ``table.attrs["failures"]`` with its message.
+
+    :param model: one or several, and suites, as `sweep` takes them.
+    :param task: one or several, by name or path, or from `load_task`.
+    :param dimensions: d, the counts of trained numbers.
+    :param methods: ``DID``, and ``SAID`` with a learned scale for each layer; see `reparameterize`.
+    :param inits: ``pre-trained`` weights, or ``random`` ones for the same config.
+    :param learning_rates: of subspaces; multiplied by √(D / d), so that a step moves all parameters
+        together as far as it would in full fine-tuning at that rate.
+    :param full_rates: of full fine-tuning.
+    :param seeds: of the projection, the head, random weights and the order of training texts.
+    :param checkpoints: of suites, as in `sweep`.
+    :param steps: of a run.
+    :param batch: texts of a step.
+    :param length: tokens of a text at most; what is longer is cut.
+    :param block: that of `fastfood`.
+    :param output: the store's folder.
+    :param workers: processes on this machine; or
+    :param dask: the address of a running cluster, both as in `sweep`.
+    :param device: as in `load`.
+    :param allow_pickle: as in `load`.
+    :param progress: whether a bar is shown.
+    :returns: a row for each run, with the provenance of each in ``table.attrs["provenance"]``:
+
+        ``task``, ``model``, ``checkpoint``, ``step``, ``tokens_seen``, ``role``
+            What was fine-tuned, on what; the last five as in `profile`.
+        ``init``, ``method``
+            ``pre-trained`` or ``random``; ``full``, ``DID`` or ``SAID``.
+        ``d``, ``D``, ``groups``
+            Numbers that train (all D in full fine-tuning); those of full fine-tuning, the head's
+            among them; groups with a scale of their own (0 but for SAID).
+        ``rate``, ``learning_rate``
+            As asked for; and with its factor √(D / d).
+        ``seed``, ``steps``, ``batch``, ``length``, ``block``
+            As asked for.
+        ``score``, ``train_score``
+            Accuracy from 0 to 1 on the test set, and on at most 1024 training texts.
+        ``majority``, ``train``, ``test``
+            The share of the test set's largest class; texts on either side of the split.
+        ``loss``
+            Mean training loss over the last tenth of the steps made, in nats.
+        ``diverged``, ``stopped``
+            Whether a loss was not finite; the step at which a hopeless run was given up, else
+            missing.
+        ``seconds``, ``right``
+            What the run took; which test texts it got right (bits of ``numpy.packbits`` in
+            hexadecimal).
+    :raises ShapelibError: before anything is computed, for what `load`, `load_task` and `fastfood`
+        refuse, for a `length` that the model does not read, for unknown methods and
+        initialisations, and for d beyond D.
     """
     check(workers, dask)
     runs = settings(
@@ -138,13 +190,27 @@ def d90_search(
 ) -> pd.DataFrame:
     """One d90 by bisection over log d: about log₂(log(high / low) / log(ratio)) dimensions.
 
-    The estimate of `d90` from the dimensions that were tried, the last two of them within `ratio`;
-    `definition` decides where the threshold lies. Its assumption is that the score grows with d.
-    `parameters` are those of `dimension_sweep`. Every run is kept in `output`, from which a grid,
+    ::
+
+        d90_search("minilm-l6", "questions", low=30, high=30_000, seeds=[0], output="runs")
+
+    Its assumption is that the score grows with d. Every run is kept in `output`, from which a grid,
     or another search, takes what it shares with this one.
 
-    Raises `ShapelibError` for what `dimension_sweep` refuses, for more than one model, checkpoint
-    or task, and where a run fails.
+    :param model: one model or checkpoint, as `load` takes it.
+    :param task: by name or path, or from `load_task`.
+    :param level: the share of full fine-tuning that is to be reached.
+    :param definition: of the threshold, as in `d90`: ``papers`` or ``chance-corrected``.
+    :param method: ``DID`` or ``SAID``.
+    :param init: ``pre-trained`` or ``random``.
+    :param low: the smallest d that is tried.
+    :param high: the largest.
+    :param ratio: how near to each other the last two are, as a factor.
+    :param output: the store's folder.
+    :param parameters: any others of `dimension_sweep`.
+    :returns: the estimate of `d90` from the dimensions that were tried: a row for each definition.
+    :raises ShapelibError: for what `dimension_sweep` refuses, for more than one model, checkpoint
+        or task, and where a run fails.
     """
     if definition not in DEFINITIONS:
         raise ShapelibError(f"definition={definition!r}; {nearest(definition, list(DEFINITIONS))}")

@@ -29,7 +29,11 @@ _FIXED = GIB // 4
 
 @dataclass
 class Pool:
-    """Every pooled vector of a run: where it came from, and its hidden state in each layer."""
+    """Every pooled vector of a run: where it came from, and its hidden state in each layer.
+
+    A context manager: leaving it gives the memory (and the disk) back. n counts the vectors pooled,
+    of all windows; width is the model's.
+    """
 
     states: dict[int, Float[np.ndarray, "n width"]]
     """A matrix for each layer held, 0 for the embedding, in the order the text was read."""
@@ -40,7 +44,9 @@ class Pool:
     position: Int[np.ndarray, " n"]
     """Position in the window, special tokens counted."""
     token: Int[np.ndarray, " n"]
+    """The token's id."""
     special: Bool[np.ndarray, " n"]
+    """Whether it is one that the tokenizer adds."""
     order: Int[np.ndarray, " n"]
     """All rows, shuffled by the run's seed across all windows."""
     bos: bool
@@ -61,7 +67,7 @@ class Pool:
         return isinstance(self._place, Disk)
 
     def rows(self, tokens: str = "all", layer: int | None = None) -> Int[np.ndarray, " rows"]:
-        """The shuffled rows of a token set, one of `TOKEN_SETS`; ``rest`` needs the layer."""
+        """The shuffled rows of a token set (see `pool`); ``rest`` needs the layer."""
         if tokens not in TOKEN_SETS:
             known = nearest(tokens, list(TOKEN_SETS))
             raise ShapelibError(f"no such token set: {tokens!r}; {known}")
@@ -79,7 +85,7 @@ class Pool:
         return kept
 
     def massive(self, layer: int) -> Bool[np.ndarray, " n"]:
-        """Which vectors of a layer are massive (see `shapelib.massive.massive_rows`)."""
+        """Which vectors of a layer are massive (see `massive_rows`)."""
         if layer not in self._massive:
             self._massive[layer] = massive_rows(self.states[layer])
             self._place.release()
@@ -96,7 +102,7 @@ class Pool:
     def groups(
         self, layer: int, tokens: str, count: int
     ) -> Iterator[Float[np.ndarray, "size width"]]:
-        """One layer's vectors in the groups of `group_rows`."""
+        """One layer's vectors in the groups of `Pool.group_rows`."""
         for rows in self.group_rows(layer, tokens, count):
             yield self.taken(layer, rows)
 
@@ -147,22 +153,34 @@ def pool(
 ) -> Pool:
     """Read windows until every token set holds `tokens` vectors; pool all their states.
 
-    A reserve of 2 % is pooled as well where the text has it, since how many vectors are massive
-    (see `TOKEN_SETS`) is not known before.
+    ::
 
-    `windows` are taken in the order given (`shapelib.windows` draws them at random). `memory`:
-    GiB above the loaded model that the states and the work on them may take. Where that is too
-    little for all layers, they lie on disk in the cache folder until `close`. Every layer from
-    the embedding to the last is kept, in float32.
+        model = load("minilm-l6")
+        cut = windows(load_corpus(), 512)
+        with pool(model, cut, tokens=4096) as states:
+            anisotropy(states.states[3])  # n × width: every vector of layer 3
+            two_nn(states.states[3][states.rows("content")])  # without special tokens
 
-    Two interventions on what the model reads. `beginning`: put a beginning-of-sequence token
-    before every window (True) or leave it out (False) where the tokenizer does otherwise.
-    `unseen`: so many first positions are masked from attention; only they themselves see them.
+    The token sets are ``all`` (every vector, special tokens too, padding excluded), ``content`` (no
+    special tokens), ``rest`` (no massive vectors; which they are differs from layer to layer, see
+    `massive_rows`) and ``later`` (no vector at the first position of a window). A reserve of 2 % is
+    pooled as well where the text has it, since how many vectors are massive is not known before.
+    Every layer from the embedding to the last is kept, in float32.
 
-    Raises `ShapelibError` where the text is too short (both counts are named), where a window is
-    longer than the model reads, where a layer holds NaN or infinity (the layer is named), where
-    the device has no memory for one window, and where neither memory nor disk holds all layers
-    (`passes` holds some at a time).
+    :param model: what `load` gives.
+    :param windows: taken in the order given; `shapelib.windows` draws them at random.
+    :param tokens: vectors of each token set.
+    :param seed: of the shuffling across windows.
+    :param memory: GiB above the loaded model that the states and the work on them may take. Where
+        that is too little for all layers, they lie on disk in the cache folder until `Pool.close`.
+    :param beginning: put a beginning-of-sequence token before every window (True) or leave it out
+        (False) where the tokenizer does otherwise.
+    :param unseen: so many first positions are masked from attention; only they themselves see them.
+    :param progress: whether a bar is shown.
+    :returns: the states by layer, and where each vector came from.
+    :raises ShapelibError: where the text is too short (both counts are named), where a window is
+        longer than the model reads, where a layer holds NaN or infinity (the layer is named), where
+        the device has no memory for one window, and where neither memory nor disk holds all layers.
     """
     if unseen < 0:
         raise ShapelibError(f"unseen must be 0 positions or more, got {unseen}")

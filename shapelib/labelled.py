@@ -29,26 +29,34 @@ class Rows:
 
 @dataclass(frozen=True)
 class Task:
-    """A text classification task with a fixed split."""
+    """What `load_task` gives: labelled texts with a fixed split."""
 
     name: str
+    """What tables call it."""
     labels: tuple[str, ...]
     """The classes; a label is an index into them."""
     train: tuple[Text, ...]
+    """The training texts, a tuple of one text or of a pair each."""
     train_labels: tuple[int, ...]
+    """Their classes."""
     test: tuple[Text, ...]
+    """The texts held out."""
     test_labels: tuple[int, ...]
+    """Their classes."""
     majority: float
-    """The share of the test set's most frequent class."""
+    """The share of the test set's most frequent class, from 0 to 1."""
     source: str
+    """Where the texts come from."""
     version: str
+    """Of the source."""
     sha256: str
-    """Of everything above: texts, labels, classes and split."""
+    """Over texts, labels, classes and split."""
     duplicates: int
     """Rows removed because their text was there before, or because it has two labels."""
     grouped_by: str | None
-    """What a group is; no group is on both sides of the split."""
+    """What a group is; no group is on both sides of the split. None where there are none."""
     groups: int
+    """How many there are."""
     asked: Mapping[str, Any]
     """The arguments by which `load_task` makes this task again."""
 

@@ -15,7 +15,7 @@ STEPS = 20
 
 
 class LeaveOut(NamedTuple):
-    """Anisotropy as a function of how many points of the highest leverage were left out."""
+    """What `leave_out` gives: anisotropy without the points of the highest leverage."""
 
     removed: Int[np.ndarray, " steps"]
     """How many, rising from 0."""
@@ -36,8 +36,9 @@ def leverage(x: Points) -> Float[np.ndarray, " n"]:
     (xᵢ · v₁)² / σ₁² = U²ᵢ₁. It is the point's leverage (Hoaglin and Welsch 1978, the diagonal of
     the hat matrix) on the first principal direction alone.
 
-    `x`: points × features, at least two of each. Raises ValueError for points that are not
-    finite, or all equal: they have no direction.
+    :param x: points × features, at least two of each.
+    :returns: a share for each point, from 0 to 1.
+    :raises ValueError: for points that are not finite, or all equal: they have no direction.
 
     >>> import numpy as np
     >>> from shapelib import leverage
@@ -63,15 +64,17 @@ def smallest_share(leverage: Float[np.ndarray, " n"], part: float = 0.5) -> floa
 def leave_out(x: Points, largest: float = LARGEST, steps: int = STEPS) -> LeaveOut:
     """Anisotropy without the 0, 1, …, `largest` · n points of the highest leverage.
 
-    The curve has `steps` equal steps (fewer where there are fewer points). The scatter matrix of
-    the points that are never left out is formed once; the others are then added back, the lightest
-    first. Adding loses nothing, whereas subtracting a vector that is a thousand times longer than
-    the rest would leave its rounding errors behind. A step costs a rank update and a few dozen
-    products of that matrix with a vector.
+    The scatter matrix of the points that are never left out is formed once; the others are then
+    added back, the lightest first. Adding loses nothing, whereas subtracting a vector that is a
+    thousand times longer than the rest would leave its rounding errors behind. A step costs a rank
+    update and a few dozen products of that matrix with a vector.
 
-    `x`: points × features, at least two of each. Raises ValueError for points that are not
-    finite, for a share that is not between 0 and 1, for a step count below 1, and where the points
-    that are never left out are all equal.
+    :param x: points × features, at least two of each.
+    :param largest: the share of the points that is left out at the end.
+    :param steps: equal steps of the curve (fewer where there are fewer points).
+    :returns: the curve, every point's leverage, and the first direction.
+    :raises ValueError: for points that are not finite, for a share that is not between 0 and 1, for
+        a step count below 1, and where the points that are never left out are all equal.
 
     >>> import numpy as np
     >>> from shapelib import leave_out

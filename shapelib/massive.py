@@ -25,8 +25,11 @@ def massive_rows(x: Float[np.ndarray, "n width"], factor: float = FACTOR) -> Boo
     median magnitude; here it is whole vectors, as in Razzhigaev et al.'s anisotropy, which is a
     share of squared length.
 
-    `x`: n × width, at least two rows. Raises ValueError for a factor that is not above 1 (which
-    would call more than a minority massive) and for rows that are not finite.
+    :param x: n × width, at least two rows.
+    :param factor: above 1.
+    :returns: True where a row is massive.
+    :raises ValueError: for a factor that is not above 1 (which would call more than a minority
+        massive) and for rows that are not finite.
 
     >>> import numpy as np
     >>> from shapelib import massive_rows

@@ -30,24 +30,30 @@ _BOTH_HALVES = "{} is an encoder-decoder model; accepted: encoders and decoders 
 
 @dataclass(frozen=True)
 class Model:
-    """A base network (no head) in eval mode, with what a table must say about it."""
+    """What `load` gives: a base network (no head) in eval mode, and what tables say about it."""
 
     source: Source
+    """Where its files are, and what identifies them."""
     network: Any
     """A torch module whose forward pass gives ``hidden_states``."""
     tokenizer: Any
+    """A Hugging Face tokenizer."""
     role: str
     """``decoder`` where later tokens cannot change earlier ones, ``encoder`` where they do."""
     layers: int
     """Blocks; hidden states are numbered 0 (the embedding) to `layers`."""
     width: int
+    """Features of a hidden state."""
     after_norm: bool
     """Whether the last hidden state has passed a final norm outside the blocks."""
     parameters: int
+    """How many numbers the network has."""
     dtype: str
+    """Their type: ``float32``, ``bfloat16`` or ``float16``."""
 
     @property
     def name(self) -> str:
+        """What tables call it."""
         return self.source.name
 
     @property
@@ -67,18 +73,30 @@ def load(
 ) -> Model:
     """Load a model's base network for measuring: no head, eval mode, safetensors weights only.
 
-    `name` and `revision` as in `find`. `device`: auto, cpu, cuda, cuda:1, mps, or spread: over all
-    accelerators, then main memory, then disk. ``auto`` is the first accelerator (else the CPU),
-    and spread where the weights would take more than four fifths of its free memory. `dtype`:
-    float32, bfloat16, float16, or auto: bfloat16 for more than 2 billion parameters on an
-    accelerator, else float32.
+    ::
+
+        model = load("minilm-l6")
+        model.role, model.layers, model.width  # 'encoder', 6, 384
 
     Code that a repository ships runs only with ``trust_remote_code=True``, and pickled weights
     are read, without running what they hold, only with ``allow_pickle=True``.
     Role and final norm are found by effect, not by name, so that any family works.
 
-    Raises `ShapelibError` for an unknown model, revision, device or dtype, for weights that do
-    not cover the network, and for encoder-decoder models.
+    :param name: a short name (``shapelib models`` lists them), a checkpoint of a suite
+        (``pythia-2.8b@step1000`` or ``@1000``), a folder, a .gguf file, a hub name, or what
+        `models.find` gives.
+    :param revision: of a hub model: a branch, tag or commit; of a short name also a checkpoint of
+        its suite.
+    :param device: auto, cpu, cuda, cuda:1, mps, or spread: over all accelerators, then main memory,
+        then disk. ``auto`` is the first accelerator (else the CPU), and spread where the weights
+        would take more than four fifths of its free memory.
+    :param dtype: float32, bfloat16, float16, or auto: bfloat16 for more than 2 billion parameters
+        on an accelerator, else float32.
+    :param trust_remote_code: whether code of the repository may run.
+    :param allow_pickle: whether pickled weights are read.
+    :returns: the network with its tokenizer, role, layers and width.
+    :raises ShapelibError: for an unknown model, revision, device or dtype, for weights that do not
+        cover the network, and for encoder-decoder models.
     """
     _require_transformers()
     import torch

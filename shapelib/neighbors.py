@@ -54,7 +54,7 @@ _OUT_OF_RANGE = "squared distances leave the range of float64 ({}): scale the po
 
 
 class Neighbors(NamedTuple):
-    """The k nearest other points of each distinct point, nearest first."""
+    """What `nearest_neighbors` gives: the k nearest other points of each distinct point."""
 
     distances: Float[Tensor, "distinct k"]
     """Euclidean, float64."""
@@ -90,12 +90,14 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
 
     Copies are removed before the search: at distance zero they would be neighbours of each other,
     and an estimator that drops zero distances afterwards is still wrong (a third of a decoder's
-    embedding layer can be copies).
+    embedding layer can be copies). The distances carry a relative error of features × 1e-16,
+    wherever the points lie.
 
-    `x`: points × features, float32 or float64; half precision and integers are promoted. The
-    distances carry a relative error of features × 1e-16, wherever the points lie. Raises ValueError
-    for k < 1, for points that are not finite or whose distances leave the range of float64, and
-    where no more than k + 1 distinct points are left.
+    :param x: points × features, float32 or float64; half precision and integers are promoted.
+    :param k: neighbours of a point, at least 1.
+    :returns: distances and indices, and which points were distinct.
+    :raises ValueError: for k < 1, for points that are not finite or whose distances leave the range
+        of float64, and where no more than k + 1 distinct points are left.
 
     >>> import numpy as np
     >>> from shapelib import nearest_neighbors

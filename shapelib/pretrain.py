@@ -82,15 +82,26 @@ def train(
 ) -> Path:
     """Train what is missing of a recipe's checkpoints in the folder `output`, and return it.
 
-    It comes to hold ``recipe.json``, ``training.parquet`` (the `training` table) and, for each
-    checkpoint, a safetensors folder ``step-…`` with tokenizer and ``training.json``. A killed run
-    goes on from its newest state when asked for again, and ends as if it had not been; with
-    `minutes` it stops by itself after that time. A deleted checkpoint is trained again from the
-    nearest one before it. Two processes that ask for one folder train it once.
+    ::
 
-    Raises `ShapelibError` for a folder of another recipe or of other files, for a loss that is no
-    longer finite (what was kept stays), for a device that is not there, and for a text too short
-    for the vocabulary or a single window.
+        folder = train(recipe("decoder"), "runs/decoder")  # five minutes of one core
+        sweep(folder, output="measured")  # every checkpoint
+
+    A killed run goes on from its newest state when asked for again, and ends as if it had not been.
+    A deleted checkpoint is trained again from the nearest one before it. Two processes that ask for
+    one folder train it once.
+
+    :param recipe: what to train, made by `shapelib.recipe`.
+    :param output: a folder, new or of this recipe. It comes to hold ``recipe.json``,
+        ``training.parquet`` (what `pretrain.table` gives) and, for each checkpoint, a safetensors
+        folder ``step-…`` with tokenizer and ``training.json``.
+    :param device: as in `load`.
+    :param minutes: stop by itself after that time.
+    :param progress: whether a bar is shown.
+    :returns: the folder, which is a suite for `sweep`.
+    :raises ShapelibError: for a folder of another recipe or of other files, for a loss that is no
+        longer finite (what was kept stays), for a device that is not there, and for a text too
+        short for the vocabulary or a single window.
     """
     from filelock import FileLock
 
@@ -133,11 +144,24 @@ def recipe_of(output: str | Path) -> Recipe:
 
 
 def table(output: str | Path) -> pd.DataFrame:
-    """The `training` table of a run: a row for each step from 0 to the last kept checkpoint.
+    """The training table of a run: a row for each step from 0 to the last kept checkpoint.
 
-    `loss`: mean over the loss-bearing positions of the step's windows before its update, in nats.
-    `loss_tokens`: how many such positions were seen up to it. `perplexity`: held out, at kept
-    checkpoints (see `Training.perplexity`).
+    :param output: the folder of `pretrain.train`.
+    :returns: these columns:
+
+        ``model``, ``kind``, ``mask``, ``objective``, ``block``, ``layers``, ``width``
+            Of the recipe, see `Recipe`; so are ``warmup``, ``schedule`` and ``seed``.
+        ``step``, ``tokens_seen``
+            Optimizer steps made, and tokens read by them.
+        ``loss``, ``loss_tokens``
+            Mean over the loss-bearing positions of the step's windows before its update, in nats;
+            how many such positions were seen up to it.
+        ``learning_rate``
+            Of the step.
+        ``perplexity``
+            exp of the mean loss on held-out text by the model's own objective; at kept checkpoints,
+            else missing.
+    :raises ShapelibError: for a folder that is not that of a run.
     """
     output = Path(output)
     made, kept = recipe_of(output), checkpoints.whole(output)
@@ -178,14 +202,19 @@ def measure(
     seeds: Sequence[int] = (0, 1, 2, 3),
     progress: bool = True,
 ) -> pd.DataFrame:
-    """The `shape` table of a run: every whole checkpoint on text that was held out of training.
+    """The shape table of a run: every whole checkpoint on text that was held out of training.
 
-    Windows are as long as in training. For each of `seeds`, which draw the windows, `tokens`
-    vectors of each layer are measured in batches of `batch`. With one batch it holds all vectors
-    of its windows; with more, the vectors of more windows are shuffled into them, and a batch holds
-    fewer neighbours of one window: the dimensions differ. Measurements that are in the user's cache
-    are taken from it. Raises `ShapelibError` as `profile.profile` does, and where there is no
-    checkpoint.
+    Windows are as long as in training. With one batch it holds all vectors of its windows; with
+    more, the vectors of more windows are shuffled into them, and a batch holds fewer neighbours of
+    one window: the dimensions differ. Measurements that are in the user's cache are taken from it.
+
+    :param output: the folder of `pretrain.train`.
+    :param tokens: how many vectors of each layer are measured for each seed.
+    :param batch: how many vectors a batch has.
+    :param seeds: which draw the windows.
+    :param progress: whether bars are shown.
+    :returns: the rows of `profile`, for each checkpoint and seed.
+    :raises ShapelibError: as `profile` does, and where there is no checkpoint.
     """
     made = recipe_of(output)
     text = training_text.held_out(corpus.load_corpus(made.corpus))

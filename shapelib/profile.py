@@ -54,29 +54,71 @@ def profile(
 ) -> pd.DataFrame:
     """The shape of a model's hidden states over a text, layer by layer.
 
-    `tokens` pooled vectors of each token set are shuffled across windows and measured in
-    ``tokens // batch`` batches of `batch` vectors; a last, short batch is dropped and counted in
-    the provenance. `sets`: which of `hidden.TOKEN_SETS`: ``all``, ``content`` (no special
-    tokens), ``rest`` (no massive vectors), ``later`` (no first position of a window); `removed`
-    is the share of the layer's vectors that a set leaves out. Where too many vectors are massive,
-    ``rest`` has fewer batches, or none and its values are missing. `value` and `std` are mean and
-    standard deviation over batches, as in the paper. `stderr` is the standard error of the mean
-    of disjoint groups of whole windows (`groups` of them), because tokens of one window depend
-    on each other; it is missing where fewer than 6 windows were read. For a dimension, a group's
-    value is that at its own points, their neighbours sought among the points of all groups.
-    ``mom_k100`` is measured in one batch: a search for so many neighbours costs twice as much.
-    `duplicates` counts exact copies removed before neighbour searches, `n` the vectors that took
-    part. A dimension that needs k neighbours is missing where a batch has no more than k + 1
-    different vectors, or where it is not defined.
+    ::
 
-    `memory`: GiB above the loaded model that hidden states and the work on them may take. What
-    does not fit goes to disk, and where that is too small as well, the text is read several times
-    for some of the layers each; the numbers are the same. With `reuse`, a measurement
-    with the same model files, text, parameters and code is taken from the user's cache; a model
-    that is already loaded is always measured anew.
+        table = profile("minilm-l6", tokens=8192)
+        found = table[(table["metric"] == "two_nn") & (table["tokens"] == "content")]
+        found[["layer", "value", "stderr"]]
 
-    Raises `ShapelibError` for anything `models.load`, `corpus.load_corpus` or `hidden.pool`
-    refuses, for fewer tokens than one batch, and for a layer that cannot be measured.
+    `tokens` pooled vectors of each token set are shuffled across windows and measured in ``tokens
+    // batch`` batches of `batch` vectors; a last, short batch is dropped and counted in the
+    provenance. Where too many vectors are massive, ``rest`` has fewer batches, or none and its
+    values are missing. A dimension that needs k neighbours is missing where a batch has no more
+    than k + 1 different vectors, or where it is not defined.
+
+    :param model: what `load` takes, or a model that it gave, which is always measured anew.
+    :param text: what `load_corpus` takes, or a corpus that it gave.
+    :param tokens: how many vectors of each token set are measured.
+    :param window: length of a window of text, see `windows`.
+    :param unit: what that length counts, ``characters`` or ``tokens``.
+    :param batch: how many vectors a batch has.
+    :param sets: the token sets: ``all``, ``content``, ``rest`` (no massive vectors) and ``later``,
+        see `pool`.
+    :param seed: of the windows and the shuffling.
+    :param device: as in `load`; so is `dtype`.
+    :param dtype: precision of the model.
+    :param memory: GiB above the loaded model that hidden states and the work on them may take. What
+        does not fit goes to disk, and where that is too small as well, the text is read several
+        times for some of the layers each; the numbers are the same.
+    :param progress: whether bars are shown.
+    :param reuse: take a measurement with the same model files, text, parameters and code from the
+        user's cache where it is there.
+    :returns: a row for each layer, token set and metric; what was run, and on what, is in
+        ``table.attrs["provenance"]``. The columns:
+
+        ``model``, ``checkpoint``, ``step``, ``tokens_seen``
+            The model's name; the checkpoint of a suite, else the commit on the hub, else ``final``;
+            and how far a checkpoint was trained, in optimizer steps and in tokens, else missing.
+        ``role``
+            ``decoder`` where later tokens cannot change earlier ones, else ``encoder``.
+        ``corpus``, ``window``, ``seed``
+            The text's name; the length of a window with its unit, as ``512 characters``; the seed.
+        ``dtype``, ``bos``
+            Precision of the model; whether a special token stands before each window.
+        ``layer``, ``depth``, ``after_norm``
+            The layer's number, 0 for the embedding; that number divided by the last one, from 0 to
+            1; whether its vectors have passed the model's final norm.
+        ``tokens``, ``removed``
+            The token set; the share of the layer's vectors that it leaves out, from 0 to 1.
+        ``metric``, ``centered``
+            What was measured: ``anisotropy`` and ``average_cosine``, each centered and not; the
+            dimensions ``two_nn``, ``two_nn_lowest20``, ``mada_k20``, ``mom_k20`` and ``mom_k100``,
+            for which ``centered`` is missing.
+        ``value``, ``std``
+            Mean and standard deviation over batches, as in the paper; no unit. Of one batch ``std``
+            is missing.
+        ``stderr``, ``groups``
+            Standard error of the mean over so many disjoint groups of whole windows, because tokens
+            of one window depend on each other; missing where fewer than 6 windows were read. For a
+            dimension, a group's value is that at its own points, their neighbours sought among the
+            points of all groups.
+        ``batches``, ``batch_size``, ``n``
+            Batches measured (of ``mom_k100`` one, since it costs twice as much), vectors of one,
+            and of all.
+        ``duplicates``
+            Exact copies that were removed before the neighbour searches of all batches.
+    :raises ShapelibError: for anything that `load`, `load_corpus` or `pool` refuses, for fewer
+        tokens than one batch, and for a layer that cannot be measured.
     """
     asked = checked(
         tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed

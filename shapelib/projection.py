@@ -24,11 +24,16 @@ _DENSE = 2**28
 
 
 class Projection(ABC):
-    """A linear map P from d numbers (`dimension`) to D parameters (`size`), fixed by `seed`.
+    """A linear map P from d numbers to D parameters, fixed by its seed.
 
-    `kind` is fastfood, partition or dense; `block` the rows of one block (1 for a partition, None
-    for a dense P). All arithmetic is float32, under autocast too. The numbers of P are drawn on
-    the CPU, so that P is the same on every device.
+    All arithmetic is float32, under autocast too. The numbers of P are drawn on the CPU, so that P
+    is the same on every device.
+
+    :ivar kind: ``fastfood``, ``partition`` or ``dense``.
+    :ivar size: how many parameters it gives: D.
+    :ivar dimension: how many numbers it takes: d.
+    :ivar seed: which decides P.
+    :ivar block: rows of one block; 1 for a partition, None for a dense P.
     """
 
     kind: str
@@ -224,15 +229,29 @@ def fastfood(D: int, d: int, seed: int = 0, *, block: int | None = None) -> Proj
     Each block of `block` rows has its own H G Π H B pad(z) / √(D Σg²): H the unnormalised
     Walsh–Hadamard matrix, B random signs, Π a random permutation, G standard normal (Le et al.
     2013; Aghajanyan et al. 2020). With one block, 2^⌈log₂D⌉ rows or more, that is the papers'
-    transform, cut off after D rows. The default is `default_block`. ``block=1`` is the limit of
-    small blocks: each parameter follows one random coordinate of z, and all coordinates have
-    equally many parameters to within one (Li et al. 2025, "Uni-LoRA"), so that PᵀP is the identity.
+    transform, cut off after D rows. ``block=1`` is the limit of small blocks: each parameter
+    follows one random coordinate of z, and all coordinates have equally many parameters to within
+    one (Li et al. 2025, "Uni-LoRA"), so that PᵀP is the identity.
 
     P takes at most 8 bytes a row for blocks up to 65 536, and 2 bytes (4 where d > 65 536) for
-    ``block=1``.
+    ``block=1``. Its columns have unit expected norm.
 
-    Raises `ShapelibError` where d is not from 1 to D, for a negative seed, and for a block that is
-    neither 1 nor a power of two of at least 2^⌈log₂d⌉.
+    :param D: parameters.
+    :param d: numbers that move them, at most D.
+    :param seed: which decides P.
+    :param block: rows of one block: 1, or a power of two of at least 2^⌈log₂d⌉; without it the
+        larger of 1024 and 2^⌈log₂d⌉.
+    :returns: P, which is never stored as a matrix.
+    :raises ShapelibError: where d is not from 1 to D, for a negative seed, and for another block.
+
+    >>> import torch
+    >>> from shapelib import fastfood
+    >>> P = fastfood(100_000, 16)
+    >>> z, g = torch.ones(16), torch.linspace(-1, 1, 100_000)
+    >>> P.matvec(z).shape, P.rmatvec(g).shape
+    (torch.Size([100000]), torch.Size([16]))
+    >>> torch.allclose(P.matvec(z) @ g, z @ P.rmatvec(g), atol=1e-4)  # each other's adjoint
+    True
     """
     _check(D, d, seed)
     if block is None:

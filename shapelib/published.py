@@ -9,8 +9,9 @@ def published() -> pd.DataFrame:
     """Per-layer values of GPT-2 and BERT (base, layers 0 to 12) by Ethayarajh (2019).
 
     From ``gpt2/embedding_space_stats.json`` and ``bert/embedding_space_stats.json`` of the public
-    repository kawine/contextual, commit 84d2f97, rounded to three digits there. Columns: `source`
-    (a key of the book's bibliography), `model`, `role`, `layer`, `depth`, `metric`, `value`.
+    repository kawine/contextual, commit 84d2f97, rounded to three digits there. Columns: ``source``
+    (a key of the book's bibliography), ``model``, ``role``, ``layer``, ``depth``, ``metric``,
+    ``value``.
 
     Metric ``average_cosine`` is the mean cosine of 1000 random pairs of words, not centered.
     ``first_direction_share`` is scikit-learn's ``TruncatedSVD(…).explained_variance_ratio_[0]``:
@@ -25,7 +26,8 @@ def published() -> pd.DataFrame:
 def published_d90() -> pd.DataFrame:
     """The fine-tuning dimensions that Aghajanyan et al. (2021) report for MRPC and QQP.
 
-    Columns: `source` (a key of the book's bibliography), `model`, `task`, `method` (SAID or DID),
-    `d90`. Reported figures, cited at second hand: the table itself was not at hand to check.
+    Columns: ``source`` (a key of the book's bibliography), ``model``, ``task``, ``method`` (SAID or
+    DID), ``d90``. Reported figures, cited at second hand: the table itself was not at hand to
+    check.
     """
     return pd.read_csv(Path(__file__).with_name("published_d90.csv"))

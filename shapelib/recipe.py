@@ -31,21 +31,27 @@ PAD, MASK = SPECIAL_TOKENS = ("<pad>", "<mask>")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run, and so the key of what is kept of it."""
+    """Everything that decides a training run, and so the key of what is kept of it."""
 
     kind: str
+    """``decoder``, ``encoder``, ``causal-masked`` or ``prefix``."""
     layers: int
+    """Transformer blocks."""
     width: int
+    """Features of a hidden state."""
     heads: int
+    """Attention heads of a block; the width of each is even."""
     block: str
     """``sequential``: attention, then a feed-forward layer on its sum, rotary positions on whole
     heads; ``parallel``: both on the same input, rotary positions on a quarter, as in Pythia."""
     vocabulary: int
+    """Tokens that the tokenizer learns, its special ones among them."""
     window: int
     """Tokens of one training window."""
     batch: int
     """Windows of one step."""
     steps: int
+    """Optimizer steps."""
     learning_rate: float
     """The highest, reached at the end of the warm-up."""
     warmup: int
@@ -53,8 +59,9 @@ class Recipe:
     schedule: str
     """``cosine``: from the warm-up's end down to a tenth; ``constant``."""
     seed: int
-    """Initial weights, windows and their order, masked positions and prefix lengths."""
+    """Of initial weights, windows and their order, masked positions and prefix lengths."""
     corpus: str
+    """What `load_corpus` takes; every tenth article is held out."""
     checkpoints: tuple[int, ...]
     """Steps after which a checkpoint is kept; the last is `steps`."""
 
@@ -66,14 +73,17 @@ class Recipe:
 
     @property
     def mask(self) -> str:
+        """``causal``, ``full`` or ``prefix``."""
         return KINDS[self.kind].mask
 
     @property
     def objective(self) -> str:
+        """``next-token``, ``masked-token`` or ``suffix``."""
         return KINDS[self.kind].objective
 
     @property
     def tokens_per_step(self) -> int:
+        """Tokens of all windows of one step."""
         return self.batch * self.window
 
     def rate(self, step: int) -> float:
@@ -116,8 +126,36 @@ SIZES: dict[str, dict[str, Any]] = {
 def recipe(kind: str = "decoder", size: str = "nano", **changes: Any) -> Recipe:
     """The recipe of a kind and size, with any of its fields changed.
 
-    Without `checkpoints` they are `log_spaced`. Raises `ShapelibError` for an unknown kind, size,
-    schedule or field, and for values that no model can be trained with.
+    :param kind: what is masked and predicted; all else is equal:
+
+        ``decoder``
+            causal mask, next token;
+        ``encoder``
+            full mask, masked tokens (15 % of a window);
+        ``causal-masked``
+            causal mask, masked tokens: the encoder's objective under the decoder's mask;
+        ``prefix``
+            full mask within a random prefix and causal after it, next token after the prefix.
+    :param size: which values the other fields start from:
+
+        ``nano``
+            6 layers, width 96, 4 heads, 1024 tokens in the vocabulary, 1280 steps of 32 windows of
+            64 tokens, learning rate 0.002 after 50 steps of warm-up;
+        ``nano-48``, ``nano-192``
+            the same with 2 heads and 8, so that width is all that differs;
+        ``base``
+            12 layers, width 512, 8 heads, 8192 tokens in the vocabulary, 10 000 steps of 64 windows
+            of 256 tokens, learning rate 0.001 after 200 steps of warm-up.
+    :param changes: fields of `Recipe` with other values. Without ``checkpoints`` these are step 0,
+        step 10 or a little later, and two for each doubling from there to the last.
+    :returns: the recipe, to be trained by `pretrain.train`.
+    :raises ShapelibError: for an unknown kind, size, schedule or field, and for values that no
+        model can be trained with.
+
+    >>> from shapelib import recipe
+    >>> small = recipe("encoder", layers=2, steps=80)
+    >>> small.objective, small.width, small.checkpoints
+    ('masked-token', 96, (0, 10, 14, 20, 28, 40, 57, 80))
     """
     if size not in SIZES:
         raise ShapelibError(f"no such size: {size!r}; {nearest(size, list(SIZES))}")

@@ -34,6 +34,7 @@ class Source:
     """Where a model's files are, and what identifies their content."""
 
     name: str
+    """What tables call it."""
     folder: Path
     """A folder with the model's files, or a GGUF file that is converted when it is loaded."""
     fingerprint: str
@@ -41,10 +42,13 @@ class Source:
     revision: str | None = None
     """The commit on the hub."""
     known: catalogue.Entry | None = None
+    """What the catalogue says of it."""
     checkpoint: str | None = None
-    """Which checkpoint of a suite this is; `step` and `tokens_seen` say how far it was trained."""
+    """Which checkpoint of a suite this is."""
     step: int | None = None
+    """Optimizer steps that it was trained."""
     tokens_seen: int | None = None
+    """Tokens that it was trained on."""
     tokenizer: Path | None = None
     """The folder of another repository's tokenizer, where this one ships none."""
     tokenizer_hub: str | None = None
@@ -54,7 +58,7 @@ class Source:
     caveat: str | None = None
     """What speaks against these very weights: repeated by every table and figure."""
     pending: str | None = None
-    """The hub repository that the weights are still to be fetched from; see `fetched`."""
+    """The hub repository that the weights are still to be fetched from."""
 
 
 class _Wants(NamedTuple):
@@ -75,15 +79,18 @@ def find(
 ) -> Source:
     """Locate a model without loading it (downloading what is not yet in a cache).
 
-    `name`: a short name, a checkpoint of a suite (``pythia-2.8b@step1000`` or ``@1000``), a
-    folder, a .gguf file, or a hub name. `revision` of a hub model: a branch, tag or commit; of a
-    short name also one of its suite's checkpoints. Weights that are pickles are refused unless
-    `allow_pickle`: then they are read without running what they hold. Without `fetch`, weights on
-    the hub are not downloaded until the source is loaded, but what they are is fixed: the commit
-    that the revision is now.
-
-    Raises `ShapelibError` where there is no such model, checkpoint or revision, where it is gated
-    and no token is set, and where the hub's files stay other than their hashes say.
+    :param name: a short name, a checkpoint of a suite (``pythia-2.8b@step1000`` or ``@1000``), a
+        folder, a .gguf file, or a hub name.
+    :param revision: of a hub model: a branch, tag or commit; of a short name also one of its
+        suite's checkpoints.
+    :param trust_remote_code: whether code of the repository is fetched.
+    :param allow_pickle: whether weights that are pickles are accepted: then they are read without
+        running what they hold.
+    :param fetch: whether weights on the hub are downloaded now. Otherwise they are when the source
+        is loaded, but what they are is fixed: the commit that the revision is now.
+    :returns: where the files are and what identifies them, for `load` and `profile`.
+    :raises ShapelibError: where there is no such model, checkpoint or revision, where it is gated
+        and no token is set, and where the hub's files stay other than their hashes say.
     """
     text = str(name)
     path = Path(text).expanduser()

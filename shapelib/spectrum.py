@@ -17,7 +17,7 @@ _DENSE = 32
 
 
 class Spectrum(NamedTuple):
-    """Every measure of this module for one set of points."""
+    """What `spectrum` gives: shares and counts of directions, for one set of points."""
 
     anisotropy: float
     """σ₁² / Σᵢ σᵢ² of the centered points, the paper's."""
@@ -28,21 +28,28 @@ class Spectrum(NamedTuple):
     anisotropy_median: float
     """The median over points of cos² between that unit vector and the first such direction."""
     effective_rank: float
+    """exp of the entropy of σᵢ / Σⱼ σⱼ, from 1 to the number of features (Roy, Vetterli 2007)."""
     participation_ratio: float
+    """(Σ λᵢ)² / Σ λᵢ² with λᵢ = σᵢ², from 1 to the number of features (Gao et al. 2017)."""
     isoscore: float
+    """1 for an isotropic cloud, 0 for a line: (participation ratio − 1) / (features − 1), Rudman et
+    al. (2022)."""
 
 
 def spectrum(x: Points) -> Spectrum:
-    """Every measure at once: an eigendecomposition of the points, of most, and of directions.
+    """Seven measures of how many directions are used, three of them robust to a few points.
 
-    The median is taken coordinate by coordinate. The covariance of unit vectors is the spatial
-    sign covariance matrix (Locantore et al. 1999, spherical principal components). Of the seven
-    measures only the trimmed one, that of directions and the median one cannot be moved far by a
-    few points: the first and the last three are functions of the plain spectrum, in which one
-    long vector can outweigh all others.
+    It takes an eigendecomposition of the points, of most of them, and of their directions. The
+    median is taken coordinate by coordinate. The covariance of unit vectors is the spatial sign
+    covariance matrix (Locantore et al. 1999, spherical principal components). Only the trimmed
+    measure, that of directions and the median one cannot be moved far by a few points: the first
+    and the last three are functions of the plain spectrum, in which one long vector can outweigh
+    all others.
 
-    `x`: points × features, at least two of each. Raises ValueError for points that are not
-    finite, and where all points, or all but the trimmed ones, are equal.
+    :param x: points × features, at least two of each.
+    :returns: every measure.
+    :raises ValueError: for points that are not finite, and where all points, or all but the trimmed
+        ones, are equal.
 
     >>> import numpy as np
     >>> from shapelib import spectrum

@@ -36,7 +36,12 @@ def provenance(**facts: object) -> Provenance:
 
 
 def combine(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """One table of several, with the provenance of each run kept in order."""
+    """One table of several, with the provenance of each run kept in order.
+
+    :param tables: of one kind, such as two of `profile`.
+    :returns: their rows, one table after the other.
+    :raises ShapelibError: for an empty list.
+    """
     if not tables:
         raise ShapelibError("no table to combine: at least one model must be measured")
     runs = [run for table in tables for run in table.attrs.get("provenance", [])]
@@ -71,6 +76,22 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     """Write `table` as Parquet, or as CSV with its provenance in ``NAME.provenance.json`` beside.
 
     The file is written beside its place and renamed: an interrupted run leaves the old one whole.
+
+    :param table: any table of this library; its runs are in ``table.attrs["provenance"]``.
+    :param path: the file, .parquet or .csv.
+    :returns: the path.
+    :raises ShapelibError: for another suffix, and for a folder that is missing or cannot be
+        written.
+
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from shapelib import read_table, write_table
+    >>> table = pd.DataFrame({"layer": [0, 1], "value": [0.1, 0.4]})
+    >>> table.attrs["provenance"] = [{"model": "mine"}]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = read_table(write_table(table, pathlib.Path(folder, "mine.parquet")))
+    >>> again.equals(table), again.attrs["provenance"]
+    (True, [{'model': 'mine'}])
     """
     path = check_output(path)
     runs = table.attrs.get("provenance", [])
@@ -84,7 +105,22 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table that `write_table` wrote; its runs are in ``table.attrs["provenance"]``."""
+    """Read a table that `write_table` wrote; its runs are in ``table.attrs["provenance"]``.
+
+    :param path: the file, .parquet or .csv.
+    :returns: the table, as it was written.
+    :raises ShapelibError: where there is no such file, or it is no table.
+
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from shapelib import read_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "mine.csv")
+    ...     pd.DataFrame({"layer": [0, 1], "value": [0.1, 0.4]}).to_csv(file, index=False)
+    ...     table = read_table(file)
+    >>> table["value"].tolist(), table.attrs["provenance"]  # nobody has written down a run
+    ([0.1, 0.4], [])
+    """
     path = Path(path)
     if not path.is_file():
         raise ShapelibError(f"no such table: {str(path)!r}")

@@ -32,12 +32,7 @@ def reparameterize(
     """Make θ = θ₀ + P z of all trainable parameters of `model`, in place; z starts at zero.
 
     Without `groups` that is DID: z is all that trains. With `groups` it is SAID: each group of
-    parameters has a learned scale λ besides, θᵢ = θ₀ᵢ + λᵢ (P z)ᵢ, which starts at 1. `groups`:
-    ``"layers"`` (each transformer layer, what comes before them, "embeddings", and after them,
-    "head"), or each parameter's group as a mapping from names or a function of the name.
-
-    `projection`: any from D, the number of trainable parameters, or d, the count of all numbers
-    that train, scales among them: then it is ``fastfood(D, d − scales, seed, block=block)``.
+    parameters has a learned scale λ besides, θᵢ = θ₀ᵢ + λᵢ (P z)ᵢ, which starts at 1.
 
     Afterwards ``model.parameters()`` gives these d numbers (and what was frozen before, which stays
     as it is); forward, backward, any optimizer, gradient accumulation, autocast, checkpoints of
@@ -45,10 +40,30 @@ def reparameterize(
     work as before. Each call of the model itself, not of a part of it, brings θ up to date. Use no
     weight decay on z. A tied weight counts once.
 
-    Raises `ShapelibError` for a model without trainable parameters or with one that is not
-    float32 (load it so, and train under autocast), for one that is in a subspace already, for
-    groups that miss a parameter or name another, for d > D, for d not above the number of groups,
-    and for a projection of another size.
+    :param model: any torch module with float32 parameters.
+    :param projection: d, the count of all numbers that train, scales among them: P is then
+        ``fastfood(D, d − scales, seed, block=block)``; or a projection from D, the number of
+        trainable parameters.
+    :param groups: ``"layers"`` (each transformer layer, what comes before them, "embeddings", and
+        after them, "head"), or each parameter's group as a mapping from names or a function of the
+        name.
+    :param seed: of P.
+    :param block: that of `fastfood`.
+    :returns: the subspace, which is also the model's attribute ``subspace``.
+    :raises ShapelibError: for a model without trainable parameters or with one that is not float32
+        (load it so, and train under autocast), for one that is in a subspace already, for groups
+        that miss a parameter or name another, for d > D, for d not above the number of groups, and
+        for a projection of another size.
+
+    >>> import torch
+    >>> from shapelib import reparameterize
+    >>> model = torch.nn.Linear(20, 2)
+    >>> subspace = reparameterize(model, 5)
+    >>> sum(each.numel() for each in model.parameters()), subspace.flat().shape
+    (5, torch.Size([42]))
+    >>> model(torch.ones(1, 20)).sum().backward()
+    >>> subspace.z.grad.shape
+    torch.Size([5])
     """
     if hasattr(model, _NAME):
         raise ShapelibError(f"{type(model).__name__} has a {_NAME!r} already: merge it first")
@@ -75,8 +90,10 @@ def reparameterize(
 class Subspace:
     """The subspace of a reparametrised model, and its attribute ``subspace``.
 
-    `projection`: P; `groups`: the group of each trained parameter by name, or None for DID. What
-    trains are the model's parameters ``subspace_z`` and ``subspace_scales``.
+    What trains are the model's parameters ``subspace_z`` and ``subspace_scales``.
+
+    :ivar projection: the map P.
+    :ivar groups: the group of each trained parameter by name, or None for DID.
     """
 
     def __init__(
@@ -117,12 +134,12 @@ class Subspace:
 
     @property
     def z(self) -> Tensor:
-        """Float[d], of SAID Float[d − scales]."""
+        """The numbers that P takes: d, of SAID d less the scales."""
         return cast(Tensor, getattr(self._model, _Z))
 
     @property
     def scales(self) -> Tensor | None:
-        """Float[groups], or None for DID."""
+        """One for each group, or None for DID."""
         return cast(Tensor, getattr(self._model, _SCALES)) if self.groups else None
 
     def parameters(self) -> list[Tensor]:
@@ -160,8 +177,8 @@ class Subspace:
     def save(self, path: str | Path) -> Path:
         """Write the seed and the d numbers as safetensors, whole or not at all.
 
-        The file is of kilobytes. `load` finds the parameters again from the same base model: the
-        same weights, a random head among them.
+        The file is of kilobytes. `subspace.load` finds the parameters again from the same base
+        model: the same weights, a random head among them.
         """
         from safetensors.torch import save_file
 
@@ -296,8 +313,12 @@ class _Parameters(torch.autograd.Function):
 def load(model: nn.Module, path: str | Path) -> Subspace:
     """Put the subspace that `Subspace.save` wrote upon the same base model, in place.
 
-    Raises `ShapelibError` for a file that is not such a subspace, or of another version, for
-    another base model, and where its seed draws another P here.
+    :param model: the base model, with the parameters that it had before; a random head must be
+        drawn with the same seed.
+    :param path: the file.
+    :returns: the subspace, which is also the model's attribute ``subspace``.
+    :raises ShapelibError: for a file that is not such a subspace, or of another version, for
+        another base model, and where its seed draws another P here.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -48,9 +48,13 @@ def is_suite(name: str | Path) -> bool:
 def sources(name: str | Path, steps: Steps = "all", *, allow_pickle: bool = False) -> list[Source]:
     """The chosen checkpoints of a suite, by step; each says its step and tokens seen.
 
-    `name`: a suite of the catalogue, whose weights are fetched when they are loaded, or a folder
-    (see `in_folder`). Raises `ShapelibError` for a step that is not there (the nearest are named)
-    and for what `sources.find` or `in_folder` refuses.
+    :param name: a suite of the catalogue, whose weights are fetched when they are loaded, or a
+        folder, see `suites.in_folder`.
+    :param steps: ``all`` or a list of them.
+    :param allow_pickle: as in `load`.
+    :returns: a source for each, which `load` and `profile` take.
+    :raises ShapelibError: for a step that is not there (the nearest are named), and for what
+        `models.find` or `suites.in_folder` refuses.
     """
     if str(name) not in catalogue.suites():
         return in_folder(name, steps, allow_pickle=allow_pickle)
@@ -90,14 +94,18 @@ def in_folder(
     """The chosen checkpoints of one's own folder, by step; each says its step and tokens seen.
 
     Every folder in `folder` that holds a config.json and whole weights is a checkpoint. Its step
-    comes from ``training.json`` (`step`, `tokens_seen`), else from the ``trainer_state.json`` of
-    transformers' Trainer, else from the digits that end the folder's name (``step1000``,
+    comes from ``training.json`` (``step``, ``tokens_seen``), else from the ``trainer_state.json``
+    of transformers' Trainer, else from the digits that end the folder's name (``step1000``,
     ``checkpoint-500``). One that is half written, or has no step, is left out and said by log. A
     checkpoint without a tokenizer takes the one of the suite's folder, else that of its last
     checkpoint that has one.
 
-    Raises `ShapelibError` for a folder without checkpoints, for two of one step, and for a step
-    that is not there (the nearest are named).
+    :param folder: the folder of the checkpoints' folders.
+    :param steps: ``all`` or a list of them.
+    :param allow_pickle: as in `load`.
+    :returns: a source for each, which `load` and `profile` take.
+    :raises ShapelibError: for a folder without checkpoints, for two of one step, and for a step
+        that is not there (the nearest are named).
     """
     path = Path(folder).expanduser()
     found = checkpoints(path)

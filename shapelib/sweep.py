@@ -61,22 +61,32 @@ def sweep(
 ) -> pd.DataFrame:
     """Measure every model (and every checkpoint of a suite) on every text with every seed.
 
-    `names`: models as `load` takes them, and suites: of the catalogue, or folders of checkpoints
-    (see `suites.sources`). `checkpoints` of each suite: ``all`` or a list of steps. `parameters`
-    are those of `profile`, and `allow_pickle` (see `load`).
-    `output`: the store's folder, made where it is missing; a cell that it holds is not computed
-    again, so that the same call goes on after a crash. `workers`: processes on this machine, fewer
-    where memory would not do; or `dask`: the address of a running cluster, whose workers see the
-    store, the models and the texts by the same paths.
+    ::
 
-    Several runs may write one store: a cell is computed by one of them, and the others wait for it.
-    Rows come in the order of the grid (models, steps, texts, seeds), whoever computed them, and are
-    written to ``OUTPUT/table.parquet`` as well. Cells that failed are missing from the table and
-    listed in ``table.attrs["failures"]`` as pairs of cell and message; the next run tries them
-    again.
+        table = sweep(["smollm2-135m", "runs/mine"], seeds=[0, 1], output="measured", workers=2)
 
-    Raises `ShapelibError`, before anything is computed, for whatever `profile` refuses among
-    models, texts and parameters, for an unknown step, and for a store of another format.
+    A suite is the checkpoints of one training run: a model of the catalogue that has some, or a
+    folder of them, see `suites.in_folder`. A cell of the grid is one `profile`; each is one file of
+    the store, and one that is there is not computed again, so that the same call goes on after a
+    crash. Several runs may write one store: a cell is computed by one of them, and the others wait
+    for it.
+
+    :param names: models, as `load` takes them, and suites.
+    :param texts: as `load_corpus` takes them.
+    :param seeds: of windows and shuffling.
+    :param checkpoints: of each suite: ``all`` or a list of steps.
+    :param output: the store's folder, made where it is missing.
+    :param workers: processes on this machine, fewer where memory would not do; or
+    :param dask: the address of a running cluster, whose workers see the store, the models and the
+        texts by the same paths.
+    :param progress: whether a bar is shown.
+    :param parameters: those of `profile`, and ``allow_pickle`` as in `load`.
+    :returns: the rows of `profile` in the order of the grid (models, steps, texts, seeds), whoever
+        computed them; they are written to ``OUTPUT/table.parquet`` as well. Cells that failed are
+        missing and listed in ``table.attrs["failures"]`` as pairs of cell and message; the next run
+        tries them again.
+    :raises ShapelibError: before anything is computed, for whatever `profile` refuses among models,
+        texts and parameters, for an unknown step, and for a store of another format.
     """
     check(workers, dask)
     kept = open_store(output)

