@@ -17,6 +17,9 @@ from typing import Any
 from shapelib import cache, figures, model_pages, notebooks, run_pages, timing_figures, timings
 from shapelib.errors import ShapelibError, nearest
 
+# What a killed run left where it worked: no page.
+UNFINISHED = shutil.ignore_patterns(".run-*")
+
 
 @dataclass(frozen=True)
 class Page:
@@ -30,12 +33,12 @@ class Page:
     def key(self) -> str:
         """Changes when anything does that the executed page depends on."""
         package = Path(__file__).parent
-        kinds = ("csv", "py", "yml")
-        library = sorted(file for kind in kinds for file in package.glob(f"*.{kind}"))
+        data = sorted(file for kind in ("csv", "yml") for file in package.glob(f"*.{kind}"))
         return cache.key_of(
             source(notebooks.read(self.notebook)),
             self.parameters,
-            {file.name: cache.sha256(file) for file in library},
+            {file.name: cache.sha256(file) for file in data},
+            cache.code_hash(*sorted(file.stem for file in package.glob("*.py"))),
         )
 
 
@@ -140,7 +143,7 @@ def assemble(root: Path, executed: Path) -> Path:
     target = root / "_build" / "source"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target, ignore=shutil.ignore_patterns("executed"))
-    shutil.copytree(executed, target / "executed")
+    shutil.copytree(executed, target / "executed", ignore=UNFINISHED)
     return target
 
 
@@ -169,7 +172,7 @@ def record(root: Path) -> None:
     kept = root / "book" / "executed"
     fresh = kept.with_name(".executed")
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(executed, fresh)
+    shutil.copytree(executed, fresh, ignore=UNFINISHED)
     shutil.rmtree(kept, ignore_errors=True)
     fresh.replace(kept)
     for notebook in sorted({page.notebook for page in pages(root)}):

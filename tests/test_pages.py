@@ -67,8 +67,23 @@ def test_touching_a_file_makes_nothing_stale(checkout: Path, capsys: pytest.Capt
 def test_the_key_follows_the_library(checkout: Path, monkeypatch: pytest.MonkeyPatch):
     page = pages.pages(checkout)[0]
     before = page.key
-    monkeypatch.setattr(pages.cache, "sha256", lambda file: "changed")
-    assert page.key != before
+    for hashed in ("sha256", "code_hash"):
+        with monkeypatch.context() as patched:
+            patched.setattr(pages.cache, hashed, lambda *named: "changed")
+            assert page.key != before
+    assert page.key == before
+
+
+def test_what_a_killed_run_left_is_no_page(checkout: Path):
+    """Its folder, hidden beside the pages, would be rendered, and its labels found twice."""
+    executed = pages.execute(checkout)
+    left = executed / ".run-killed" / "quick.ipynb"
+    left.parent.mkdir()
+    left.write_bytes((executed / "quick.ipynb").read_bytes())
+    assert not list((pages.assemble(checkout, executed) / "executed").glob(".run-*"))
+    pages.record(checkout)
+    assert not list((checkout / "book" / "executed").glob(".run-*"))
+    assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
 
 
 def test_figures_data_and_sources_are_gathered(checkout: Path):
