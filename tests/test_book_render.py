@@ -104,7 +104,7 @@ def test_search_results_show_where_a_word_stands(browser: Any, address: str):
         texts = shown.all_inner_texts()
         assert sum(word in each.lower() for each in texts) >= least
         assert max(map(len, texts)) <= 250
-        amiss = re.compile(r"\\[(\[a-z]|Show code|Hide code|Data of this figure|[ a-z]#( |$)|  ")
+        amiss = re.compile(r"\\[(\[a-z]|Show code|Hide code|Data of this figure|[a-z]#( |$)|  ")
         assert [each for each in texts if amiss.search(each)] == []
         assert accessibility(reader.page) == []
         assert reader.problems == []
