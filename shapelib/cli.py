@@ -128,10 +128,10 @@ def sweep(
     allow_pickle: Pickle = False,
 ) -> None:
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
-    from shapelib.cells import open_store
-    from shapelib.sweep import missing, plan, run
+    from shapelib.cells import look, open_store
+    from shapelib.sweep import KIND, missing, plan, run
 
-    kept = open_store(output)
+    kept = look(output, KIND)
     steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(
         models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
@@ -144,11 +144,7 @@ def sweep(
         for cell in grid:
             typer.echo(f"{'missing' if cell in todo else 'there'}  {cell.name}")
         return
-    try:
-        table = run(grid, kept, workers=workers, dask=dask)
-    except KeyboardInterrupt:
-        typer.echo("finished cells are kept: the same command computes the rest", err=True)
-        raise
+    table = run(grid, open_store(output, KIND), workers=workers, dask=dask)
     typer.echo(f"{len(table)} rows in {output / 'table.parquet'}")
     if failures := table.attrs["failures"]:
         print_failures(failures)
@@ -208,21 +204,17 @@ def d90(
         "batch": batch, "length": length, "block": block, "output": output, "workers": workers,
         "dask": dask, "device": device, "allow_pickle": allow_pickle,
     }  # fmt: skip
-    try:
-        if search:
-            found = finetune.d90_search(
-                model, task, level=level, method=methods, init=inits, low=min(tried),
-                high=max(tried), **whole,
-            )  # fmt: skip
-            show(summary.estimate(found))
-            return
-        table = finetune.dimension_sweep(
-            model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
-            **whole,
+    if search:
+        found = finetune.d90_search(
+            model, task, level=level, method=methods, init=inits, low=min(tried),
+            high=max(tried), **whole,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("finished runs are kept: the same command makes the rest", err=True)
-        raise
+        show(summary.estimate(found))
+        return
+    table = finetune.dimension_sweep(
+        model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
+        **whole,
+    )  # fmt: skip
     if failures := table.attrs["failures"]:
         print_failures(failures)
     if len(table):
@@ -316,8 +308,13 @@ def pretrain(
     """Train a small model from scratch, with checkpoints at log-spaced steps; resumable."""
     from shapelib import checkpoints
     from shapelib.pretrain import train
-    from shapelib.recipe import recipe
+    from shapelib.recipe import SIZES, recipe
 
+    if steps and warmup is None and size in SIZES and SIZES[size]["warmup"] > steps:
+        raise ShapelibError(
+            f"--steps {steps} is less than the warm-up of {size}, {SIZES[size]['warmup']} steps; "
+            f"give --warmup as well, {steps} at most"
+        )
     asked = {
         "steps": steps, "warmup": warmup, "learning_rate": learning_rate, "schedule": schedule,
     }  # fmt: skip
@@ -347,16 +344,26 @@ def run(
     """
     from functools import partial
 
-    from shapelib import notebooks, standalone
+    from shapelib import notebooks, standalone, store
 
     given = dict(assignment(each) for each in parameter or [])
+    page = store.check_file(out.with_suffix(".html"))
     notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)
-    page = out.with_suffix(".html")
     page.write_text(standalone.html(done), encoding="utf-8")
     for record in notebooks.records(done):
         typer.echo(f"{record['title']}: {record['verdict']}")
     typer.echo(f"written to {out} and {page}")
+
+
+# What Ctrl-C leaves of each command's work.
+_LEFT = {
+    "profile": "no table was written",
+    "sweep": "finished cells are kept: the same command computes the rest",
+    "d90": "finished runs are kept: the same command makes the rest",
+    "pretrain": "the same command goes on from the newest state that was kept",
+    "run": "no notebook was written",
+}
 
 
 def main() -> None:
@@ -371,5 +378,6 @@ def main() -> None:
     except SystemExit as stop:
         # typer turns Ctrl-C into a silent exit.
         if stop.code == 130:
-            print("shapelib: interrupted; no table was written", file=sys.stderr)
+            left = [_LEFT[word] for word in sys.argv[1:2] if word in _LEFT]
+            print("; ".join(["shapelib: interrupted", *left]), file=sys.stderr)
         raise

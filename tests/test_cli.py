@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shapelib import read_table
@@ -211,6 +212,92 @@ def test_run_runs(decoder_folder: Path, text_file: Path, tmp_path: Path):
     assert "without encryption" not in done.stderr
 
 
+def test_what_cannot_be_written_is_told_before_anything_runs(decoder_folder: Path, tmp_path: Path):
+    notebook = Path(__file__).parent.parent / "notebooks" / "profiles.ipynb"
+    (tmp_path / "book.ipynb").mkdir()
+    message = refused("run", notebook, "--out", tmp_path / "book.ipynb")
+    assert "book.ipynb' is a folder; give a file's name" in message
+    (tmp_path / "page.html").mkdir()
+    message = refused("run", notebook, "--out", tmp_path / "page.ipynb")
+    assert "page.html' is a folder; give a file's name" in message
+    message = refused("run", notebook, "--out", tmp_path / "none" / "page.ipynb")
+    assert "none' does not exist; make it first" in message
+    assert "must end in .ipynb" in refused("run", notebook, "--out", tmp_path / "page.html.md")
+    (tmp_path / "m.provenance.json").mkdir()
+    message = refused("profile", decoder_folder, "--out", tmp_path / "m.csv")
+    assert "m.provenance.json' is a folder" in message
+    if Path("/proc").is_dir():
+        # Not even root writes here, though its permissions say so.
+        for words in (
+            ("run", notebook, "--out", "/proc/p.ipynb"),
+            ("profile", "no-model", "--out"),
+        ):
+            words = words if words[0] == "run" else (*words, "/proc/p.csv")
+            assert "the folder '/proc' cannot be written" in refused(*words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: Path):
+    """Nothing hidden beside the output, no kernel, and no traceback: while a cell runs, and while
+    the kernel is starting."""
+    import nbformat
+
+    cells = [
+        nbformat.v4.new_code_cell("seconds = 60", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import os, pathlib, time\npathlib.Path('kernel').write_text(str(os.getpid()))\n"
+            "time.sleep(seconds)"
+        ),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "slow.ipynb")
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heard + MAIN, "run", "slow.ipynb", "--out", "out.ipynb"]
+    for begun in (".run-*", "kernel"):
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ,
+            cwd=tmp_path,
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.glob(begun)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, said
+        assert "Traceback" not in said
+        assert ("interrupted; no notebook was written" in said) == (number == signal.SIGINT)
+    left = {each.name for each in tmp_path.iterdir()} - {"own"}
+    assert left == {"slow.ipynb", "kernel"}
+    assert not psutil.pid_exists(int((tmp_path / "kernel").read_text()))
+
+
+def test_what_is_refused_leaves_no_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    task, out = tmp_path / "task.csv", tmp_path / "store"
+    rows = [f"a {word} number {n},{word}" for n in range(40) for word in ("cat", "dog")]
+    task.write_text("\n".join(["text,label", *rows]))
+    few = ("--full-rates", "0.001", "--learning-rates", "0.01", "--seeds", "0", "--length", 16)
+    refused("d90", "minilm", task, "--output", out)
+    message = refused("d90", decoder_folder, task, "--output", out, *few, "--dimensions", 10**9)
+    assert "1000000000" in message
+    refused("sweep", "minilm", "--output", out)
+    listed = shapelib(
+        "sweep", decoder_folder, "--corpus", text_file, *SMALL, "--list", "--output", out
+    )
+    assert "missing  tiny-decoder" in listed.stdout
+    assert not out.exists()
+
+
+def test_two_commands_do_not_share_a_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    from shapelib.cells import open_store
+
+    measured, runs = tmp_path / "measured", tmp_path / "runs"
+    open_store(measured, "shape")
+    open_store(runs, "tuning")
+    message = refused("d90", decoder_folder, "questions", "--output", measured)
+    assert "is a store of shapelib sweep, and shapelib d90 would write its own table" in message
+    message = refused("sweep", decoder_folder, "--corpus", text_file, *SMALL, "--output", runs)
+    assert "is a store of shapelib d90" in message
+
+
 @pytest.mark.parametrize("words", [(), ("profile",), ("sweep",), ("run",), ("cache",), ("corpus",)])
 def test_help(words: tuple[str, ...]):
     done = shapelib(*words, "--help")
@@ -224,8 +311,11 @@ def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
     letters = "abcdefghijklmnopqrstuvwxyz"
     words.write_text(" ".join("".join(draw.choices(letters, k=5)) for _ in range(20_000)))
     small = ("pretrain", "--size", "nano-48", "--steps", 2, "--warmup", 1, "--out", out)
-    # Half a page has no thousand different tokens; and the folder stays free.
+    # Half a page has no thousand different tokens; and nothing is left of the attempt.
     assert "is too short for a vocabulary of 1024" in refused(*small, "--corpus", text_file)
+    assert not out.exists()
+    message = refused("pretrain", "--steps", 40, "--out", out)
+    assert "--steps 40 is less than the warm-up of nano, 50 steps; give --warmup as well" in message
     first = shapelib(*small, "--corpus", words, "--minutes", 1e-9)
     assert first.returncode == 0, first.stderr
     assert "stopped at step 1 of 2: the same command goes on from there" in first.stderr
