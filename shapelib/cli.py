@@ -3,13 +3,31 @@
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shapelib.cache_commands import app as cache_app
-from shapelib.console import assignment, numbers, print_failures, show, width
+from shapelib.console import assignments, notebook_at, numbers, print_failures, show, spelled, width
 from shapelib.errors import ShapelibError, nearest
+from shapelib.options import (
+    Batch,
+    Device,
+    Dtype,
+    Kind,
+    Memory,
+    ModelArgument,
+    Pickle,
+    Role,
+    Sets,
+    Store,
+    TaskArgument,
+    Text,
+    Tokens,
+    Unit,
+    Window,
+    complete_models,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from shapelib.suites import Steps
@@ -23,44 +41,11 @@ app = typer.Typer(
 app.add_typer(cache_app, name="cache")
 
 
-Tokens = Annotated[int, typer.Option(help="Vectors a layer, per token set.")]
-Window = Annotated[int, typer.Option(help="Length of a window of text.")]
-Unit = Annotated[
-    Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
-]
-Batch = Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")]
-Sets = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        help="Token set to measure: all, content (no special tokens), rest (no massive "
-        "vectors), later (no first positions). Give it once for each.",
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")]
-Dtype = Annotated[
-    str, typer.Option(help="auto (by size and device), float32, bfloat16 or float16.")
-]
-Pickle = Annotated[
-    bool,
-    typer.Option("--allow-pickle", help="Read pickled weights, without running what they hold."),
-]
-Memory = Annotated[
-    float,
-    typer.Option(help="GiB for hidden states and the work on them; what is more goes to disk."),
-]
-
-
 @app.command()
 def profile(
-    model: Annotated[
-        str, typer.Argument(help="Short name, SUITE@STEP, folder, .gguf file, or hub name.")
-    ],
+    model: ModelArgument,
     out: Annotated[Path, typer.Option(help="The table: a .parquet or .csv file.")],
-    corpus: Annotated[
-        str,
-        typer.Option(help="enwiki-sample, enwik8, or a dump or text file."),
-    ] = "enwiki-sample",
+    corpus: Text = "enwiki-sample",
     tokens: Tokens = 8192,
     window: Window = 512,
     unit: Unit = "characters",
@@ -102,9 +87,13 @@ def profile(
 @app.command()
 def sweep(
     models: Annotated[
-        list[str], typer.Argument(help="Models as profile takes them, suites, and folders of them.")
+        list[str],
+        typer.Argument(
+            help="Models as profile takes them, suites, and folders of them.",
+            autocompletion=complete_models,
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="The store: a folder that any run goes on with.")],
+    output: Store,
     checkpoints: Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")] = "all",
     corpus: Annotated[
         list[str], typer.Option(help="As profile takes it. Give it once for each.")
@@ -153,15 +142,12 @@ def sweep(
 
 @app.command()
 def d90(
-    model: Annotated[str, typer.Argument(help="A model or suite as sweep takes it.")],
-    task: Annotated[
+    model: Annotated[
         str,
-        typer.Argument(
-            help="reviews, questions, same-paragraph; mrpc, qqp, sst2, mnli, yelp, anli from the "
-            "hub; or a CSV file with columns text (or text_a, text_b) and label."
-        ),
+        typer.Argument(help="A model or suite as sweep takes it.", autocompletion=complete_models),
     ],
-    output: Annotated[Path, typer.Option(help="The store: a folder that any run goes on with.")],
+    task: TaskArgument,
+    output: Store,
     dimensions: Annotated[
         str, typer.Option(help="Numbers that train: 10,100,…")
     ] = "10,30,100,300,1000,3000,10000,30000",
@@ -227,9 +213,12 @@ def d90(
 @app.command()
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="All that is known of one, and its checkpoints.")
+        str | None,
+        typer.Argument(
+            help="All that is known of one, and its checkpoints.", autocompletion=complete_models
+        ),
     ] = None,
-    role: Annotated[str | None, typer.Option(help="encoder, decoder or encoder-decoder.")] = None,
+    role: Role = None,
     family: Annotated[str | None, typer.Option(help="An architecture, such as GPT-NeoX.")] = None,
     suites: Annotated[
         bool, typer.Option("--suites", help="Only models with checkpoints along training.")
@@ -276,7 +265,8 @@ def corpus(
     from shapelib.corpus import load_corpus
 
     loaded = load_corpus(name)
-    shown = Table(loaded.name, "", show_header=True)
+    shown = Table(loaded.name)
+    shown.add_column(overflow="fold")
     for label, value in loaded.report.as_dict().items():
         if isinstance(value, dict):
             value = ", ".join(f"{markup} {count}" for markup, count in value.items())
@@ -288,18 +278,14 @@ def corpus(
 @app.command()
 def pretrain(
     out: Annotated[Path, typer.Option(help="The suite: a folder of checkpoints.")],
-    kind: Annotated[
-        str, typer.Option(help="decoder, encoder, causal-masked, or prefix.")
-    ] = "decoder",
+    kind: Kind = "decoder",
     size: Annotated[str, typer.Option(help="nano, nano-48, nano-192, or base.")] = "nano",
     steps: Annotated[int | None, typer.Option(help="Updates; the size's own if unset.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps in which the rate grows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine or constant.")] = None,
     seed: Annotated[int, typer.Option(help="Initial weights, and windows with their order.")] = 0,
-    corpus: Annotated[
-        str, typer.Option(help="enwiki-sample, enwik8, or a dump or text file.")
-    ] = "enwiki-sample",
+    corpus: Text = "enwiki-sample",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long; the same command goes on.")
@@ -340,13 +326,15 @@ def run(
 ) -> None:
     """Run a notebook with other parameters; names and types are checked first.
 
+    Those of the book are in notebooks/ of a checkout: notebooks/profiles.ipynb and others.
     Beside the executed notebook goes the same as one .html file, to open in any browser.
     """
     from functools import partial
 
     from shapelib import notebooks, standalone, store
 
-    given = dict(assignment(each) for each in parameter or [])
+    notebook = notebook_at(notebook)
+    given = assignments(parameter or [])
     page = store.check_file(out.with_suffix(".html"))
     notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)
@@ -373,7 +361,7 @@ def main() -> None:
     try:
         app()
     except ShapelibError as error:
-        print(f"shapelib: {error}", file=sys.stderr)
+        print(f"shapelib: {spelled(str(error))}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as stop:
         # typer turns Ctrl-C into a silent exit.

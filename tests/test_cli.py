@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,12 @@ def test_profile_writes_and_prints(decoder_folder: Path, text_file: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "tiny-decoder (decoder), story.txt, all tokens, 3 batches of 128" in done.stdout
     assert "3 after norm" in done.stdout
+    narrow = shapelib(
+        "profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out, COLUMNS="80"
+    )
+    assert max(map(len, narrow.stdout.splitlines()[:-1])) <= 80
+    assert "anisotropy" in narrow.stdout
+    assert "…" not in narrow.stdout
     table = read_table(out)
     assert table["layer"].max() == 3
     assert table.attrs["provenance"][0]["tokens"] == 400
@@ -66,6 +73,11 @@ def test_profile_refuses(decoder_folder: Path, text_file: Path, tmp_path: Path):
     out = tmp_path / "p.parquet"
     model, corpus = (decoder_folder,), ("--corpus", text_file)
     assert "did you mean 'minilm-l6'" in refused("profile", "minilm", "--out", out)
+    message = refused("profile", "nosuchdir", "--out", out)
+    assert message.startswith("shapelib: there is no folder or file 'nosuchdir' here; as a hub")
+    assert "Invalid value for '--memory'" in refused(
+        "profile", *model, "--memory", -1, "--out", out
+    )
     message = refused("profile", "EleutherAI/pythia-70m", "--revision", "step7", "--out", out)
     assert "at revision 'step7'" in message
     assert "the hub could not be reached" in message
@@ -133,6 +145,10 @@ def test_models_lists_and_filters():
     done = subprocess.run(
         [*SHAPELIB[:2], code], capture_output=True, text=True, check=True, env=wide
     )
+    narrow = shapelib("models", COLUMNS="80").stdout
+    assert max(map(len, narrow.rpartition("┘")[0].splitlines())) <= 80
+    for shown in ("pickle", "gated", "suite", "no room here for: family"):
+        assert shown in narrow, "what is left out is said, and how weights come never is"
     for shown in ("smollm2-135m", "134.5 M", "llama-2-13b", "gated", "pythia-2.8b", "154"):
         assert shown in done.stdout
     assert done.stdout.endswith("[]\n"), "a listing needs nothing heavy"
@@ -164,8 +180,11 @@ def test_models_tells_of_one():
 
 
 def test_corpus():
-    done = shapelib("corpus", "enwiki-sample")
+    done = shapelib("corpus", "enwiki-sample", COLUMNS="80")
     assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    digest = "".join(re.findall(r"│[^│]*│ ([0-9a-f]{3,}) *│", done.stdout))
+    assert len(digest) == 64, "nothing of the hash is cut off"
     assert "distinct bytes" in done.stdout
     assert "distinct characters" in done.stdout
 
@@ -192,6 +211,11 @@ def test_run_checks_parameters(tmp_path: Path):
     message = refused("run", notebook, "-p", "tokens=1e3x", "--out", out)
     assert "accepted: int, such as" in message
     assert "no such notebook" in refused("run", tmp_path / "none.ipynb", "--out", out)
+    message = refused("run", "profiles", "--out", out)
+    assert "no such notebook: 'profiles'; did you mean 'notebooks/profiles.ipynb'?" in message
+    assert "validation, what-makes-the-bell" in refused("run", "none", "--out", out)
+    twice = ("-p", "tokens=5", "-p", "tokens=6")
+    assert "-p gives tokens twice: 5 and 6" in refused("run", notebook, *twice, "--out", out)
     assert not out.exists()
 
 
@@ -272,6 +296,9 @@ def test_a_run_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: 
 
 def test_what_is_refused_leaves_no_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
     task, out = tmp_path / "task.csv", tmp_path / "store"
+    task.write_text("text,stars\na,1\n")
+    message = refused("d90", decoder_folder, task, "--out", out)
+    assert "Columns called text (or text_a and text_b) and label are read; others by" in message
     rows = [f"a {word} number {n},{word}" for n in range(40) for word in ("cat", "dog")]
     task.write_text("\n".join(["text,label", *rows]))
     few = ("--full-rates", "0.001", "--learning-rates", "0.01", "--seeds", "0", "--length", 16)
@@ -326,3 +353,59 @@ def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
     other = refused(*small, "--corpus", words, "--kind", "encoder")
     assert "kind is 'decoder' there and 'encoder' here" in other
     assert "no such size: 'nan'; did you mean 'nano'?" in refused(*small, "--size", "nan")
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("pretrain --kind ca", ["causal-masked"]),
+        ("models --role enc", ["encoder", "encoder-decoder"]),
+        ("profile minilm", ["minilm-l6"]),
+        ("sweep minilm-l6 smol", ["smollm2-135m"]),
+        ("d90 minilm-l6 q", ["questions", "qqp"]),
+        ("cache clear sp", ["spill"]),
+        ("cache fetch rev", ["reviews"]),
+    ],
+)
+def test_the_shell_completes_values(line: str, completed: list[str]):
+    code = (
+        "import sys; sys.argv = ['shapelib']; from shapelib.cli import app; import atexit; "
+        "heavy = ('numpy', 'pandas', 'torch'); "
+        "atexit.register(lambda: print('heavy', [each for each in heavy if each in sys.modules])); "
+        "app(prog_name='shapelib')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={
+            **os.environ, "_SHAPELIB_COMPLETE": "complete_bash", "COMP_WORDS": f"shapelib {line}",
+            "COMP_CWORD": str(len(line.split())),
+        },
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [*completed, "heavy []"], done.stderr
+
+
+def test_what_help_and_completion_name_is_what_there_is():
+    from shapelib import assets, cache, options, tasks
+
+    assert options.TASKS == (*tasks.LOCAL, *tasks.HUB)
+    shown = " ".join(shapelib("cache", "clear", "--help").stdout.split())
+    assert all(kind in shown for kind in cache.KINDS)
+    shown = shapelib("cache", "fetch", "--help").stdout
+    assert all(name in shown for name in assets.ASSETS)
+
+
+def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch):
+    from shapelib import corpus
+    from shapelib.console import spelled
+    from shapelib.errors import ShapelibError
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise OSError("no route")
+
+    monkeypatch.delenv(corpus.ENWIK8_VARIABLE, raising=False)
+    monkeypatch.setattr("pooch.retrieve", unreachable)
+    with pytest.raises(ShapelibError, match="by path=") as caught:
+        corpus.load_corpus("enwik8")
+    said = spelled(str(caught.value))
+    assert "path=" not in said
+    assert f"by the environment variable {corpus.ENWIK8_VARIABLE}" in said
