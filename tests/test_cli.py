@@ -181,6 +181,7 @@ def test_models_tells_of_one():
 
 def test_corpus():
     done = shapelib("corpus", "enwiki-sample", COLUMNS="80")
+    assert "Anarchism and 105 more" in " ".join(shapelib("cache").stdout.split())
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     digest = "".join(re.findall(r"│[^│]*│ ([0-9a-f]{3,}) *│", done.stdout))
@@ -387,7 +388,7 @@ def test_the_shell_completes_values(line: str, completed: list[str]):
 def test_what_help_and_completion_name_is_what_there_is():
     from shapelib import assets, cache, options, tasks
 
-    assert options.TASKS == (*tasks.LOCAL, *tasks.HUB)
+    assert (*tasks.LOCAL, *tasks.HUB) == options.TASKS
     shown = " ".join(shapelib("cache", "clear", "--help").stdout.split())
     assert all(kind in shown for kind in cache.KINDS)
     shown = shapelib("cache", "fetch", "--help").stdout
