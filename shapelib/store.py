@@ -73,7 +73,7 @@ def check_file(path: str | Path) -> Path:
         raise ShapelibError(f"{str(path)!r} is a folder; give a file's name")
     if not path.parent.is_dir():
         raise ShapelibError(f"the folder {str(path.parent)!r} does not exist; make it first")
-    # Tried, not asked for: permissions say nothing of /proc, a full disk or a read-only mount.
+    # Tried, not asked for: permissions say nothing of /proc or of a read-only mount.
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
