@@ -1,8 +1,9 @@
 """A folder of measurements, one file each under a key of its content: safe for many writers.
 
-``STORE/store.json`` says which format the folder has; ``STORE/cells/KEY.parquet`` is one finished
-measurement, written beside its place and renamed; ``STORE/locks/KEY.lock`` is held while that cell
-is computed, and the system takes it from a process that dies.
+``STORE/store.json`` says which format the folder has and what kind of cells it holds;
+``STORE/cells/KEY.parquet`` is one finished measurement, written beside its place and renamed;
+``STORE/locks/KEY.lock`` is held while that cell is computed, and the system takes it from a process
+that dies.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,6 +21,10 @@ from shapelib import store
 from shapelib.errors import ShapelibError
 
 FORMAT = 1
+KINDS = {"shape": "shapelib sweep", "tuning": "shapelib d90"}
+"""What a store holds, and the command that fills it."""
+# A store that an earlier version made does not say its kind: these columns of its tables do.
+_TOLD_BY = {"metric": "shape", "rate": "tuning"}
 _log = logging.getLogger("shapelib")
 
 
@@ -73,11 +79,32 @@ class Cells:
             lock.release()
 
 
-def open_store(folder: str | Path) -> Cells:
-    """The store in `folder`, made where there is none.
+def open_store(folder: str | Path, kind: str | None = None) -> Cells:
+    """The store in `folder`, made where there is none; its cells are of one of `KINDS`.
 
-    Raises `ShapelibError` for a folder that holds something else, cannot be written, or was
-    written in another format.
+    Without `kind` a store of any is opened. Raises `ShapelibError` as `look` does, and for a
+    folder that cannot be written.
+    """
+    kept = look(folder, kind)
+    note = kept.folder / "store.json"
+    if not note.is_file():
+        _make(kept.folder)
+    told = _told(note, folder)
+    try:
+        for name in ("cells", "locks"):
+            (kept.folder / name).mkdir(exist_ok=True)
+        if kind and "kind" not in told:
+            _note(note, {**told, "kind": kind})
+    except OSError as error:
+        raise ShapelibError(f"{str(folder)!r} cannot be written: {error.strerror}") from error
+    return kept
+
+
+def look(folder: str | Path, kind: str | None = None) -> Cells:
+    """The store in `folder`, for reading; nothing is made, and there may be nothing yet.
+
+    Raises `ShapelibError` for a folder that holds something else, and for a store of another
+    format or another kind: one table of the whole store is all that it has room for.
     """
     path = Path(folder).expanduser().resolve()
     note = path / "store.json"
@@ -91,9 +118,24 @@ def open_store(folder: str | Path) -> Cells:
                 f"{str(folder)!r} holds files but no store.json, so it is not a store; give a new "
                 "folder or one that a sweep has written"
             )
-        _make(path)
+        if not note.is_file():
+            return Cells(path)
+    told = _told(note, folder)
+    there = {told["kind"]} if "kind" in told else _kinds(path)
+    if kind and there and kind not in there:
+        makers = " and ".join(KINDS.get(each, each) for each in sorted(there))
+        raise ShapelibError(
+            f"{str(folder)!r} is a store of {makers}, and {KINDS[kind]} would write its own table "
+            "over the one there; give another folder"
+        )
+    return Cells(path)
+
+
+def _told(note: Path, folder: str | Path) -> dict[str, Any]:
+    """What a store says of itself, if it is of this format."""
     try:
-        found = json.loads(note.read_text(encoding="utf-8"))["format"]
+        told: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        found = told["format"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ShapelibError(
             f"{note} cannot be read, so nobody knows how this store was written; give a new folder"
@@ -103,12 +145,22 @@ def open_store(folder: str | Path) -> Cells:
             f"{str(folder)!r} is a store of format {found}, and this version of shapelib writes "
             f"format {FORMAT}: use the version that wrote it, or give a new folder"
         )
-    try:
-        for name in ("cells", "locks"):
-            (path / name).mkdir(exist_ok=True)
-    except OSError as error:
-        raise ShapelibError(f"{str(folder)!r} cannot be written: {error.strerror}") from error
-    return Cells(path)
+    return told
+
+
+def _kinds(path: Path) -> set[str]:
+    """The kinds of the cells in a store that does not say its own; damaged ones tell nothing."""
+    import pyarrow
+    import pyarrow.parquet
+
+    found = set()
+    for file in (path / "table.parquet", *path.glob("cells/*.parquet")):
+        try:
+            columns = pyarrow.parquet.read_schema(file).names
+        except (pyarrow.ArrowException, OSError):
+            continue
+        found |= {kind for column, kind in _TOLD_BY.items() if column in columns}
+    return found
 
 
 def _contents(path: Path) -> list[str]:
@@ -118,10 +170,14 @@ def _contents(path: Path) -> list[str]:
 def _make(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"format": FORMAT}) + "\n"
-        store.write_atomically(path / "store.json", lambda file: file.write_text(text))
+        _note(path / "store.json", {"format": FORMAT})
     except OSError as error:
         raise ShapelibError(f"the store {path} cannot be made: {error.strerror}") from error
+
+
+def _note(note: Path, told: dict[str, Any]) -> None:
+    text = json.dumps(told) + "\n"
+    store.write_atomically(note, lambda file: file.write_text(text))
 
 
 def _digest(table: pd.DataFrame) -> str:

@@ -3,13 +3,31 @@
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shapelib.cache_commands import app as cache_app
-from shapelib.console import assignment, numbers, print_failures, show, width
+from shapelib.console import assignments, notebook_at, numbers, print_failures, show, spelled, width
 from shapelib.errors import ShapelibError, nearest
+from shapelib.options import (
+    Batch,
+    Device,
+    Dtype,
+    Kind,
+    Memory,
+    ModelArgument,
+    Pickle,
+    Role,
+    Sets,
+    Store,
+    TaskArgument,
+    Text,
+    Tokens,
+    Unit,
+    Window,
+    complete_models,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from shapelib.suites import Steps
@@ -23,44 +41,11 @@ app = typer.Typer(
 app.add_typer(cache_app, name="cache")
 
 
-Tokens = Annotated[int, typer.Option(help="Vectors a layer, per token set.")]
-Window = Annotated[int, typer.Option(help="Length of a window of text.")]
-Unit = Annotated[
-    Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
-]
-Batch = Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")]
-Sets = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        help="Token set to measure: all, content (no special tokens), rest (no massive "
-        "vectors), later (no first positions). Give it once for each.",
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")]
-Dtype = Annotated[
-    str, typer.Option(help="auto (by size and device), float32, bfloat16 or float16.")
-]
-Pickle = Annotated[
-    bool,
-    typer.Option("--allow-pickle", help="Read pickled weights, without running what they hold."),
-]
-Memory = Annotated[
-    float,
-    typer.Option(help="GiB for hidden states and the work on them; what is more goes to disk."),
-]
-
-
 @app.command()
 def profile(
-    model: Annotated[
-        str, typer.Argument(help="Short name, SUITE@STEP, folder, .gguf file, or hub name.")
-    ],
+    model: ModelArgument,
     out: Annotated[Path, typer.Option(help="The table: a .parquet or .csv file.")],
-    corpus: Annotated[
-        str,
-        typer.Option(help="enwiki-sample, enwik8, or a dump or text file."),
-    ] = "enwiki-sample",
+    corpus: Text = "enwiki-sample",
     tokens: Tokens = 8192,
     window: Window = 512,
     unit: Unit = "characters",
@@ -102,9 +87,13 @@ def profile(
 @app.command()
 def sweep(
     models: Annotated[
-        list[str], typer.Argument(help="Models as profile takes them, suites, and folders of them.")
+        list[str],
+        typer.Argument(
+            help="Models as profile takes them, suites, and folders of them.",
+            autocompletion=complete_models,
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="The store: a folder that any run goes on with.")],
+    output: Store,
     checkpoints: Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")] = "all",
     corpus: Annotated[
         list[str], typer.Option(help="As profile takes it. Give it once for each.")
@@ -128,10 +117,10 @@ def sweep(
     allow_pickle: Pickle = False,
 ) -> None:
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
-    from shapelib.cells import open_store
-    from shapelib.sweep import missing, plan, run
+    from shapelib.cells import look, open_store
+    from shapelib.sweep import KIND, missing, plan, run
 
-    kept = open_store(output)
+    kept = look(output, KIND)
     steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(
         models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
@@ -144,11 +133,7 @@ def sweep(
         for cell in grid:
             typer.echo(f"{'missing' if cell in todo else 'there'}  {cell.name}")
         return
-    try:
-        table = run(grid, kept, workers=workers, dask=dask)
-    except KeyboardInterrupt:
-        typer.echo("finished cells are kept: the same command computes the rest", err=True)
-        raise
+    table = run(grid, open_store(output, KIND), workers=workers, dask=dask)
     typer.echo(f"{len(table)} rows in {output / 'table.parquet'}")
     if failures := table.attrs["failures"]:
         print_failures(failures)
@@ -157,15 +142,12 @@ def sweep(
 
 @app.command()
 def d90(
-    model: Annotated[str, typer.Argument(help="A model or suite as sweep takes it.")],
-    task: Annotated[
+    model: Annotated[
         str,
-        typer.Argument(
-            help="reviews, questions, same-paragraph; mrpc, qqp, sst2, mnli, yelp, anli from the "
-            "hub; or a CSV file with columns text (or text_a, text_b) and label."
-        ),
+        typer.Argument(help="A model or suite as sweep takes it.", autocompletion=complete_models),
     ],
-    output: Annotated[Path, typer.Option(help="The store: a folder that any run goes on with.")],
+    task: TaskArgument,
+    output: Store,
     dimensions: Annotated[
         str, typer.Option(help="Numbers that train: 10,100,…")
     ] = "10,30,100,300,1000,3000,10000,30000",
@@ -208,21 +190,17 @@ def d90(
         "batch": batch, "length": length, "block": block, "output": output, "workers": workers,
         "dask": dask, "device": device, "allow_pickle": allow_pickle,
     }  # fmt: skip
-    try:
-        if search:
-            found = finetune.d90_search(
-                model, task, level=level, method=methods, init=inits, low=min(tried),
-                high=max(tried), **whole,
-            )  # fmt: skip
-            show(summary.estimate(found))
-            return
-        table = finetune.dimension_sweep(
-            model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
-            **whole,
+    if search:
+        found = finetune.d90_search(
+            model, task, level=level, method=methods, init=inits, low=min(tried),
+            high=max(tried), **whole,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("finished runs are kept: the same command makes the rest", err=True)
-        raise
+        show(summary.estimate(found))
+        return
+    table = finetune.dimension_sweep(
+        model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
+        **whole,
+    )  # fmt: skip
     if failures := table.attrs["failures"]:
         print_failures(failures)
     if len(table):
@@ -235,9 +213,12 @@ def d90(
 @app.command()
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="All that is known of one, and its checkpoints.")
+        str | None,
+        typer.Argument(
+            help="All that is known of one, and its checkpoints.", autocompletion=complete_models
+        ),
     ] = None,
-    role: Annotated[str | None, typer.Option(help="encoder, decoder or encoder-decoder.")] = None,
+    role: Role = None,
     family: Annotated[str | None, typer.Option(help="An architecture, such as GPT-NeoX.")] = None,
     suites: Annotated[
         bool, typer.Option("--suites", help="Only models with checkpoints along training.")
@@ -284,7 +265,8 @@ def corpus(
     from shapelib.corpus import load_corpus
 
     loaded = load_corpus(name)
-    shown = Table(loaded.name, "", show_header=True)
+    shown = Table(loaded.name)
+    shown.add_column(overflow="fold")
     for label, value in loaded.report.as_dict().items():
         if isinstance(value, dict):
             value = ", ".join(f"{markup} {count}" for markup, count in value.items())
@@ -296,18 +278,14 @@ def corpus(
 @app.command()
 def pretrain(
     out: Annotated[Path, typer.Option(help="The suite: a folder of checkpoints.")],
-    kind: Annotated[
-        str, typer.Option(help="decoder, encoder, causal-masked, or prefix.")
-    ] = "decoder",
+    kind: Kind = "decoder",
     size: Annotated[str, typer.Option(help="nano, nano-48, nano-192, or base.")] = "nano",
     steps: Annotated[int | None, typer.Option(help="Updates; the size's own if unset.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps in which the rate grows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine or constant.")] = None,
     seed: Annotated[int, typer.Option(help="Initial weights, and windows with their order.")] = 0,
-    corpus: Annotated[
-        str, typer.Option(help="enwiki-sample, enwik8, or a dump or text file.")
-    ] = "enwiki-sample",
+    corpus: Text = "enwiki-sample",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long; the same command goes on.")
@@ -316,8 +294,13 @@ def pretrain(
     """Train a small model from scratch, with checkpoints at log-spaced steps; resumable."""
     from shapelib import checkpoints
     from shapelib.pretrain import train
-    from shapelib.recipe import recipe
+    from shapelib.recipe import SIZES, recipe
 
+    if steps and warmup is None and size in SIZES and SIZES[size]["warmup"] > steps:
+        raise ShapelibError(
+            f"--steps {steps} is less than the warm-up of {size}, {SIZES[size]['warmup']} steps; "
+            f"give --warmup as well, {steps} at most"
+        )
     asked = {
         "steps": steps, "warmup": warmup, "learning_rate": learning_rate, "schedule": schedule,
     }  # fmt: skip
@@ -343,20 +326,32 @@ def run(
 ) -> None:
     """Run a notebook with other parameters; names and types are checked first.
 
+    Those of the book are in notebooks/ of a checkout: notebooks/profiles.ipynb and others.
     Beside the executed notebook goes the same as one .html file, to open in any browser.
     """
     from functools import partial
 
-    from shapelib import notebooks, standalone
+    from shapelib import notebooks, standalone, store
 
-    given = dict(assignment(each) for each in parameter or [])
+    notebook = notebook_at(notebook)
+    given = assignments(parameter or [])
+    page = store.check_file(out.with_suffix(".html"))
     notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)
-    page = out.with_suffix(".html")
     page.write_text(standalone.html(done), encoding="utf-8")
     for record in notebooks.records(done):
         typer.echo(f"{record['title']}: {record['verdict']}")
     typer.echo(f"written to {out} and {page}")
+
+
+# What Ctrl-C leaves of each command's work.
+_LEFT = {
+    "profile": "no table was written",
+    "sweep": "finished cells are kept: the same command computes the rest",
+    "d90": "finished runs are kept: the same command makes the rest",
+    "pretrain": "the same command goes on from the newest state that was kept",
+    "run": "no notebook was written",
+}
 
 
 def main() -> None:
@@ -366,10 +361,11 @@ def main() -> None:
     try:
         app()
     except ShapelibError as error:
-        print(f"shapelib: {error}", file=sys.stderr)
+        print(f"shapelib: {spelled(str(error))}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as stop:
         # typer turns Ctrl-C into a silent exit.
         if stop.code == 130:
-            print("shapelib: interrupted; no table was written", file=sys.stderr)
+            left = [_LEFT[word] for word in sys.argv[1:2] if word in _LEFT]
+            print("; ".join(["shapelib: interrupted", *left]), file=sys.stderr)
         raise

@@ -1,10 +1,39 @@
 """What the commands share: reading their options, and tables for the terminal."""
 
+from pathlib import Path
 from typing import Any, TypeVar
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, nearest
 
 N = TypeVar("N", int, float)
+
+
+def notebook_at(path: Path) -> Path:
+    """`path`, if a notebook may be there; else an error that says which ones there are."""
+    if path.exists():
+        return path
+    known = sorted(Path("notebooks").glob("*.ipynb"))
+    meant = [each for each in known if each.stem == path.stem]
+    if meant:
+        raise ShapelibError(f"no such notebook: {str(path)!r}; did you mean {str(meant[0])!r}?")
+    if known:
+        names = nearest(path.stem, [each.stem for each in known])
+        raise ShapelibError(f"no such notebook: {str(path)!r}; in notebooks/: {names}")
+    raise ShapelibError(
+        f"no such notebook: {str(path)!r}; the book's are in notebooks/ of a checkout, such as "
+        "notebooks/profiles.ipynb"
+    )
+
+
+def assignments(texts: list[str]) -> dict[str, Any]:
+    """The values of parameters by name, from what several ``-p`` said."""
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, value = assignment(text)
+        if name in given:
+            raise ShapelibError(f"-p gives {name} twice: {given[name]!r} and {value!r}; give one")
+        given[name] = value
+    return given
 
 
 def assignment(text: str) -> tuple[str, Any]:
@@ -17,6 +46,19 @@ def assignment(text: str) -> tuple[str, Any]:
         return name, yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ShapelibError(f"the value of -p {text!r} is not YAML: {error}") from error
+
+
+# What the library says to those who call it from Python, in the words of the command line.
+_SPELLED = {
+    "by path= or by the environment variable": "by the environment variable",
+}
+
+
+def spelled(message: str) -> str:
+    """An error's message without the arguments that the command line does not have."""
+    for python, command in _SPELLED.items():
+        message = message.replace(python, command)
+    return message
 
 
 def numbers(text: str, option: str, kind: type[N] = int) -> list[N]:

@@ -1,7 +1,11 @@
 """Execute a notebook in a kernel of its own: encrypted, cell by cell, and with what it cost."""
 
+import contextlib
+import logging
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,9 @@ def execute(
             # Messages to a kernel travel over local TCP; unless its manager hands out keys, the
             # kernel warns on stderr that they are not encrypted.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            # The kernel's own log is of its sockets, which an interrupted run closes in the midst
+            # of an answer; what a cell has to say, its errors too, comes as messages.
+            extra_arguments=["--IPKernelApp.log_level=50"],
             on_cell_execute=watch.start,
             on_cell_executed=watch.executed,
         )
@@ -51,6 +58,41 @@ def execute(
             f"{notebook.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
         ) from error
     return watch.peak
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a run as an interrupt and an exit do: what is open is closed.
+
+    The clients of a kernel that is still starting answer an interrupt with errors of their own
+    (ZMQError), which say nothing to whoever pressed Ctrl-C. A signal that is ignored, or that
+    somebody else handles, is left to them; outside the main thread nothing is changed.
+    """
+    stops: list[BaseException] = []
+
+    def stop(number: int, _: object) -> None:
+        # What was under way ends in errors that nobody is left to ask for.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        interrupt = number == signal.SIGINT
+        stops.append(KeyboardInterrupt() if interrupt else SystemExit(128 + number))
+        raise stops[-1]
+
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {
+        number: signal.signal(number, stop)
+        for number, handler in usual.items()
+        if threading.current_thread() is threading.main_thread()
+        and signal.getsignal(number) == handler
+    }
+    try:
+        yield
+    except Exception:
+        if stops:
+            raise stops[0] from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Watch:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shapelib import store, suites, tasks, tuning
-from shapelib.cells import open_store
+from shapelib.cells import look, open_store
 from shapelib.d90 import DEFINITIONS, bisect, d90
 from shapelib.errors import ShapelibError, nearest
 from shapelib.runs import plan, run
@@ -20,6 +20,8 @@ RATES = (0.003, 0.01, 0.03)
 FULL_RATES = (0.0003, 0.001, 0.003)
 SEEDS = (0, 1, 2)
 STEPS = 150
+KIND = "tuning"
+"""What its stores hold, of `cells.KINDS`."""
 
 
 def dimension_sweep(
@@ -112,18 +114,19 @@ def dimension_sweep(
             hexadecimal).
     :raises ShapelibError: before anything is computed, for what `load`, `load_task` and `fastfood`
         refuse, for a `length` that the model does not read, for unknown methods and
-        initialisations, and for d beyond D.
+        initialisations, for d beyond D, and for a store of another format or kind.
     """
     check(workers, dask)
     runs = settings(
         dimensions, methods, inits, learning_rates, full_rates, seeds,
         steps=steps, batch=batch, length=length, block=block,
     )  # fmt: skip
-    kept = open_store(output)
+    look(output, KIND)
     cells = plan(
         model, task, runs, checkpoints, device=device, dask=dask, allow_pickle=allow_pickle
     )
-    return run(cells, kept, workers=workers, dask=dask, progress=progress)
+    # Only now: what the plan refuses leaves no empty store behind.
+    return run(cells, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
 
 
 def settings(

@@ -139,6 +139,8 @@ def _refuse(error: Exception, shown: str, hub: str, revision: str | None) -> NoR
         ) from error
     if isinstance(error, errors.RepositoryNotFoundError):
         raise ShapelibError(f"the hub has no model {where} (or it is private); {HOW}") from error
+    if shown == hub:
+        where = f"there is no folder or file {shown!r} here; as a hub name, {shown!r}"
     shipped = [each.name for each in catalogue.models().values() if each.asset]
     raise ShapelibError(
         f"{where}{at} is not in the hub's cache here, and the hub could not be reached for it "

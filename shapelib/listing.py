@@ -1,6 +1,6 @@
 """The catalogue as a terminal shows it: filtered, with what is already on this machine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from shapelib import cache, catalogue
@@ -9,9 +9,6 @@ from shapelib.errors import ShapelibError, nearest
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-# Narrower than this, a table keeps its first columns only.
-_WIDE = 100
 
 
 class Kept:
@@ -80,7 +77,9 @@ def overview(entries: Iterable[Entry], kept: Kept, width: int) -> "Table":
     """A row for each model."""
     rows = [
         (
-            each.name, _count(each.parameters), _here(each, kept), each.role, each.family,
+            each.name, _count(each.parameters), _here(each, kept),
+            # The longest of them would cost a narrow window another column.
+            each.role if width > 100 else each.role.replace("-", "-\n"), each.family,
             f"{each.layers} × {each.hidden_size}",
             str(len(each.suite.checkpoints)) if each.suite else "",
             "gated" if each.gated else each.weights,
@@ -88,10 +87,11 @@ def overview(entries: Iterable[Entry], kept: Kept, width: int) -> "Table":
         for each in entries
     ]  # fmt: skip
     heads = (
-        *("name", "parameters", "cached", "role", "family", "layers × width"),
+        *("name", "para-\nmeters", "cached", "role", "family", "layers × width"),
         *("suite", "weights"),
     )
-    return _table(heads, rows, width, narrow=4)
+    first = ("name", "para-\nmeters", "cached", "weights", "role", "suite", "family")
+    return _table(heads, rows, width, first)
 
 
 def details(entry: Entry, kept: Kept) -> "Table":
@@ -140,20 +140,36 @@ def checkpoints(suite: catalogue.Suite, kept: Kept, width: int) -> "Table":
         for each in suite.checkpoints
     ]  # fmt: skip
     heads = ("name", "tokens seen", "cached", "hub", "revision", "weights")
-    return _table(heads, rows, width, narrow=3)
+    return _table(heads, rows, width, ("name", "tokens seen", "cached", "weights", "revision"))
 
 
 def _table(
-    heads: Iterable[str], rows: Iterable[tuple[str, ...]], width: int, narrow: int
+    heads: Sequence[str], rows: Sequence[tuple[str, ...]], width: int, first: Sequence[str]
 ) -> "Table":
+    """The columns that `width` has room for, those of `first` before others; it says which not."""
     from rich.table import Table
 
-    take = None if width >= _WIDE else narrow
-    shown = Table()
-    for place, head in enumerate([*heads][:take]):
-        shown.add_column(head, overflow="fold", no_wrap=place == 0)
+    wide = {
+        head: 3
+        + max(
+            map(
+                len,
+                (*head.splitlines(), *(line for row in rows for line in row[place].splitlines())),
+            )
+        )
+        for place, head in enumerate(heads)
+    }
+    taken: list[str] = []
+    for head in dict.fromkeys([*first, *heads]):
+        if not taken or 1 + sum(wide[each] for each in (*taken, head)) <= width:
+            taken.append(head)
+    left_out = ", ".join(head for head in heads if head not in taken)
+    shown = Table(caption=f"no room here for: {left_out}" if left_out else None)
+    for head in heads:
+        if head in taken:
+            shown.add_column(head, overflow="fold")
     for row in rows:
-        shown.add_row(*row[:take])
+        shown.add_row(*(cell for head, cell in zip(heads, row, strict=True) if head in taken))
     return shown
 
 

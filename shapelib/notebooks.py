@@ -96,11 +96,13 @@ def run(
     notebook, output = Path(notebook), Path(output)
     if output.suffix != ".ipynb":
         raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")
-    if not output.parent.is_dir():
-        raise ShapelibError(f"the folder {str(output.parent)!r} does not exist; make it first")
+    store.check_file(output)
     if output.exists() and output.samefile(notebook):
         raise ShapelibError(f"{str(output)!r} is the notebook itself; give another file's name")
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as temporary:
+    with (
+        execution.stoppable(),
+        tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as temporary,
+    ):
         unfinished = Path(temporary) / output.name
         started = time.perf_counter()
         peak = execution.execute(notebook, unfinished, given, told)

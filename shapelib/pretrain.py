@@ -109,14 +109,18 @@ def train(
         raise ShapelibError(f"minutes is {minutes!r}; a number above 0 is accepted")
     output, text = Path(output), corpus.load_corpus(recipe.corpus)
     where = models.pick_device(device)
-    _claim(output, {**recipe.as_dict(), "corpus_sha256": text.sha256})
+    asked = {**recipe.as_dict(), "corpus_sha256": text.sha256}
+    _check_free(output, asked)
+    # What a text or a recipe is refused for leaves no folder behind.
+    first = None if checkpoints.begun(output) else Training(recipe, text, where)
+    _claim(output, asked)
     with FileLock(checkpoints.work(output) / "lock"):
         checkpoints.clear_leftovers(output)
         kept = checkpoints.whole(output, say=True)
         missing = [step for step in recipe.checkpoints if step not in kept]
         if missing:
             until = math.inf if minutes is None else time.monotonic() + 60 * minutes
-            training = Training(recipe, text, where)
+            training = first or Training(recipe, text, where)
             _say_epochs(recipe, training.stream.tokens)
             try:
                 _fill(training, output, missing, until, progress)
@@ -238,7 +242,18 @@ def _claim(output: Path, asked: dict[str, Any]) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ShapelibError(f"{output} cannot be made a folder: {error.strerror}") from error
+    if _check_free(output, asked):
+        text = json.dumps(asked, indent=1, ensure_ascii=False)
+        store.write_atomically(output / CONFIG, lambda file: file.write_text(text, "utf-8"))
+
+
+def _check_free(output: Path, asked: dict[str, Any]) -> bool:
+    """Whether the recipe is still to be written to `output`; refuse a folder of something else."""
     config = output / CONFIG
+    if output.exists() and not output.is_dir():
+        raise ShapelibError(f"{output} cannot be made a folder: it is a file")
+    if not output.exists():
+        return True
     if not config.is_file():
         if any(each.name != checkpoints.WORK for each in output.iterdir()):
             raise ShapelibError(
@@ -249,15 +264,14 @@ def _claim(output: Path, asked: dict[str, Any]) -> None:
         recipe_of(output)
         there = json.loads(config.read_text("utf-8"))
         if there == asked:
-            return
+            return False
         # A recipe that nothing was trained by, for it was refused, holds no place.
         if checkpoints.begun(output):
             raise ShapelibError(
                 f"{output} holds a run of another recipe: {'; '.join(differences(there, asked))}. "
                 "Give another folder, or delete this one"
             )
-    text = json.dumps(asked, indent=1, ensure_ascii=False)
-    store.write_atomically(config, lambda file: file.write_text(text, "utf-8"))
+    return True
 
 
 def _say_epochs(recipe: Recipe, tokens: int) -> None:

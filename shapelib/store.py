@@ -57,18 +57,36 @@ def combine(tables: list[pd.DataFrame]) -> pd.DataFrame:
 def check_output(path: str | Path) -> Path:
     """`path` if a table can be written there; asked before a long run, not after it.
 
-    Raises `ShapelibError` for another suffix than .parquet or .csv and for a folder that is
-    missing or cannot be written.
+    Raises `ShapelibError` for another suffix than .parquet or .csv, and as `check_file` does.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ShapelibError(f"{str(path)!r} must end in one of: {', '.join(SUFFIXES)}")
+    if path.suffix == ".csv":
+        check_file(_beside(path))
+    return check_file(path)
+
+
+def check_file(path: str | Path) -> Path:
+    """`path` if a file can be written there.
+
+    Raises `ShapelibError` for a folder in its place, and for a folder around it that is missing or
+    cannot be written.
+    """
+    path = Path(path)
     if path.is_dir():
         raise ShapelibError(f"{str(path)!r} is a folder; give a file's name")
     if not path.parent.is_dir():
         raise ShapelibError(f"the folder {str(path.parent)!r} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise ShapelibError(f"the folder {str(path.parent)!r} cannot be written")
+    # Tried, not asked for: permissions say nothing of /proc or of a read-only mount.
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ShapelibError(
+            f"the folder {str(path.parent)!r} cannot be written: {error.strerror}"
+        ) from error
+    os.close(handle)
+    Path(name).unlink()
     return path
 
 
@@ -97,8 +115,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     runs = table.attrs.get("provenance", [])
     if path.suffix == ".csv":
         write_atomically(path, lambda file: table.to_csv(file, index=False))
-        beside = path.with_suffix(".provenance.json")
-        write_atomically(beside, lambda file: file.write_text(json.dumps(runs, indent=1)))
+        write_atomically(_beside(path), lambda file: file.write_text(json.dumps(runs, indent=1)))
     else:
         write_atomically(path, lambda file: _write_parquet(table, runs, file))
     return path
@@ -129,7 +146,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
             table = pd.read_csv(path)
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
             raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
-        beside = path.with_suffix(".provenance.json")
+        beside = _beside(path)
         table.attrs["provenance"] = json.loads(beside.read_text()) if beside.is_file() else []
         return table
     import pyarrow
@@ -179,6 +196,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _beside(csv: Path) -> Path:
+    """The file that holds the provenance of a CSV file."""
+    return csv.with_suffix(".provenance.json")
 
 
 def _keep(table: pd.DataFrame, folder: Path) -> None:

@@ -15,11 +15,14 @@ import pandas as pd
 
 from shapelib import corpus, models, suites
 from shapelib import grid as grids
-from shapelib.cells import Cells, open_store
+from shapelib.cells import Cells, look, open_store
 from shapelib.errors import ShapelibError
 from shapelib.grid import missing as missing
 from shapelib.profile import COLUMNS, checked, key, profile
 from shapelib.workers import GIB, check, device_of
+
+KIND = "shape"
+"""What its stores hold, of `cells.KINDS`."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,14 @@ def sweep(
         missing and listed in ``table.attrs["failures"]`` as pairs of cell and message; the next run
         tries them again.
     :raises ShapelibError: before anything is computed, for whatever `profile` refuses among models,
-        texts and parameters, for an unknown step, and for a store of another format.
+        texts and parameters, for an unknown step, and for a store of another format or
+        kind.
     """
     check(workers, dask)
-    kept = open_store(output)
+    look(output, KIND)
     grid = plan(names, texts, seeds, checkpoints, dask=dask, **parameters)
-    return run(grid, kept, workers=workers, dask=dask, progress=progress)
+    # Only now: what the plan refuses leaves no empty store behind.
+    return run(grid, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
 
 
 def plan(

@@ -217,8 +217,9 @@ def _table(
     for each in (*columns, label, *((group,) if group else ())):
         if each not in table:
             raise ShapelibError(
-                f"{str(path)!r} has no column {each!r}; it has: {', '.join(table.columns)}. Name "
-                "the ones to use by text, label and group"
+                f"{str(path)!r} has no column {each!r}; it has: {', '.join(table.columns)}. "
+                "Columns called text (or text_a and text_b) and label are read; others by the "
+                "arguments text, label and group of load_task, in Python"
             )
     blank = (table[[*columns, label]].apply(lambda column: column.str.strip()) == "").any(axis=1)
     kept = table[~blank]

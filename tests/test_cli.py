@@ -2,15 +2,17 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from shapelib import read_table
+from shapelib import load_corpus, read_table
 
 MAIN = "from shapelib.cli import main; main()"
 SHAPELIB = [sys.executable, "-c", MAIN]
@@ -48,6 +50,12 @@ def test_profile_writes_and_prints(decoder_folder: Path, text_file: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "tiny-decoder (decoder), story.txt, all tokens, 3 batches of 128" in done.stdout
     assert "3 after norm" in done.stdout
+    narrow = shapelib(
+        "profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out, COLUMNS="80"
+    )
+    assert max(map(len, narrow.stdout.splitlines()[:-1])) <= 80
+    assert "anisotropy" in narrow.stdout
+    assert "…" not in narrow.stdout
     table = read_table(out)
     assert table["layer"].max() == 3
     assert table.attrs["provenance"][0]["tokens"] == 400
@@ -65,6 +73,11 @@ def test_profile_refuses(decoder_folder: Path, text_file: Path, tmp_path: Path):
     out = tmp_path / "p.parquet"
     model, corpus = (decoder_folder,), ("--corpus", text_file)
     assert "did you mean 'minilm-l6'" in refused("profile", "minilm", "--out", out)
+    message = refused("profile", "nosuchdir", "--out", out)
+    assert message.startswith("shapelib: there is no folder or file 'nosuchdir' here; as a hub")
+    assert "Invalid value for '--memory'" in refused(
+        "profile", *model, "--memory", -1, "--out", out
+    )
     message = refused("profile", "EleutherAI/pythia-70m", "--revision", "step7", "--out", out)
     assert "at revision 'step7'" in message
     assert "the hub could not be reached" in message
@@ -132,6 +145,10 @@ def test_models_lists_and_filters():
     done = subprocess.run(
         [*SHAPELIB[:2], code], capture_output=True, text=True, check=True, env=wide
     )
+    narrow = shapelib("models", COLUMNS="80").stdout
+    assert max(map(len, narrow.rpartition("┘")[0].splitlines())) <= 80
+    for shown in ("pickle", "gated", "suite", "no room here for: family"):
+        assert shown in narrow, "what is left out is said, and how weights come never is"
     for shown in ("smollm2-135m", "134.5 M", "llama-2-13b", "gated", "pythia-2.8b", "154"):
         assert shown in done.stdout
     assert done.stdout.endswith("[]\n"), "a listing needs nothing heavy"
@@ -163,8 +180,12 @@ def test_models_tells_of_one():
 
 
 def test_corpus():
-    done = shapelib("corpus", "enwiki-sample")
+    done = shapelib("corpus", "enwiki-sample", COLUMNS="80")
+    assert "Anarchism and 105 more" in " ".join(shapelib("cache").stdout.split())
     assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    values = "".join(re.findall(r"│[^│]*│ (.*?) *│", done.stdout))
+    assert values.endswith(load_corpus().sha256), "nothing of the hash is cut off"
     assert "distinct bytes" in done.stdout
     assert "distinct characters" in done.stdout
 
@@ -191,6 +212,11 @@ def test_run_checks_parameters(tmp_path: Path):
     message = refused("run", notebook, "-p", "tokens=1e3x", "--out", out)
     assert "accepted: int, such as" in message
     assert "no such notebook" in refused("run", tmp_path / "none.ipynb", "--out", out)
+    message = refused("run", "profiles", "--out", out)
+    assert "no such notebook: 'profiles'; did you mean 'notebooks/profiles.ipynb'?" in message
+    assert "validation, what-makes-the-bell" in refused("run", "none", "--out", out)
+    twice = ("-p", "tokens=5", "-p", "tokens=6")
+    assert "-p gives tokens twice: 5 and 6" in refused("run", notebook, *twice, "--out", out)
     assert not out.exists()
 
 
@@ -211,6 +237,95 @@ def test_run_runs(decoder_folder: Path, text_file: Path, tmp_path: Path):
     assert "without encryption" not in done.stderr
 
 
+def test_what_cannot_be_written_is_told_before_anything_runs(decoder_folder: Path, tmp_path: Path):
+    notebook = Path(__file__).parent.parent / "notebooks" / "profiles.ipynb"
+    (tmp_path / "book.ipynb").mkdir()
+    message = refused("run", notebook, "--out", tmp_path / "book.ipynb")
+    assert "book.ipynb' is a folder; give a file's name" in message
+    (tmp_path / "page.html").mkdir()
+    message = refused("run", notebook, "--out", tmp_path / "page.ipynb")
+    assert "page.html' is a folder; give a file's name" in message
+    message = refused("run", notebook, "--out", tmp_path / "none" / "page.ipynb")
+    assert "none' does not exist; make it first" in message
+    assert "must end in .ipynb" in refused("run", notebook, "--out", tmp_path / "page.html.md")
+    (tmp_path / "m.provenance.json").mkdir()
+    message = refused("profile", decoder_folder, "--out", tmp_path / "m.csv")
+    assert "m.provenance.json' is a folder" in message
+    if Path("/proc").is_dir():
+        # Not even root writes here, though its permissions say so.
+        for words in (
+            ("run", notebook, "--out", "/proc/p.ipynb"),
+            ("profile", "no-model", "--out"),
+        ):
+            words = words if words[0] == "run" else (*words, "/proc/p.csv")
+            assert "the folder '/proc' cannot be written" in refused(*words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: Path):
+    """Nothing hidden beside the output, no kernel, and no traceback: while a cell runs, and while
+    the kernel is starting."""
+    import nbformat
+
+    cells = [
+        nbformat.v4.new_code_cell("seconds = 60", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import os, pathlib, time\npathlib.Path('kernel').write_text(str(os.getpid()))\n"
+            "time.sleep(seconds)"
+        ),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "slow.ipynb")
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heard + MAIN, "run", "slow.ipynb", "--out", "out.ipynb"]
+    for begun in (".run-*", "kernel"):
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ,
+            cwd=tmp_path,
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.glob(begun)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, said
+        assert "Traceback" not in said
+        assert ("interrupted; no notebook was written" in said) == (number == signal.SIGINT)
+    left = {each.name for each in tmp_path.iterdir()} - {"own"}
+    assert left == {"slow.ipynb", "kernel"}
+    assert not psutil.pid_exists(int((tmp_path / "kernel").read_text()))
+
+
+def test_what_is_refused_leaves_no_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    task, out = tmp_path / "task.csv", tmp_path / "store"
+    task.write_text("text,stars\na,1\n")
+    message = refused("d90", decoder_folder, task, "--out", out)
+    assert "Columns called text (or text_a and text_b) and label are read; others by" in message
+    rows = [f"a {word} number {n},{word}" for n in range(40) for word in ("cat", "dog")]
+    task.write_text("\n".join(["text,label", *rows]))
+    few = ("--full-rates", "0.001", "--learning-rates", "0.01", "--seeds", "0", "--length", 16)
+    refused("d90", "minilm", task, "--output", out)
+    message = refused("d90", decoder_folder, task, "--output", out, *few, "--dimensions", 10**9)
+    assert "1000000000" in message
+    refused("sweep", "minilm", "--output", out)
+    listed = shapelib(
+        "sweep", decoder_folder, "--corpus", text_file, *SMALL, "--list", "--output", out
+    )
+    assert "missing  tiny-decoder" in listed.stdout
+    assert not out.exists()
+
+
+def test_two_commands_do_not_share_a_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    from shapelib.cells import open_store
+
+    measured, runs = tmp_path / "measured", tmp_path / "runs"
+    open_store(measured, "shape")
+    open_store(runs, "tuning")
+    message = refused("d90", decoder_folder, "questions", "--output", measured)
+    assert "is a store of shapelib sweep, and shapelib d90 would write its own table" in message
+    message = refused("sweep", decoder_folder, "--corpus", text_file, *SMALL, "--output", runs)
+    assert "is a store of shapelib d90" in message
+
+
 @pytest.mark.parametrize("words", [(), ("profile",), ("sweep",), ("run",), ("cache",), ("corpus",)])
 def test_help(words: tuple[str, ...]):
     done = shapelib(*words, "--help")
@@ -224,8 +339,11 @@ def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
     letters = "abcdefghijklmnopqrstuvwxyz"
     words.write_text(" ".join("".join(draw.choices(letters, k=5)) for _ in range(20_000)))
     small = ("pretrain", "--size", "nano-48", "--steps", 2, "--warmup", 1, "--out", out)
-    # Half a page has no thousand different tokens; and the folder stays free.
+    # Half a page has no thousand different tokens; and nothing is left of the attempt.
     assert "is too short for a vocabulary of 1024" in refused(*small, "--corpus", text_file)
+    assert not out.exists()
+    message = refused("pretrain", "--steps", 40, "--out", out)
+    assert "--steps 40 is less than the warm-up of nano, 50 steps; give --warmup as well" in message
     first = shapelib(*small, "--corpus", words, "--minutes", 1e-9)
     assert first.returncode == 0, first.stderr
     assert "stopped at step 1 of 2: the same command goes on from there" in first.stderr
@@ -236,3 +354,59 @@ def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
     other = refused(*small, "--corpus", words, "--kind", "encoder")
     assert "kind is 'decoder' there and 'encoder' here" in other
     assert "no such size: 'nan'; did you mean 'nano'?" in refused(*small, "--size", "nan")
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("pretrain --kind ca", ["causal-masked"]),
+        ("models --role enc", ["encoder", "encoder-decoder"]),
+        ("profile minilm", ["minilm-l6"]),
+        ("sweep minilm-l6 smol", ["smollm2-135m"]),
+        ("d90 minilm-l6 q", ["questions", "qqp"]),
+        ("cache clear sp", ["spill"]),
+        ("cache fetch rev", ["reviews"]),
+    ],
+)
+def test_the_shell_completes_values(line: str, completed: list[str]):
+    code = (
+        "import sys; sys.argv = ['shapelib']; from shapelib.cli import app; import atexit; "
+        "heavy = ('numpy', 'pandas', 'torch'); "
+        "atexit.register(lambda: print('heavy', [each for each in heavy if each in sys.modules])); "
+        "app(prog_name='shapelib')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={
+            **os.environ, "_SHAPELIB_COMPLETE": "complete_bash", "COMP_WORDS": f"shapelib {line}",
+            "COMP_CWORD": str(len(line.split())),
+        },
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [*completed, "heavy []"], done.stderr
+
+
+def test_what_help_and_completion_name_is_what_there_is():
+    from shapelib import assets, cache, options, tasks
+
+    assert (*tasks.LOCAL, *tasks.HUB) == options.TASKS
+    shown = " ".join(shapelib("cache", "clear", "--help").stdout.split())
+    assert all(kind in shown for kind in cache.KINDS)
+    shown = shapelib("cache", "fetch", "--help").stdout
+    assert all(name in shown for name in assets.ASSETS)
+
+
+def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch):
+    from shapelib import corpus
+    from shapelib.console import spelled
+    from shapelib.errors import ShapelibError
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise OSError("no route")
+
+    monkeypatch.delenv(corpus.ENWIK8_VARIABLE, raising=False)
+    monkeypatch.setattr("pooch.retrieve", unreachable)
+    with pytest.raises(ShapelibError, match="by path=") as caught:
+        corpus.load_corpus("enwik8")
+    said = spelled(str(caught.value))
+    assert "path=" not in said
+    assert f"by the environment variable {corpus.ENWIK8_VARIABLE}" in said

@@ -82,19 +82,38 @@ def test_no_share_of_having_learned_nothing():
 
 
 def test_a_terminal_shows_what_there_is():
-    lines = {
-        full: [
-            list(column.cells)
-            for column in estimate(d90(grid(lambda d, _: 0.7, full=full))).columns
-        ]
-        for full in (0.5, 0.71, 0.9)
-    }
+    shown = {full: estimate(d90(grid(lambda d, _: 0.7, full=full))) for full in (0.5, 0.71, 0.9)}
     value, interval, bar = (
-        {full: cells[at][0] for full, cells in lines.items()} for at in (4, 5, 7)
+        {
+            full: next(next(iter(each.cells)) for each in table.columns if each.header == head)
+            for full, table in shown.items()
+        }
+        for head in ("d90", "95 % interval", "threshold")
     )
     assert value == {0.5: "nothing learned", 0.71: "at most 10", 0.9: "not reached at 1000"}
-    assert interval == {0.5: "none", 0.71: "10 – 10", 0.9: "∞ – ∞"}
+    # Where no draw reaches the threshold there is no interval, infinite ends or not.
+    assert interval == {0.5: "none", 0.71: "10 – 10", 0.9: "none"}
     assert bar == {0.5: "none", 0.71: "0.639", 0.9: "0.810"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"method": "SAID"}, {"model": "another-model-altogether"}])
+def test_eighty_columns_hold_an_estimate(changes: dict[str, str]):
+    from rich.console import Console
+
+    one = grid(lambda d, _: 0.7)
+    changed = (
+        {"method": one["method"].replace("DID", changes["method"])}
+        if changes.get("method")
+        else changes
+    )
+    table = d90(pd.concat([one, one.assign(**changed)]) if changes else one)
+    console = Console(width=80, record=True)
+    console.print(estimate(table))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for whole in ("method", "chance-corrected", "0.900", "majority", "pre-trained", "tiny"):
+        assert whole in text
 
 
 def test_not_reached_and_reached_at_once():

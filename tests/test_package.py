@@ -60,7 +60,7 @@ def test_modules_import_only_what_stands_above_them():
         "bell_figures", "training_figures", "tuning_tables", "tuning_figures", "validation",
         "validation_figures", "execution", "notebooks", "standalone", "glance", "explorer",
         "model_pages", "timings", "timing_figures", "run_pages", "pages", "listing", "summary",
-        "console", "cache_commands", "cli",
+        "console", "options", "cache_commands", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)

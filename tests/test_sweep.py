@@ -292,7 +292,37 @@ def test_bad_input_is_told_before_anything_is_computed(suite: Path, story: Path,
     refused("nothing to measure", names=[])
     refused("workers must be a whole number of at least 1, got 0", workers=0)
     refused("not both", workers=2, dask="tcp://127.0.0.1:1")
-    assert finished(output) == {}
+    assert not output.exists(), "what is refused leaves no store behind"
+
+
+def test_a_store_is_of_one_kind(serial: Path, suite: Path, story: Path, tmp_path: Path):
+    """A grid of fine-tuning runs would replace the table of measurements, and the reverse."""
+    assert json.loads((serial / "store.json").read_text()) == {"format": 1, "kind": "shape"}
+    with pytest.raises(ShapelibError, match="is a store of shapelib sweep, and shapelib d90 would"):
+        open_store(serial, "tuning")
+    # A store of an earlier version, told by its tables, or by its cells where the table is gone.
+    old = tmp_path / "old"
+    shutil.copytree(serial, old)
+    (old / "store.json").write_text('{"format": 1}')
+    with pytest.raises(ShapelibError, match="is a store of shapelib sweep"):
+        open_store(old, "tuning")
+    (old / "table.parquet").unlink()
+    with pytest.raises(ShapelibError, match="is a store of shapelib sweep"):
+        open_store(old, "tuning")
+    assert (old / "store.json").read_text() == '{"format": 1}'
+    open_store(old, "shape")
+    assert json.loads((old / "store.json").read_text())["kind"] == "shape"
+    # And refused by the function before anything is planned.
+    runs = tmp_path / "runs"
+    open_store(runs, "tuning")
+    with pytest.raises(ShapelibError, match="is a store of shapelib d90, and shapelib sweep would"):
+        measure(suite, story, output=runs, **SMALL)
+
+
+def test_looking_makes_no_store(tmp_path: Path):
+    kept = cells.look(tmp_path / "store", "shape")
+    assert kept.read("none") is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cell_that_another_run_computes_is_waited_for(
