@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from shapelib.advice import advice
 from shapelib.cache_commands import app as cache_app
 from shapelib.console import assignment, numbers, print_failures, show, width
 from shapelib.errors import ShapelibError, nearest
@@ -347,15 +348,18 @@ def run(
     """
     from functools import partial
 
-    from shapelib import notebooks, standalone
+    from shapelib import notebooks, standalone, whose
 
     given = dict(assignment(each) for each in parameter or [])
     notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)
     page = out.with_suffix(".html")
-    page.write_text(standalone.html(done), encoding="utf-8")
+    html = standalone.html(done, whose.changes(notebook, given))
+    page.write_text(html, encoding="utf-8")
     for record in notebooks.records(done):
-        typer.echo(f"{record['title']}: {record['verdict']}")
+        typer.echo(whose.judged(record))
+    if kept := whose.kept(done):
+        typer.echo(f"shown as well, and not measured by this run: {', '.join(kept)}")
     typer.echo(f"written to {out} and {page}")
 
 
@@ -366,7 +370,7 @@ def main() -> None:
     try:
         app()
     except ShapelibError as error:
-        print(f"shapelib: {error}", file=sys.stderr)
+        print(f"shapelib: {error}{advice(str(error))}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as stop:
         # typer turns Ctrl-C into a silent exit.
