@@ -27,10 +27,14 @@ figure { margin: 1rem 0; }
 pre { overflow-x: auto; background: #f3f4f5; padding: 0.5rem; }
 summary { color: #595959; cursor: pointer; }
 /* A shadow at the edge of what scrolls sideways, which the content's own end covers. */
-.wide { --page: #fff; --shadow: #0003; overflow-x: auto;
+.wide { --page: #fff; --shadow: #0006; overflow-x: auto;
   background: right / 3rem 100% no-repeat local
       linear-gradient(to left, var(--page) 40%, transparent),
     right / 1.2rem 100% no-repeat linear-gradient(to left, var(--shadow), transparent); }
+/* A table of many columns may be wider than the text. */
+.wide:has(table[border]) { width: fit-content; min-width: 100%; max-width: calc(50vw + 23rem); }
+@media (max-width: 55rem) { .wide:has(table[border]) { max-width: 100%; } }
+.dataframe thead tr th { text-align: left; }
 table { border-collapse: collapse; border: 0; }
 th, td { padding: 0.25rem 0.6rem; text-align: left; vertical-align: top;
   border: 0; border-bottom: 1px solid #8888; }
@@ -41,7 +45,7 @@ th:has(+ td:last-child) { min-width: 5.5rem; }
   a[href] { color: #8ab4f8; }
   pre { background: #222832; }
   summary { color: #aaa; }
-  .wide { --page: #14181e; --shadow: #fff4; }
+  .wide { --page: #14181e; --shadow: #fff6; }
 }
 @media (max-width: 760px) {
   .verdicts :is(tbody, tr, td) { display: block; }
