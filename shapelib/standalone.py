@@ -32,7 +32,7 @@ summary { color: #595959; cursor: pointer; }
       linear-gradient(to left, var(--page) 40%, transparent),
     right / 1.2rem 100% no-repeat linear-gradient(to left, var(--shadow), transparent); }
 /* A table of many columns may be wider than the text. */
-.wide:has(table[border]) { width: fit-content; min-width: 100%; max-width: calc(50vw + 23rem); }
+.wide:has(table[border]) { width: max-content; min-width: 100%; max-width: calc(50vw + 23rem); }
 @media (max-width: 55rem) { .wide:has(table[border]) { max-width: 100%; } }
 .dataframe thead tr th { text-align: left; }
 table { border-collapse: collapse; border: 0; }

@@ -207,3 +207,25 @@ def test_verdicts_are_cards_on_a_phone(browser: Any, tmp_path: Path):
     assert len(set(opened.evaluate(tops))) == 2
     assert opened.locator("thead").is_visible()
     opened.close()
+
+
+def test_a_table_of_many_columns_has_room_and_scrolls_on_a_phone(browser: Any, tmp_path: Path):
+    row = "".join(f"<td>column-{n}</td>" for n in range(11))
+    table = f"<table border='1' class='dataframe'><tbody><tr>{row}</tr></tbody></table>"
+    file = tmp_path / "run.html"
+    shown = new_output("execute_result", {"text/html": table})
+    file.write_text(page(new_code_cell("x", outputs=[shown])), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    opened.goto(file.as_uri())
+    cut = (
+        "() => { const w = document.querySelector('.wide'); return w.scrollWidth - w.clientWidth }"
+    )
+    beyond = "() => document.documentElement.scrollWidth - window.innerWidth"
+    assert opened.evaluate(cut) == 0
+    assert opened.evaluate("() => document.querySelector('.wide').clientWidth") > 800
+    for width in (390, 700, 820, 900, 1000):
+        opened.set_viewport_size({"width": width, "height": 900})
+        assert opened.evaluate(beyond) <= 0, f"the page itself scrolls at {width}"
+    opened.set_viewport_size(NARROW)
+    assert opened.evaluate(cut) > 0
+    opened.close()
