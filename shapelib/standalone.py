@@ -20,7 +20,7 @@ body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.5;
 a[href] { color: #0a58ca; }
 img { max-width: 100%; background: #fff; }
 a.elsewhere { font-style: italic; }
-aside.run { border: 1px solid #8888; border-left-width: 0.4rem; padding: 0 1rem; }
+aside.run { border: 1px solid #8888; border-left-width: 0.4rem; padding: 0 1rem 1rem; }
 .books { border-left: 0.2rem solid #8888; padding-left: 0.8rem; }
 aside.run td { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; }
