@@ -8,6 +8,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from shapelib.reports import install as _quiet_reports
+
 __version__ = "0.1.0"
 """The version of this package."""
 
@@ -98,3 +100,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+_quiet_reports()

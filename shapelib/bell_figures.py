@@ -50,12 +50,12 @@ def leave_out_curves(table: pd.DataFrame) -> "Figure":
     from matplotlib.figure import Figure
 
     models = list(table.groupby(["role", "model"], sort=True))
-    figure = Figure(figsize=(3.6 * max(len(models), 2), 3.6), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(1, max(len(models), 2), sharey=True))
+    figure = Figure(figsize=(max(3.6 * len(models), 4.6), 3.6), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, len(models), sharey=True, squeeze=False).flat)
     import matplotlib
 
     colours = matplotlib.colormaps["viridis"]
-    for axes, ((_, model), rows) in zip(panels, models, strict=False):
+    for axes, ((_, model), rows) in zip(panels, models, strict=True):
         dress(axes, str(model), "share left out (%)")
         axes.set_xlim(-0.1, 100 * rows["removed"].max() + 0.1)
         for _, layer in rows.groupby("layer"):
@@ -65,8 +65,6 @@ def leave_out_curves(table: pd.DataFrame) -> "Figure":
                 100 * layer["removed"], layer["anisotropy"], ":" if apart else "-",
                 color=colours(depth), linewidth=1.2,
             )  # fmt: skip
-    for axes in panels[len(models) :]:
-        axes.set_visible(False)
     panels[0].set_ylabel("anisotropy (centered)")
     panels[0].set_ylim(0, 1.02)
     shown = ScalarMappable(Normalize(0, 1), colours)
@@ -123,9 +121,23 @@ def robust_profile(measures: pd.DataFrame) -> "Figure":
             axes.set_ylim(bottom=0)
         else:
             axes.set_yscale("log")
-            axes.yaxis.set_minor_formatter("")
+            _label(axes)
     legend(figure, panels[:1])
     return keep(figure, measures[measures["metric"].isin(_MEASURES)])
+
+
+def _label(axes: "Axes") -> None:
+    """Labels of a logarithmic axis: its decades, or where fewer than two show, round values."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+
+    low, high = axes.get_ylim()
+    decades = [each for each in axes.yaxis.get_majorticklocs() if low <= each <= high]
+    if len(decades) < 2:
+        rounds = LogLocator(subs=(1, 2, 5))
+        shown = [each for each in rounds.tick_values(low, high) if low <= each <= high]
+        axes.yaxis.set_major_locator(rounds if len(shown) > 1 else MaxNLocator(4))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def interventions_profile(table: pd.DataFrame, model: str) -> "Figure":

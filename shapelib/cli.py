@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shapelib.advice import advice
 from shapelib.cache_commands import app as cache_app
 from shapelib.console import assignments, notebook_at, numbers, print_failures, show, spelled, width
 from shapelib.errors import ShapelibError, nearest
@@ -331,16 +332,18 @@ def run(
     """
     from functools import partial
 
-    from shapelib import notebooks, standalone, store
+    from shapelib import notebooks, standalone, store, whose
 
     notebook = notebook_at(notebook)
     given = assignments(parameter or [])
     page = store.check_file(out.with_suffix(".html"))
     notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)
-    page.write_text(standalone.html(done), encoding="utf-8")
+    page.write_text(standalone.html(done, whose.changes(notebook, given)), encoding="utf-8")
     for record in notebooks.records(done):
-        typer.echo(f"{record['title']}: {record['verdict']}")
+        typer.echo(whose.judged(record))
+    if kept := whose.kept(done):
+        typer.echo(f"shown as well, and not measured by this run: {', '.join(kept)}")
     typer.echo(f"written to {out} and {page}")
 
 
@@ -361,7 +364,7 @@ def main() -> None:
     try:
         app()
     except ShapelibError as error:
-        print(f"shapelib: {spelled(str(error))}", file=sys.stderr)
+        print(f"shapelib: {spelled(str(error))}{advice(str(error))}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as stop:
         # typer turns Ctrl-C into a silent exit.

@@ -31,7 +31,8 @@ def execute(
         from traitlets.config import Config
     except ImportError as error:
         raise ShapelibError(
-            'running notebooks needs papermill; run: pip install "shapelib[models,book]"'
+            'running notebooks needs papermill; run: pip install "shapelib[models,book]", or in a '
+            'checkout: pip install ".[models,book]"'
         ) from error
 
     watch = _Watch(_sections(notebook, bool(given)), told)

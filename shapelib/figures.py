@@ -198,24 +198,28 @@ def role_panels(
     label: str,
     limits: tuple[float, float] | None,
 ) -> "Figure":
-    """A panel for encoders and one for decoders, on one scale; a curve is what its rows have."""
+    """A panel for encoders and one for decoders, on one scale; a curve is what its rows have.
+
+    A role that no model has gets no panel.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 3.9), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
+    roles = [role for role in ("encoder", "decoder") if (table["role"] == role).any()]
+    figure = Figure(figsize=(7 if len(roles) > 1 else 4.6, 3.9), layout="constrained")
+    panels: list[Axes] = list(
+        figure.subplots(1, max(len(roles), 1), sharey=True, squeeze=False).flat
+    )
     colours = model_colours(dict(zip(table["model"], table["role"], strict=True)))
-    for axes, role in zip(panels, ("encoder", "decoder"), strict=True):
+    for axes, role in zip(panels, roles, strict=False):
         dress(axes, f"{role}s")
         of_role = table[table["role"] == role]
-        if of_role.empty:
-            axes.text(0.5, 0.5, f"no {role} measured", ha="center", transform=axes.transAxes)
         for model, of_model in of_role.groupby("model", sort=False):
             for (wanted, note), style in zip(curves, STYLES, strict=False):
                 rows = chosen(of_model, wanted)
                 name = f"{model}, {note}" if note else str(model)
                 _curve(axes, rows.sort_values("layer"), colours[model], style, name)
     panels[0].set_ylabel(label)
-    legend(figure, panels)
+    legend(figure, panels, ncols=min(len(roles), 2) or 1)
     if limits:
         panels[0].set_ylim(*limits)
     shown = [chosen(table, wanted) for wanted, _ in curves]

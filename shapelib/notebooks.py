@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from shapelib import execution, store
+from shapelib.advice import advice
 from shapelib.errors import ShapelibError, nearest
 
 METADATA = "shapelib"
@@ -57,8 +58,9 @@ def assignments(source: str) -> dict[str, Any]:
 def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults with `given` laid over them; papermill itself would only warn of a wrong name.
 
-    Raises `ShapelibError` for a name the notebook does not have, and for a value of another type
-    than its default's (a whole number passes for a real one).
+    Raises `ShapelibError` for a name the notebook does not have, for a value of another type than
+    its default's (a whole number passes for a real one), for a number below zero, and for an empty
+    list where the default is none.
     """
     merged = parameters(notebook)
     for name, value in given.items():
@@ -67,13 +69,35 @@ def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
             raise ShapelibError(f"{Path(notebook).name} has no parameter {name!r}; {known}")
         default = merged[name]
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
-        if not fits and default is not None:
+        wrong = "" if fits or default is None else _kind(value)
+        if isinstance(value, int | float) and value < 0:
+            wrong = "below zero"
+        elif isinstance(value, list) and not value and default:
+            wrong = "an empty list"
+        if wrong:
             raise ShapelibError(
-                f"parameter {name}={value!r} of {Path(notebook).name} is "
-                f"{type(value).__name__}; accepted: {type(default).__name__}, such as {default!r}"
+                f"parameter {name}={value!r} of {Path(notebook).name} is {wrong}; accepted: "
+                f"{_kind(default)}, such as -p {_written(name, default)}"
             )
         merged[name] = value
     return merged
+
+
+def _kind(value: Any) -> str:
+    """A type of plain values in words."""
+    words = {
+        bool: "true or false", int: "a whole number", float: "a number", str: "text",
+        list: "a list", dict: "a mapping", type(None): "nothing",
+    }  # fmt: skip
+    return words.get(type(value), type(value).__name__)
+
+
+def _written(name: str, value: Any) -> str:
+    """A parameter as a command line takes it."""
+    import json
+
+    shown = json.dumps(value, ensure_ascii=False)
+    return f"{name}='{shown}'" if isinstance(value, list | dict) else f"{name}={value!s}"
 
 
 def run(
@@ -86,13 +110,14 @@ def run(
     """Execute a notebook with parameters and write the executed copy to `output`.
 
     Names and types are checked first; the copy appears only when every cell has run, so a failed
-    or interrupted run leaves an older one whole. Local paths are not kept; seconds, peak memory,
-    versions and machine are, in the copy's metadata (see `cost`). `told` gets the progress, cell
-    by cell. Raises `ShapelibError` for wrong parameters, and where a cell fails (its error is
+    or interrupted run leaves an older one whole. What a failed run got to, its error included, is
+    beside it: ``NAME.failed.ipynb`` for ``NAME.ipynb``. Local paths are not kept; seconds, peak
+    memory, versions and machine are, in the copy's metadata (see `cost`). `told` gets the progress,
+    cell by cell. Raises `ShapelibError` for wrong parameters, and where a cell fails (its error is
     shown).
     """
     given = dict(given or {})
-    check(notebook, given)
+    merged = check(notebook, given)
     notebook, output = Path(notebook), Path(output)
     if output.suffix != ".ipynb":
         raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")
@@ -105,7 +130,11 @@ def run(
     ):
         unfinished = Path(temporary) / output.name
         started = time.perf_counter()
-        peak = execution.execute(notebook, unfinished, given, told)
+        try:
+            peak = execution.execute(notebook, unfinished, given, told)
+        except ShapelibError as error:
+            said = f"{error}{advice(str(error), merged)}"
+            raise ShapelibError(said + _keep_failed(unfinished, output)) from error
         seconds = round(time.perf_counter() - started, 1)
         executed = read(unfinished)
         _strip(executed)
@@ -119,6 +148,15 @@ def run(
     return output
 
 
+def _keep_failed(unfinished: Path, output: Path) -> str:
+    """Put what a failed run got to beside its output, and say where; empty if nothing ran."""
+    if not unfinished.is_file():
+        return ""
+    failed = output.with_suffix(".failed.ipynb")
+    unfinished.replace(failed)
+    return f"; the cells up to there, with the error, are in {failed}"
+
+
 def cost(notebook: Notebook) -> dict[str, Any]:
     """What an executed notebook says of its run: ``seconds, peak_memory, versions, machine, …``;
     nothing where it is of a version that did not say, or was never run."""
@@ -128,7 +166,13 @@ def cost(notebook: Notebook) -> dict[str, Any]:
 
 def read(path: str | Path) -> Notebook:
     """Read a notebook, version 4."""
-    import nbformat
+    try:
+        import nbformat
+    except ImportError as error:
+        raise ShapelibError(
+            'reading notebooks needs nbformat; run: pip install "shapelib[models,book]", or in a '
+            'checkout: pip install ".[models,book]"'
+        ) from error
 
     path = Path(path)
     if path.is_dir():

@@ -23,6 +23,7 @@ COSTS = {
     "dissected": "as tokens",
     "changed": "a reading for each intervention, as tokens",
     "suites": "a measurement for each checkpoint, and its download",
+    "unit": "none",
     "kinds": "a training run for each",
     "size": "grows with the parameters of the model",
     "steps": "training grows with it; so does the number of checkpoints, slowly",

@@ -2,36 +2,50 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from shapelib import whose
+from shapelib.claims import METADATA as CLAIMS
 from shapelib.notebooks import Notebook
 
+# Paragraphs that read the book's figures, and where such a part or another begins.
+_READING = re.compile(r"^\*\*(Reading|Caveats?)\b( (?=\S))?", re.M)
+_PARTS = re.compile(r"^(?=\*\*(?:Reading|Caveats?)\b|\([\w-]+\)=$|#{1,6} )", re.M)
 _STYLE = """
 :root { color-scheme: light dark; }
 body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.5;
   font-family: system-ui, sans-serif; background: #fff; color: #222; overflow-wrap: break-word; }
 a[href] { color: #0a58ca; }
 img { max-width: 100%; background: #fff; }
+a.elsewhere { font-style: italic; }
+aside.run { border: 1px solid #8888; border-left-width: 0.4rem; padding: 0 1rem 1rem; }
+.books { border-left: 0.2rem solid #8888; padding-left: 0.8rem; }
+aside.run td { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; }
 pre { overflow-x: auto; background: #f3f4f5; padding: 0.5rem; }
 summary { color: #595959; cursor: pointer; }
 /* A shadow at the edge of what scrolls sideways, which the content's own end covers. */
-.wide { --page: #fff; --shadow: #0003; overflow-x: auto;
+.wide { --page: #fff; --shadow: #0006; overflow-x: auto;
   background: right / 3rem 100% no-repeat local
       linear-gradient(to left, var(--page) 40%, transparent),
     right / 1.2rem 100% no-repeat linear-gradient(to left, var(--shadow), transparent); }
+/* A table of many columns may be wider than the text. */
+.wide:has(table[border]) { width: max-content; min-width: 100%; max-width: calc(50vw + 23rem); }
+@media (max-width: 55rem) { .wide:has(table[border]) { max-width: 100%; } }
+.dataframe thead tr th { text-align: left; }
 table { border-collapse: collapse; border: 0; }
 th, td { padding: 0.25rem 0.6rem; text-align: left; vertical-align: top;
   border: 0; border-bottom: 1px solid #8888; }
 th:has(+ td:last-child), th + td:last-child { overflow-wrap: anywhere; }
+th:has(+ td:last-child) { min-width: 5.5rem; }
 @media (prefers-color-scheme: dark) {
   body { background: #14181e; color: #ddd; }
   a[href] { color: #8ab4f8; }
   pre { background: #222832; }
   summary { color: #aaa; }
-  .wide { --page: #14181e; --shadow: #fff4; }
+  .wide { --page: #14181e; --shadow: #fff6; }
 }
 @media (max-width: 760px) {
   .verdicts :is(tbody, tr, td) { display: block; }
@@ -43,14 +57,20 @@ th:has(+ td:last-child), th + td:last-child { overflow-wrap: anywhere; }
 """
 
 
-def html(notebook: Notebook) -> str:
+def html(notebook: Notebook, changes: whose.Changes | None = None) -> str:
     """A whole page: prose, figures with captions and alternative text, tables; code folded.
 
     Formulas become MathML, which browsers draw themselves. References within the notebook are
-    links; those to other pages of the book, and to its bibliography, are words.
+    links; those to other pages of the book, and to its bibliography, are words. `changes`: the
+    parameters that are not the book's (see `whose.changes`): the page says first that its text
+    was written for another run, and marks what that text reads out of figures.
     """
-    page = _Page(notebook)
+    page = _Page(notebook, bool(changes))
     body = "\n".join(page.cell(cell) for cell in notebook.cells)
+    if changes:
+        note = _note(changes, whose.kept(notebook))
+        end = body.find("</h1>") + len("</h1>") if "</h1>" in body else 0
+        body = f"{body[:end]}\n{note}\n{body[end:]}"
     title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
     name = re.sub(r"<[^>]+>", "", title[1]) if title else "A run"
     return (
@@ -62,7 +82,8 @@ def html(notebook: Notebook) -> str:
 
 
 class _Page:
-    def __init__(self, notebook: Notebook) -> None:
+    def __init__(self, notebook: Notebook, other: bool = False) -> None:
+        self.other = other
         prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
         self.targets = set(re.findall(r"^\(([\w-]+)\)=", prose, re.M))
         named = (_figure(cell).get("name") for cell in notebook.cells)
@@ -74,9 +95,20 @@ class _Page:
         if "remove-cell" in cell.metadata.get("tags", []):
             return ""
         if cell.cell_type != "code":
-            return str(self.markdown.render(cell.source)) if cell.cell_type == "markdown" else ""
+            return self._prose(cell.source) if cell.cell_type == "markdown" else ""
         code = f"<details><summary>Code</summary>{_pre(cell.source)}</details>"
         return "\n".join([code, *(self._output(each, cell) for each in cell.outputs)])
+
+    def _prose(self, source: str) -> str:
+        """Markdown; on a page of another run than the book's, readings and caveats set apart."""
+        if not (self.other and _READING.search(source)):
+            return str(self.markdown.render(source))
+        shown = []
+        for part in _PARTS.split(source):
+            words, found = _READING.subn(_the_books, part)
+            text = str(self.markdown.render(words))
+            shown.append(f'<div class="books">{text}</div>' if found else text)
+        return "\n".join(shown)
 
     def _output(self, output: Any, cell: Any) -> str:
         if output.output_type == "stream":
@@ -86,7 +118,8 @@ class _Page:
             if kind in data:
                 return self._image(kind, data[kind], cell)
         if "text/html" in data:
-            return f'<div class="wide" tabindex="0">{data["text/html"]}</div>'
+            limits = _limits(output.get("metadata", {}).get(CLAIMS, []))
+            return f'<div class="wide" tabindex="0">{data["text/html"]}</div>{limits}'
         return _pre(data.get("text/plain", ""))
 
     def _image(self, kind: str, data: str, cell: Any) -> str:
@@ -155,7 +188,47 @@ class _Page:
             return f'<a href="{escape(target)}">'
         name = target.lstrip("#")
         # What leads to another page of the book leads nowhere from here.
-        return f'<a href="#{escape(name)}">' if name in self.targets | set(self.figures) else "<a>"
+        if name in self.targets | set(self.figures):
+            return f'<a href="#{escape(name)}">'
+        return '<a class="elsewhere">'
+
+
+def _note(changes: whose.Changes, kept: Sequence[str]) -> str:
+    """What is of this run, what is not, and in what the two differ."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(here))}</td>'
+        f"<td>{escape(str(book))}</td></tr>"
+        for name, (here, book) in changes.items()
+    )
+    but = ""
+    if kept:
+        commands = ", ".join(f"<code>{escape(each)}</code>" for each in kept)
+        but = f" What is drawn and judged from tables kept as data is not of it: {commands}."
+    return (
+        '<aside class="run"><p><strong>This run is not the book\'s.</strong> Figures, tables, '
+        f"verdicts, parameters and provenance are of this run.{but} All other text was written for "
+        "the book's run, and need not be true of this one, above all what is marked as the book's "
+        'reading or caveat.</p><div class="wide" tabindex="0"><table><thead><tr>'
+        '<th scope="col">parameter</th><th scope="col">here</th><th scope="col">in the book</th>'
+        f"</tr></thead><tbody>{rows}</tbody></table></div></aside>"
+    )
+
+
+def _limits(records: Sequence[Mapping[str, Any]]) -> str:
+    """What bounds the verdicts of a table."""
+    said: dict[str, list[str]] = {}
+    for record in records:
+        if limit := whose.limit(record):
+            said.setdefault(limit, []).append(record["number"])
+    return "".join(
+        f"<p>Claim {escape(', '.join(map(str, numbers)))}: {escape(limit)}.</p>"
+        for limit, numbers in said.items()
+    )
+
+
+def _the_books(found: re.Match[str]) -> str:
+    of = " of" if found[2] else ""
+    return f"**The book's {found[1].lower()}{of}{found[2] or ''}"
 
 
 def _pre(text: str) -> str:

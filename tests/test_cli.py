@@ -210,7 +210,7 @@ def test_run_checks_parameters(tmp_path: Path):
     assert "models, corpus, tokens, window, batch, sets, seed, device" in message
     assert "is not name=value" in refused("run", notebook, "-p", "tokens", "--out", out)
     message = refused("run", notebook, "-p", "tokens=1e3x", "--out", out)
-    assert "accepted: int, such as" in message
+    assert "accepted: a whole number, such as -p tokens=" in message
     assert "no such notebook" in refused("run", tmp_path / "none.ipynb", "--out", out)
     message = refused("run", "profiles", "--out", out)
     assert "no such notebook: 'profiles'; did you mean 'notebooks/profiles.ipynb'?" in message

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -109,3 +110,28 @@ def test_figures_show_what_the_tables_hold(
     shown = bell_figures.tabulate(both.carriers, "tiny-encoder", [0, 1])
     assert set(shown.index) == {0, 1}
     assert FIRST not in set(shown["token"])
+
+
+@pytest.mark.parametrize("span", [(12, 19), (3.1, 4.2), (101, 104), (2, 70), (0.8, 3000)])
+def test_a_short_logarithmic_axis_has_labels(span: tuple[float, float]):
+    metrics = ("anisotropy_trimmed", "effective_rank", "participation_ratio")
+    table = pd.DataFrame(
+        [
+            {
+                "model": "m", "role": "decoder", "layer": layer, "depth": layer / 1,
+                "tokens": "all", "metric": metric, "value": span[layer],
+            }
+            for layer in (0, 1)
+            for metric in metrics
+        ]
+    )  # fmt: skip
+    figure = bell_figures.robust_profile(table)
+    figure.draw_without_rendering()
+    for axes in figure.axes[3:5]:
+        low, high = axes.get_ylim()
+        labels = [
+            text.get_text()
+            for text, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
+            if low <= at <= high
+        ]
+        assert sum(bool(each) for each in labels) >= 2, labels

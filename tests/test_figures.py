@@ -139,8 +139,12 @@ def test_models_keep_their_colour_and_differ(table: pd.DataFrame):
 
 
 def test_a_role_without_a_model(table: pd.DataFrame):
-    encoders, _ = figures.anisotropy_profile(table[table["role"] == "decoder"]).axes
-    assert encoders.texts[0].get_text() == "no encoder measured"
+    both = figures.anisotropy_profile(table)
+    alone = figures.anisotropy_profile(table[table["role"] == "decoder"])
+    (decoders,) = alone.axes
+    assert decoders.get_title() == "decoders"
+    assert len(decoders.lines) == len(both.axes[1].lines)
+    assert alone.get_figwidth() < both.get_figwidth()
 
 
 def test_the_same_table_gives_the_same_bytes(table: pd.DataFrame):

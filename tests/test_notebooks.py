@@ -105,9 +105,20 @@ def test_an_unknown_parameter_is_refused(small: Path, tmp_path: Path):
     assert not (tmp_path / "out.ipynb").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"size": "3"}, {"size": 2.5}, {"many": "x"}, {"size": True}])
-def test_another_type_is_refused(small: Path, wrong: dict[str, Any]):
-    with pytest.raises(ShapelibError, match=r"accepted: (int|list), such as"):
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"size": "3"}, "is text; accepted: a whole number, such as -p size=2"),
+        ({"size": 2.5}, "is a number; accepted: a whole number"),
+        ({"size": True}, "is true or false; accepted: a whole number"),
+        ({"size": None}, "is nothing; accepted: a whole number"),
+        ({"size": -3}, "is below zero; accepted: a whole number"),
+        ({"many": "x"}, "is text; accepted: a list, such as -p many='[\"x\"]'"),
+        ({"many": []}, "is an empty list; accepted: a list, such as -p many='[\"x\"]'"),
+    ],
+)
+def test_another_type_is_refused(small: Path, wrong: dict[str, Any], said: str):
+    with pytest.raises(ShapelibError, match=re.escape(said)):
         notebooks.check(small, wrong)
 
 
@@ -119,6 +130,29 @@ def test_a_failing_cell_leaves_the_old_copy_whole(small: Path, tmp_path: Path):
         notebooks.run(bad, out)
     assert out.read_bytes() == old
     assert not list(tmp_path.glob(".run-*"))
+    failed = notebooks.read(tmp_path / "out.failed.ipynb")
+    errors = [o.ename for c in failed.cells for o in c.get("outputs", []) if "ename" in o]
+    assert errors == ["KeyError"], "what a failed run got to is kept beside the good one"
+
+
+def test_a_failure_says_where_its_cells_are_and_what_to_set(tmp_path: Path):
+    message = "a window has 300 tokens, but mine reads at most 100; use a shorter window"
+    path = make(tmp_path / "bad.ipynb", f"raise ValueError({message!r})")
+    notebook = notebooks.read(path)
+    notebook.cells[1].source += "\nwindow = 512"
+    nbformat.write(notebook, path)
+    with pytest.raises(ShapelibError) as caught:
+        notebooks.run(path, tmp_path / "out.ipynb", {"window": 400})
+    assert "the parameter window counts characters and is 400; -p window=100 would do" in str(
+        caught.value
+    )
+    assert str(tmp_path / "out.failed.ipynb") in str(caught.value)
+
+
+def test_without_the_extra_it_is_named(small: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "nbformat", None)
+    with pytest.raises(ShapelibError, match=r"reading notebooks needs nbformat; run: pip install "):
+        notebooks.parameters(small)
 
 
 def test_an_output_that_cannot_be(small: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 """A run as one HTML file: whole without anything beside it, and readable by everyone."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from browser import NARROW, WIDE, accessibility
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from shapelib import notebooks, standalone
+from shapelib import claims, notebooks, standalone
 
 ROOT = Path(__file__).parent.parent
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>x</title></svg>'
@@ -53,7 +54,7 @@ def test_prose_is_read_as_the_book_reads_it():
     assert '<a href="#here">below</a>' in html
     assert '<a href="#here">words</a>' in html
     assert '<a id="here"></a>' in html
-    assert "<a>Method</a>" in html
+    assert '<a class="elsewhere">Method</a>' in html, "a link that leads nowhere is in italics"
     assert '<a href="https://example.org">a site</a>' in html
     assert "Razzhigaev 2024 say" in html
     assert "(A 2020, C 2021)" in html
@@ -96,6 +97,54 @@ def test_a_formula_that_cannot_be_drawn_is_shown_as_written():
     assert r"<code>\nosuchthing</code>" in page(new_markdown_cell(r"$\nosuchthing$"))
 
 
+CHANGES = {"models": (["mine"], ["a", "b"]), "tokens": (8, 16)}
+READING = """**Reading {numref}`fig-a`.** It falls.
+
+**Caveat.** One seed.
+
+(next)=
+## Next
+
+More."""
+
+
+def test_a_run_of_ones_own_says_which_text_is_the_books():
+    kept = {notebooks.KEPT: [{"command": "python results/tuning.py DID", "seconds": 1.0}]}
+    table = new_output("execute_result", {"text/html": "<table></table>"}, metadata=kept)
+    cells = [
+        new_markdown_cell("# A page"),
+        new_markdown_cell(READING),
+        figure({"image/svg+xml": SVG}),
+        new_code_cell("x", outputs=[table]),
+    ]
+    plain = standalone.html(new_notebook(cells=cells))
+    own = standalone.html(new_notebook(cells=cells), CHANGES)
+    assert "not the book's" not in plain
+    assert "The book's" not in plain
+    assert own.index("</h1>") < own.index("This run is not the book's.") < own.index("falls")
+    assert "<td>['mine']</td><td>['a', 'b']</td>" in unescape(own)
+    assert "tables kept as data is not of it: <code>python results/tuning.py DID</code>." in own
+    boxes = re.findall(r'<div class="books">(.*?)</div>', own, re.S)
+    assert [re.sub(r"<[^>]+>", "", each).strip() for each in boxes] == [
+        "The book's reading of Figure 1. It falls.",
+        "The book's caveat. One seed.",
+    ]
+
+
+def test_one_models_verdict_says_what_bounds_it():
+    def shown(*met: bool) -> str:
+        models = [{"model": f"m{n}", "statistic": 0.5, "met": each} for n, each in enumerate(met)]
+        record = {"number": 7, "title": "t", "verdict": "holds in part", "models": models}
+        output = new_output(
+            "execute_result", {"text/html": "<table></table>"}, metadata={claims.METADATA: [record]}
+        )
+        return page(new_code_cell("x", outputs=[output]))
+
+    bound = "<p>Claim 7: one model is no class, so by the rules no single model can get more.</p>"
+    assert bound in shown(True)
+    assert "no class" not in shown(True, False)
+
+
 class Outside(HTMLParser):
     """Collects what a page would fetch, and roles that were left as they were written."""
 
@@ -114,8 +163,9 @@ class Outside(HTMLParser):
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "book" / "executed").glob("*.ipynb")), ids=lambda path: path.stem
 )
-def test_every_recorded_page_stands_alone(path: Path):
-    html = standalone.html(notebooks.read(path))
+@pytest.mark.parametrize("changes", [None, CHANGES], ids=["the book's", "a reader's"])
+def test_every_recorded_page_stands_alone(path: Path, changes: Any):
+    html = standalone.html(notebooks.read(path), changes)
     outside = Outside()
     outside.feed(html)
     assert outside.found == []
@@ -156,4 +206,26 @@ def test_verdicts_are_cards_on_a_phone(browser: Any, tmp_path: Path):
     opened.set_viewport_size(WIDE)
     assert len(set(opened.evaluate(tops))) == 2
     assert opened.locator("thead").is_visible()
+    opened.close()
+
+
+def test_a_table_of_many_columns_has_room_and_scrolls_on_a_phone(browser: Any, tmp_path: Path):
+    row = "".join(f"<td>column-{n}</td>" for n in range(11))
+    table = f"<table border='1' class='dataframe'><tbody><tr>{row}</tr></tbody></table>"
+    file = tmp_path / "run.html"
+    shown = new_output("execute_result", {"text/html": table})
+    file.write_text(page(new_code_cell("x", outputs=[shown])), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    opened.goto(file.as_uri())
+    cut = (
+        "() => { const w = document.querySelector('.wide'); return w.scrollWidth - w.clientWidth }"
+    )
+    beyond = "() => document.documentElement.scrollWidth - window.innerWidth"
+    assert opened.evaluate(cut) == 0
+    assert opened.evaluate("() => document.querySelector('.wide').clientWidth") > 800
+    for width in (390, 700, 820, 900, 1000):
+        opened.set_viewport_size({"width": width, "height": 900})
+        assert opened.evaluate(beyond) <= 0, f"the page itself scrolls at {width}"
+    opened.set_viewport_size(NARROW)
+    assert opened.evaluate(cut) > 0
     opened.close()
