@@ -88,7 +88,9 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     by_model = _groups(fixed, table)
     judged = {name: _statistic(fixed, rows) for name, rows in by_model}
     roles = [str(rows["role"].iloc[0]) for _, rows in by_model]
-    strict = [_statistic(replace(fixed, student=True), rows) for _, rows in by_model]
+    strict = list(judged.values())
+    if fixed.table != "shape":  # whose intervals, over windows, are of 95 % anyway
+        strict = [_statistic(replace(fixed, student=True), rows) for _, rows in by_model]
     return {
         "id": fixed.id,
         "number": fixed.number,

@@ -11,6 +11,8 @@ from typing import Any
 
 from shapelib.errors import ShapelibError
 
+INSTALL = 'run: pip install "shapelib[models,book]", or in a checkout: pip install ".[models,book]"'
+"""What to do where a package is missing that notebooks need."""
 Told = Callable[[str], object]
 """Takes a piece of text about progress; lines end with a line break of their own."""
 
@@ -30,10 +32,7 @@ def execute(
         import papermill
         from traitlets.config import Config
     except ImportError as error:
-        raise ShapelibError(
-            'running notebooks needs papermill; run: pip install "shapelib[models,book]", or in a '
-            'checkout: pip install ".[models,book]"'
-        ) from error
+        raise ShapelibError(f"running notebooks needs papermill; {INSTALL}") from error
 
     watch = _Watch(_sections(notebook, bool(given)), told)
     try:

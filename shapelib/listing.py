@@ -152,10 +152,9 @@ def _table(
     wide = {
         head: 3
         + max(
-            map(
-                len,
-                (*head.splitlines(), *(line for row in rows for line in row[place].splitlines())),
-            )
+            len(line)
+            for text in (head, *(row[place] for row in rows))
+            for line in text.splitlines()
         )
         for place, head in enumerate(heads)
     }

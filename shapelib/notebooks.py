@@ -3,7 +3,7 @@
 import ast
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,20 @@ def assignments(source: str) -> dict[str, Any]:
         for target in line.targets
         if isinstance(target, ast.Name)
     }
+
+
+def runs_of_book(root: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """The pages that a checkout's ``params/*.yml`` name, each with its notebook and parameters."""
+    import yaml
+
+    for file in sorted((root / "params").glob("*.yml")):
+        entry = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if unknown := set(entry) - {"notebook", "parameters"}:
+            wrong = sorted(unknown)[0]
+            raise ShapelibError(
+                f"params/{file.name}: {nearest(wrong, ['notebook', 'parameters'])}; got {wrong!r}"
+            )
+        yield file.stem, root / "notebooks" / entry["notebook"], entry["parameters"]
 
 
 def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,10 +183,7 @@ def read(path: str | Path) -> Notebook:
     try:
         import nbformat
     except ImportError as error:
-        raise ShapelibError(
-            'reading notebooks needs nbformat; run: pip install "shapelib[models,book]", or in a '
-            'checkout: pip install ".[models,book]"'
-        ) from error
+        raise ShapelibError(f"reading notebooks needs nbformat; {execution.INSTALL}") from error
 
     path = Path(path)
     if path.is_dir():
@@ -196,12 +207,7 @@ def records(notebook: Notebook) -> list[dict[str, Any]]:
     """The claim records that an executed notebook shows (see `shapelib.claims.Shown`)."""
     from shapelib.claims import METADATA as CLAIMS
 
-    return [
-        record
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        for record in output.get("metadata", {}).get(CLAIMS, [])
-    ]
+    return _told(notebook, CLAIMS)
 
 
 def measured(notebook: Notebook) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from shapelib import cache, figures, model_pages, notebooks, run_pages, timing_figures, timings
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError
 
 # What a killed run left where it worked: no page.
 UNFINISHED = shutil.ignore_patterns(".run-*")
@@ -44,19 +44,10 @@ class Page:
 
 def pages(root: Path) -> list[Page]:
     """The pages of a checkout, from ``params/*.yml``; parameters are checked."""
-    import yaml
-
     found = []
-    for file in sorted((root / "params").glob("*.yml")):
-        entry = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if unknown := set(entry) - {"notebook", "parameters"}:
-            wrong = sorted(unknown)[0]
-            raise ShapelibError(
-                f"params/{file.name}: {nearest(wrong, ['notebook', 'parameters'])}; got {wrong!r}"
-            )
-        notebook = root / "notebooks" / entry["notebook"]
-        notebooks.check(notebook, entry["parameters"])
-        found.append(Page(file.stem, notebook, entry["parameters"]))
+    for name, notebook, parameters in notebooks.runs_of_book(root):
+        notebooks.check(notebook, parameters)
+        found.append(Page(name, notebook, parameters))
     if not found:
         raise ShapelibError(f"no pages: {root / 'params'} holds no .yml file")
     return found

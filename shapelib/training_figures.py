@@ -98,8 +98,7 @@ def training_curves(
                 line.index, line.mean(axis=1), "x", markersize=6,
                 color=looks[str(recipe)][0], label=f"{recipe}, this page's run",
             )  # fmt: skip
-    axes.set_xscale("symlog", linthresh=10)
-    axes.set_xlim(left=0)
+    _by_steps(axes)
     axes.set_ylabel(label)
     legend(figure, [axes])
     told = {"full runs": wanted} if live is None else {"full runs": wanted, "this page's run": live}
@@ -127,8 +126,7 @@ def estimators_in_training(curves: pd.DataFrame) -> "Figure":
             rows = curves[(curves["metric"] == metric) & (curves["mixing"] == mixing)]
             for recipe, own in rows.groupby("recipe", sort=False):
                 _band(axes, own, *looks[str(recipe)], str(recipe))
-            axes.set_xscale("symlog", linthresh=10)
-            axes.set_xlim(left=0)
+            _by_steps(axes)
         panels[2 * row].set_ylabel("dimension")
     legend(figure, panels)
     return keep(figure, curves.loc[curves["metric"].isin(_ESTIMATORS), _TOLD])
@@ -151,8 +149,7 @@ def by_width(curves: pd.DataFrame) -> "Figure":
         own = shown[(shown["kind"] == kind) & (shown["metric"] == metric)]
         for width, rows in own.groupby("width"):
             _band(axes, rows, colours[kind], styles[width], f"{kind}, width {width}")
-        axes.set_xscale("symlog", linthresh=10)
-        axes.set_xlim(left=0)
+        _by_steps(axes)
     for column in range(len(_BY_WIDTH)):
         # Kinds share an axis, so that they can be compared.
         alike = panels[column :: len(_BY_WIDTH)]
@@ -198,8 +195,7 @@ def loss_and_rate(training: pd.DataFrame) -> "Figure":
         )
     above.set_yscale("log")
     for axes in (above, below):
-        axes.set_xscale("symlog", linthresh=10)
-        axes.set_xlim(left=0)
+        _by_steps(axes)
     legend(figure, [above, below])
     told = ["kind", "warmup", "seed", "step", "perplexity", "learning_rate"]
     # The learning rate of every step would be ten thousand rows for a line that a few describe.
@@ -213,6 +209,12 @@ def final_profiles(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
     by = ["model", "role", "layer", "depth", "after_norm"]
     means = last.groupby(by, sort=False)[["value", "std"]].mean().reset_index()
     return role_panels(means, [({}, "")], "anisotropy (centered)", (0, 1.02))
+
+
+def _by_steps(axes: "Axes") -> None:
+    """Steps of training: logarithmic, but for the first ten."""
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(left=0)
 
 
 def _looks(runs: pd.DataFrame) -> dict[str, tuple[str, str]]:

@@ -20,21 +20,15 @@ def changes(notebook: str | Path, given: Mapping[str, Any]) -> Changes:
     of one notebook the nearest counts. Nothing for a notebook that no page of a book is made from.
     """
     here = notebooks.check(notebook, given)
+    file = Path(notebook).resolve()
     found = [
         {name: (value, there[name]) for name, value in here.items() if there[name] != value}
-        for book in _books(Path(notebook))
+        for _, of, book in notebooks.runs_of_book(file.parent.parent)
+        if of.name == file.name
         for there in [notebooks.check(notebook, book)]
     ]
     counted = [{k: v for k, v in each.items() if k not in _PLACES} for each in found]
     return min(counted, key=len, default={})
-
-
-def _books(notebook: Path) -> list[dict[str, Any]]:
-    import yaml
-
-    folder = notebook.resolve().parent.parent / "params"
-    entries = [yaml.safe_load(file.read_text("utf-8")) for file in sorted(folder.glob("*.yml"))]
-    return [each["parameters"] for each in entries if each.get("notebook") == notebook.name]
 
 
 def judged(record: Mapping[str, Any]) -> str:

@@ -378,10 +378,17 @@ def test_the_explorer_has_room_for_every_recipe(
     reader.close()
 
 
-def test_the_explorer_says_what_a_band_is_and_where_there_is_none(browser: Any, address: str):
+@pytest.fixture
+def explorer(browser: Any, address: str) -> Iterator[Reader]:
+    """A window on the explorer as it opens."""
     reader = Reader(browser, address)
-    page = reader.page
-    page.goto(f"{address}/explorer.html")
+    reader.page.goto(f"{address}/explorer.html")
+    yield reader
+    reader.close()
+
+
+def test_the_explorer_says_what_a_band_is_and_where_there_is_none(explorer: Reader):
+    page = explorer.page
     notes = page.locator(".explorer-legend small")
     assert set(notes.all_inner_texts()) == {"± one standard deviation of 4 batches"}
     assert len([each for each in page.evaluate(_DRAWN) if each["fill"]]) == 2
@@ -400,13 +407,10 @@ def test_the_explorer_says_what_a_band_is_and_where_there_is_none(browser: Any, 
     assert lines_of(page)[0]["marker"]["symbol"][:2] == ["circle-open", "circle"]
     marker = page.locator(".explorer-legend path:last-child").first
     assert marker.get_attribute("fill") == lines_of(page)[0]["line"]["color"]
-    reader.close()
 
 
-def test_the_explorer_asks_for_a_choice_where_there_is_none(browser: Any, address: str):
-    reader = Reader(browser, address)
-    page = reader.page
-    page.goto(f"{address}/explorer.html")
+def test_the_explorer_asks_for_a_choice_where_there_is_none(explorer: Reader):
+    page = explorer.page
     figure = page.locator(".explorer-figure")
     status = page.locator(".explorer-status")
     tick_all(page, "group", False)
@@ -421,7 +425,6 @@ def test_the_explorer_asks_for_a_choice_where_there_is_none(browser: Any, addres
     page.get_by_label("What").select_option("training")
     tick_all(page, "group", False)
     assert status.inner_text() == "Choose at least one recipe."
-    reader.close()
 
 
 def test_the_explorer_keeps_its_choice_in_the_address(browser: Any, address: str):

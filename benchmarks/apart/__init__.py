@@ -13,8 +13,8 @@ names no Python, the benchmarks run without DADApy.
 import json
 import os
 import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 VARIABLE = "SHAPELIB_DADAPY"
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
     seconds: float | None
 
 
-class Peer:
+class Peer(AbstractContextManager["Peer"]):
     """DADApy in a process of another Python, which ends with the `with` block, or by `close`."""
 
     def __init__(self, python: str) -> None:
@@ -78,15 +78,7 @@ class Peer:
         """Let the process end."""
         self._process.communicate()
 
-    def __enter__(self) -> "Peer":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
