@@ -43,7 +43,7 @@ def run(
     page.write_text(html.html(done, changes.changes(notebook, given)), encoding="utf-8")
     for record in notebooks.records(done):
         typer.echo(changes.judged(record))
-    if kept := changes.kept(done):
+    if kept := changes.commands(done):
         typer.echo(f"shown as well, and not measured by this run: {', '.join(kept)}")
     typer.echo(f"written to {out} and {page}")
 

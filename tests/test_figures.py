@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebook.figures.shown import METADATA, published_profile, show
+from shapebook.figures.shown import ROWS, published_profile, show
 from shapelib import figures
 
 BLUE, ORANGE = figures.PALETTE[:2]
@@ -63,7 +63,7 @@ def test_panels_curves_and_markers(table: pd.DataFrame, draw, curves: list[str])
 
 def test_the_data_of_a_figure_are_the_rows_it_shows(table: pd.DataFrame):
     figure = figures.cosine_profile(table, "content")
-    told = show(figure)._data_and_metadata()[1][METADATA]
+    told = show(figure)._data_and_metadata()[1][ROWS]
     rows = pd.read_csv(io.StringIO(told))
     assert set(rows["metric"]) == {"average_cosine"}
     assert "std" not in rows, "what is the same in every row is left out"
@@ -81,7 +81,7 @@ def test_a_figure_without_rows_has_no_data():
     bare = Figure()
     bare.subplots()
     assert figures.data(bare) is None
-    assert METADATA not in show(bare).metadata
+    assert ROWS not in show(bare).metadata
 
 
 def test_published_numbers_are_drawn_as_they_were_printed():

@@ -25,7 +25,7 @@ IN_PART = "holds in part"
 FAILS = "does not hold here"
 UNTESTABLE = "not testable here"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNTESTABLE)
-METADATA = "shapelib_claims"
+RECORDS = "shapelib_claims"
 # The tables that claims are judged from: what messages call them, and columns they must have.
 _TABLES = {
     "shape": (
@@ -126,7 +126,7 @@ class Shown:
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         shown = {"text/html": self._html(), "text/plain": self._text()}
-        return shown, {METADATA: self.records}
+        return shown, {RECORDS: self.records}
 
     def _html(self) -> str:
         head = "<tr><th>claim</th><th>verdict</th><th>measured</th></tr>"

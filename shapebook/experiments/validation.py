@@ -98,7 +98,7 @@ def manifolds(points: int, seed: int) -> pd.DataFrame:
                 rows += _rows(values, manifold=f"{name}, {d}", d=d, by=by)
         return pd.DataFrame(rows)
 
-    return _kept("manifolds", measure, points, seed)
+    return _cached("manifolds", measure, points, seed)
 
 
 def _manifolds(n: int, seed: int) -> Iterator[tuple[str, int, Cloud]]:
@@ -125,7 +125,7 @@ def bias(largest: int, repeats: int, seed: int) -> pd.DataFrame:
                     rows += _rows(estimates(x)[0], d=d, n=n, repeat=repeat)
         return pd.DataFrame(rows)
 
-    return _kept("bias", measure, largest, repeats, seed)
+    return _cached("bias", measure, largest, repeats, seed)
 
 
 def misprint(repeats: int, seed: int) -> pd.DataFrame:
@@ -188,11 +188,13 @@ def stress(
         return table
 
     read, where = corpus.load_corpus(text), str(loading.pick_device(device))
-    found = [_kept("gaussian", gaussian, tokens, seed)]
+    found = [_cached("gaussian", gaussian, tokens, seed)]
     for name, chosen in layers.items():
         source = loading.find(name)
         key = (source.name, source.fingerprint, chosen, read.name, read.sha256, window, where)
-        found.append(_kept("layers", functools.partial(model, source, chosen), *key, tokens, seed))
+        found.append(
+            _cached("layers", functools.partial(model, source, chosen), *key, tokens, seed)
+        )
     return tables.combine(found)
 
 
@@ -244,9 +246,9 @@ def _doubling(first: int, last: int) -> list[int]:
     return [size for size in (first * 2**i for i in range(32)) if 1.5 * size <= last] + [last]
 
 
-def _kept(name: str, compute: Callable[[], pd.DataFrame], *parts: object) -> pd.DataFrame:
+def _cached(name: str, compute: Callable[[], pd.DataFrame], *parts: object) -> pd.DataFrame:
     scikit_dimension()  # says what to install
-    key = keys.key_of(*parts, keys.code_of(_kept), metadata.version(THEIRS))
+    key = keys.key_of(*parts, keys.code_of(_cached), metadata.version(THEIRS))
     return tables.cached(f"validation-{name}-{key}", compute)
 
 

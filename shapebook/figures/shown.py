@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METADATA = "shapelib_data"
+ROWS = "shapelib_data"
 
 
 def published_profile(table: pd.DataFrame) -> "Figure":
@@ -56,4 +56,4 @@ def show(figure: "Figure") -> "SVG":
     with matplotlib.rc_context({"svg.hashsalt": "shapelib"}):
         figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
     rows = data(figure)
-    return SVG(drawn.getvalue(), metadata=None if rows is None else {METADATA: rows})
+    return SVG(drawn.getvalue(), metadata=None if rows is None else {ROWS: rows})

@@ -49,6 +49,6 @@ def limit(record: Mapping[str, Any]) -> str:
     return ""
 
 
-def kept(notebook: notebooks.Notebook) -> list[str]:
+def commands(notebook: notebooks.Notebook) -> list[str]:
     """The commands that made the tables kept as data which an executed page shows."""
-    return list(dict.fromkeys(str(each["command"]) for each in notebooks.kept(notebook)))
+    return list(dict.fromkeys(str(each["command"]) for each in notebooks.borrowed(notebook)))

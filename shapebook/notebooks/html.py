@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from shapebook.claims.judge import METADATA as CLAIMS
-from shapebook.notebooks import changes as whose
+from shapebook.claims.judge import RECORDS
+from shapebook.notebooks.changes import Changes, commands, limit
 from shapebook.notebooks.notebook import Notebook
 
 # Paragraphs that read the book's figures, and where such a part or another begins.
@@ -57,7 +57,7 @@ th:has(+ td:last-child) { min-width: 5.5rem; }
 """
 
 
-def html(notebook: Notebook, changes: whose.Changes | None = None) -> str:
+def html(notebook: Notebook, changes: Changes | None = None) -> str:
     """A whole page: prose, figures with captions and alternative text, tables; code folded.
 
     Formulas become MathML, which browsers draw themselves. References within the notebook are
@@ -68,7 +68,7 @@ def html(notebook: Notebook, changes: whose.Changes | None = None) -> str:
     page = _Page(notebook, bool(changes))
     body = "\n".join(page.cell(cell) for cell in notebook.cells)
     if changes:
-        note = _note(changes, whose.kept(notebook))
+        note = _note(changes, commands(notebook))
         end = body.find("</h1>") + len("</h1>") if "</h1>" in body else 0
         body = f"{body[:end]}\n{note}\n{body[end:]}"
     title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
@@ -118,7 +118,7 @@ class _Page:
             if kind in data:
                 return self._image(kind, data[kind], cell)
         if "text/html" in data:
-            limits = _limits(output.get("metadata", {}).get(CLAIMS, []))
+            limits = _limits(output.get("metadata", {}).get(RECORDS, []))
             return f'<div class="wide" tabindex="0">{data["text/html"]}</div>{limits}'
         return _pre(data.get("text/plain", ""))
 
@@ -193,7 +193,7 @@ class _Page:
         return '<a class="elsewhere">'
 
 
-def _note(changes: whose.Changes, kept: Sequence[str]) -> str:
+def _note(changes: Changes, kept: Sequence[str]) -> str:
     """What is of this run, what is not, and in what the two differ."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(here))}</td>'
@@ -202,8 +202,8 @@ def _note(changes: whose.Changes, kept: Sequence[str]) -> str:
     )
     but = ""
     if kept:
-        commands = ", ".join(f"<code>{escape(each)}</code>" for each in kept)
-        but = f" What is drawn and judged from tables kept as data is not of it: {commands}."
+        by = ", ".join(f"<code>{escape(each)}</code>" for each in kept)
+        but = f" What is drawn and judged from tables kept as data is not of it: {by}."
     return (
         '<aside class="run"><p><strong>This run is not the book\'s.</strong> Figures, tables, '
         f"verdicts, parameters and provenance are of this run.{but} All other text was written for "
@@ -218,11 +218,11 @@ def _limits(records: Sequence[Mapping[str, Any]]) -> str:
     """What bounds the verdicts of a table."""
     said: dict[str, list[str]] = {}
     for record in records:
-        if limit := whose.limit(record):
-            said.setdefault(limit, []).append(record["number"])
+        if bound := limit(record):
+            said.setdefault(bound, []).append(record["number"])
     return "".join(
-        f"<p>Claim {escape(', '.join(map(str, numbers)))}: {escape(limit)}.</p>"
-        for limit, numbers in said.items()
+        f"<p>Claim {escape(', '.join(map(str, numbers)))}: {escape(bound)}.</p>"
+        for bound, numbers in said.items()
     )
 
 

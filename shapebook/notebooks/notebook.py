@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from shapebook.notebooks import kernel
-from shapebook.notebooks.shown import KEPT, MEASURED
+from shapebook.notebooks.shown import BORROWED, MEASURED
 from shapelib.errors import ShapelibError, advice, nearest
 from shapelib.store import tables
 
-METADATA = "shapelib"
+RUN = "shapelib"
 """Where an executed notebook keeps what it was run with, and what the run cost."""
 Notebook = Any
 """An nbformat NotebookNode."""
@@ -143,7 +143,7 @@ def run(
         seconds = round(time.perf_counter() - started, 1)
         executed = read(unfinished)
         _strip(executed)
-        executed.metadata[METADATA] = {
+        executed.metadata[RUN] = {
             "notebook": notebook.name,
             "parameters": given,
             "run": tables.provenance(seconds=seconds, peak_memory=peak),
@@ -165,7 +165,7 @@ def _keep_failed(unfinished: Path, output: Path) -> str:
 def cost(notebook: Notebook) -> dict[str, Any]:
     """What an executed notebook says of its run: ``seconds, peak_memory, versions, machine, …``;
     nothing where it is of a version that did not say, or was never run."""
-    kept: dict[str, Any] = notebook.metadata.get(METADATA, {}).get("run", {})
+    kept: dict[str, Any] = notebook.metadata.get(RUN, {}).get("run", {})
     return kept
 
 
@@ -196,9 +196,9 @@ def write(notebook: Notebook, path: Path) -> None:
 
 def records(notebook: Notebook) -> list[dict[str, Any]]:
     """The claim records that an executed notebook shows (see `shapebook.claims.judge.Shown`)."""
-    from shapebook.claims.judge import METADATA as CLAIMS
+    from shapebook.claims.judge import RECORDS
 
-    return _told(notebook, CLAIMS)
+    return _told(notebook, RECORDS)
 
 
 def measured(notebook: Notebook) -> list[dict[str, Any]]:
@@ -207,10 +207,10 @@ def measured(notebook: Notebook) -> list[dict[str, Any]]:
     return _told(notebook, MEASURED)
 
 
-def kept(notebook: Notebook) -> list[dict[str, Any]]:
+def borrowed(notebook: Notebook) -> list[dict[str, Any]]:
     """The runs kept as data that an executed notebook shows: ``command, seconds`` of each; seconds
     are None where the run's own were not kept."""
-    return _told(notebook, KEPT)
+    return _told(notebook, BORROWED)
 
 
 def _told(notebook: Notebook, key: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 MEASURED = "shapelib_measured"
 """Where an output keeps which measurements it shows."""
-KEPT = "shapelib_kept"
+BORROWED = "shapelib_kept"
 """Where an output keeps which tables kept as data it shows."""
 TABLE = "shapelib_table"
 # So many models and runs stand in the open.
@@ -53,7 +53,7 @@ class Facts:
             first = _rows(facts[: self.folded])
             shown += f"<details><summary>{self.folded} models and runs</summary>{first}</details>"
         plain = "\n".join(f"{name}: {value}" for name, value in facts)
-        told = {MEASURED: self.runs, KEPT: self.kept}
+        told = {MEASURED: self.runs, BORROWED: self.kept}
         bundle = {"text/html": shown, "text/plain": plain}
         return bundle, {key: runs for key, runs in told.items() if runs}
 

@@ -75,13 +75,13 @@ def execute(root: Path) -> Path:
     for page in wanted:
         target = executed / f"{page.name}.ipynb"
         key = page.key
-        if target.is_file() and _kept(target).get("key") == key:
+        if target.is_file() and _told(target).get("key") == key:
             print(f"{page.name}: up to date", flush=True)
             continue
         print(f"{page.name}: running {page.notebook.name}", flush=True)
         notebooks.run(page.notebook, target, page.parameters, told=_say)
         done = notebooks.read(target)
-        done.metadata[notebooks.METADATA]["key"] = key
+        done.metadata[notebooks.RUN]["key"] = key
         notebooks.write(done, target)
         print(f"{page.name}: {notebooks.cost(done)['seconds']} s", flush=True)
     for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
@@ -116,7 +116,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
                     (data / f"{file.stem}.csv").write_text(table, encoding="utf-8")
                 if name and (svg := output.get("data", {}).get("image/svg+xml")):
                     told = output.metadata.get("image/svg+xml", {})
-                    rows = told.get(drawing.METADATA)
+                    rows = told.get(drawing.ROWS)
                     _draw(drawn / name.removeprefix("fig-"), svg, rows)
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
@@ -199,6 +199,6 @@ def _say(text: str) -> None:
     print(text, end="", flush=True)
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    kept: dict[str, Any] = notebooks.read(path).metadata.get(notebooks.METADATA, {})
+def _told(path: Path) -> dict[str, Any]:
+    kept: dict[str, Any] = notebooks.read(path).metadata.get(notebooks.RUN, {})
     return kept

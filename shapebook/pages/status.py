@@ -78,7 +78,7 @@ def status(pages: dict[str, Notebook]) -> str:
             _seconds(cost.get("seconds")),
             MISSING if peak is None else f"{peak / 2**30:.2f} GiB",
             _sum(notebook.measured(page)) if cost else MISSING,
-            _sum(notebook.kept(page)) if cost else MISSING,
+            _sum(notebook.borrowed(page)) if cost else MISSING,
             cost.get("created", MISSING),
         ]
         lines.append(f"| [](executed/{name}.ipynb) | {' | '.join(cells)} |")
@@ -105,7 +105,7 @@ def parameters(pages: dict[str, Notebook]) -> str:
         shared.setdefault(_source(page), []).append(name)
     text = []
     for source, names in sorted(shared.items(), key=lambda each: -len(each[1])):
-        given = [pages[name].metadata[notebook.METADATA]["parameters"] for name in names]
+        given = [pages[name].metadata[notebook.RUN]["parameters"] for name in names]
         titles = ", ".join(f"[](executed/{name}.ipynb)" for name in names)
         sources = dict.fromkeys(_notebook(name, pages[name]) for name in names)
         files = ", ".join(f"`notebooks/{each}`" for each in sources)
@@ -121,7 +121,7 @@ def parameters(pages: dict[str, Notebook]) -> str:
 
 
 def _notebook(name: str, page: Notebook) -> str:
-    return str(page.metadata[notebook.METADATA].get("notebook", f"{name}.ipynb"))
+    return str(page.metadata[notebook.RUN].get("notebook", f"{name}.ipynb"))
 
 
 def _source(page: Notebook) -> str:

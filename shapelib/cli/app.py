@@ -119,7 +119,7 @@ def sweep(
     allow_pickle: Pickle = False,
 ) -> None:
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
-    from shapelib.states.sweep import KIND, missing, plan, run
+    from shapelib.states.sweep import KIND, fill, missing, plan
     from shapelib.store.cells import look, open_store
 
     kept = look(output, KIND)
@@ -135,7 +135,7 @@ def sweep(
         for cell in grid:
             typer.echo(f"{'missing' if cell in todo else 'there'}  {cell.name}")
         return
-    table = run(grid, open_store(output, KIND), workers=workers, dask=dask)
+    table = fill(grid, open_store(output, KIND), workers=workers, dask=dask)
     typer.echo(f"{len(table)} rows in {output / 'table.parquet'}")
     if failures := table.attrs["failures"]:
         print_failures(failures)
@@ -234,7 +234,7 @@ def models(
     from shapelib.cli import tables
     from shapelib.models import catalogue
 
-    kept = tables.Kept()
+    kept = tables.Here()
     if name is not None:
         known = catalogue.models()
         if name not in known:

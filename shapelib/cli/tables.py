@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-class Kept:
+class Here:
     """What this machine holds: shipped models in the cache, hub repositories in the hub's."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Kept:
 
 
 def select(
-    kept: Kept,
+    kept: Here,
     role: str | None = None,
     family: str | None = None,
     suites: bool = False,
@@ -74,7 +74,7 @@ def select(
     ]
 
 
-def overview(entries: Iterable[Entry], kept: Kept, width: int) -> "Table":
+def overview(entries: Iterable[Entry], kept: Here, width: int) -> "Table":
     """A row for each model."""
     rows = [
         (
@@ -95,7 +95,7 @@ def overview(entries: Iterable[Entry], kept: Kept, width: int) -> "Table":
     return _table(heads, rows, width, first)
 
 
-def details(entry: Entry, kept: Kept) -> "Table":
+def details(entry: Entry, kept: Here) -> "Table":
     """Everything the catalogue says of one model, a fact a row."""
     from rich.table import Table
 
@@ -131,7 +131,7 @@ def details(entry: Entry, kept: Kept) -> "Table":
     return shown
 
 
-def checkpoints(suite: catalogue.Suite, kept: Kept, width: int) -> "Table":
+def checkpoints(suite: catalogue.Suite, kept: Here, width: int) -> "Table":
     """A row for each checkpoint of a suite; its caveats are for below, where there is room."""
     rows = [
         (
@@ -173,7 +173,7 @@ def _table(
     return shown
 
 
-def _here(entry: Entry, kept: Kept) -> str:
+def _here(entry: Entry, kept: Here) -> str:
     count = kept.checkpoints(entry)
     here = "yes" if kept.holds(entry) else "no"
     return f"{here}, {count} of its checkpoints" if count else here

@@ -15,7 +15,7 @@ from shapelib.errors import ShapelibError
 from shapelib.finetuning import encoding, one_run, tasks
 from shapelib.finetuning.one_run import Setting
 from shapelib.models import loading, resident, suites
-from shapelib.models.resident import device_of
+from shapelib.models.resident import device_there
 from shapelib.store import grid, keys, tables
 from shapelib.store.cells import Cells
 from shapelib.store.workers import GIB
@@ -74,7 +74,7 @@ def plan(
     allow_pickle: bool = False,
 ) -> list[Cell]:
     """The cells of a grid, in order, each once; models and tasks are found and checked."""
-    where = device_of(device, dask)
+    where = device_there(device, dask)
     given = [task] if isinstance(task, str | Path | tasks.Task) else list(task)
     read = [each if isinstance(each, tasks.Task) else tasks.load_task(each) for each in given]
     found = suites.models_and_suites(model, checkpoints, allow_pickle=allow_pickle)
@@ -94,7 +94,7 @@ def plan(
     return list(cells.values())
 
 
-def run(
+def fill(
     cells: Sequence[Cell],
     kept: Cells,
     *,
@@ -103,7 +103,7 @@ def run(
     progress: bool = True,
 ) -> pd.DataFrame:
     """Make the runs of a grid that are missing, and give the table of all of them."""
-    table = grid.run(
+    table = grid.fill(
         cells, kept, _measured, need=_need, columns=COLUMNS, label="fine-tuning", preload=_SLOW,
         workers=workers, dask=dask, progress=progress,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from shapelib.errors import ShapelibError, nearest
 from shapelib.finetuning import one_run, tasks
 from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
 from shapelib.finetuning.one_run import INITS, METHODS, Setting
-from shapelib.finetuning.plan import plan, run
+from shapelib.finetuning.plan import fill, plan
 from shapelib.models import suites
 from shapelib.store import tables
 from shapelib.store.cells import look, open_store
@@ -128,7 +128,7 @@ def dimension_sweep(
         model, task, runs, checkpoints, device=device, dask=dask, allow_pickle=allow_pickle
     )
     # Only now: what the plan refuses leaves no empty store behind.
-    return run(cells, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
+    return fill(cells, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
 
 
 def settings(

@@ -51,7 +51,7 @@ def check_device(device: str, where: str) -> None:
         )
 
 
-def device_of(device: str, dask: str | None) -> str:
+def device_there(device: str, dask: str | None) -> str:
     """The device that `device` is on the machine that measures: this one, or a cluster's worker.
 
     On a cluster ``auto`` means CUDA where its workers offer GPUs.

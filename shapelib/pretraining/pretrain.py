@@ -38,7 +38,7 @@ def suite(recipe: Recipe, *, device: str = "auto", progress: bool = True) -> Pat
     Its key is the recipe, the text and the code. As with `train`, an interrupted run goes on and a
     deleted checkpoint is trained again. Raises `ShapelibError` as `train` does.
     """
-    return train(recipe, _kept_at(recipe), device=device, progress=progress)
+    return train(recipe, _folder(recipe), device=device, progress=progress)
 
 
 def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = True) -> list[Path]:
@@ -47,7 +47,7 @@ def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = 
     Small models train faster so than one after another with all cores. A progress bar shows the
     first. A script that calls it must guard its main part with ``if __name__ == "__main__"``.
     """
-    folders = [_kept_at(each) for each in recipes]
+    folders = [_folder(each) for each in recipes]
     new = [
         (recipe, folder)
         for recipe, folder in zip(recipes, folders, strict=True)
@@ -68,7 +68,7 @@ def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = 
     return folders
 
 
-def _kept_at(recipe: Recipe) -> Path:
+def _folder(recipe: Recipe) -> Path:
     text = corpus.load_corpus(recipe.corpus)
     key = keys.key_of(recipe.as_dict(), text.sha256, keys.code_of(Training))
     return cache.folder("pretrained") / f"{recipe.name}-{key}"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from shapelib.errors import ShapelibError
 from shapelib.models import loading, resident, suites
-from shapelib.models.resident import device_of
+from shapelib.models.resident import device_there
 from shapelib.states.profile import COLUMNS, checked, key, profile
 from shapelib.store import grid as grids
 from shapelib.store.cells import Cells, look, open_store
@@ -100,7 +100,7 @@ def sweep(
     look(output, KIND)
     grid = plan(names, texts, seeds, checkpoints, dask=dask, **parameters)
     # Only now: what the plan refuses leaves no empty store behind.
-    return run(grid, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
+    return fill(grid, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
 
 
 def plan(
@@ -118,7 +118,7 @@ def plan(
 ) -> list[Cell]:
     """The cells of a grid, in order, each once; their inputs are found and checked."""
     asked = [checked(**parameters, seed=seed) for seed in seeds]
-    where = device_of(device, dask)
+    where = device_there(device, dask)
     read = [(_place(each), corpus.load_corpus(each)) for each in suites.several(texts)]
     for (_, text), each in itertools.product(read, asked):
         if each["unit"] != "tokens":
@@ -134,7 +134,7 @@ def plan(
     return list(grid.values())
 
 
-def run(
+def fill(
     grid: Sequence[Cell],
     kept: Cells,
     *,
@@ -143,7 +143,7 @@ def run(
     progress: bool = True,
 ) -> pd.DataFrame:
     """Compute what is missing of a grid, and give the table of all of it."""
-    table = grids.run(
+    table = grids.fill(
         grid, kept, _measured, need=_need, columns=COLUMNS, label="sweep", preload=_SLOW,
         workers=workers, dask=dask, progress=progress,
     )  # fmt: skip

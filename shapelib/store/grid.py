@@ -57,7 +57,7 @@ def missing(grid: Sequence[C], kept: Cells) -> list[C]:
     return [cell for cell in grid if kept.read(cell.key) is None]
 
 
-def run(
+def fill(
     grid: Sequence[C],
     kept: Cells,
     measure: Callable[[C], pd.DataFrame],

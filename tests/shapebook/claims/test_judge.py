@@ -146,7 +146,7 @@ def test_content_tokens_are_shown_beside():
 def test_a_record_is_plain_json_and_shown_in_full(capsys: pytest.CaptureFixture[str]):
     records = [judge("decoder-bell", shape(PLATEAU)), judge("encoder-uniform", shape(FLAT))]
     bundle, metadata = Shown(records)._repr_mimebundle_()
-    assert json.loads(json.dumps(metadata[claims.METADATA], allow_nan=False)) == records
+    assert json.loads(json.dumps(metadata[claims.RECORDS], allow_nan=False)) == records
     assert "does not hold here" in bundle["text/html"]
     assert "not testable here" in bundle["text/plain"]
     words(records)

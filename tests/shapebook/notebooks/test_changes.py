@@ -48,9 +48,9 @@ def test_a_verdict_names_the_models_that_were_judged():
 
 def test_tables_kept_as_data_are_named_once():
     runs = [{"command": "python a.py", "seconds": None}, {"command": "python a.py", "seconds": 1.0}]
-    output = new_output("display_data", {"text/plain": ""}, metadata={notebook.KEPT: runs})
+    output = new_output("display_data", {"text/plain": ""}, metadata={notebook.BORROWED: runs})
     page = new_notebook(cells=[new_code_cell("x", outputs=[output])])
-    assert changes.kept(page) == ["python a.py"]
+    assert changes.commands(page) == ["python a.py"]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ More."""
 
 
 def test_a_run_of_ones_own_says_which_text_is_the_books():
-    kept = {notebook.KEPT: [{"command": "python results/tuning.py DID", "seconds": 1.0}]}
+    kept = {notebook.BORROWED: [{"command": "python results/tuning.py DID", "seconds": 1.0}]}
     table = new_output("execute_result", {"text/html": "<table></table>"}, metadata=kept)
     cells = [
         new_markdown_cell("# A page"),
@@ -138,7 +138,7 @@ def test_one_models_verdict_says_what_bounds_it():
         models = [{"model": f"m{n}", "statistic": 0.5, "met": each} for n, each in enumerate(met)]
         record = {"number": 7, "title": "t", "verdict": "holds in part", "models": models}
         output = new_output(
-            "execute_result", {"text/html": "<table></table>"}, metadata={judge.METADATA: [record]}
+            "execute_result", {"text/html": "<table></table>"}, metadata={judge.RECORDS: [record]}
         )
         return page(new_code_cell("x", outputs=[output]))
 

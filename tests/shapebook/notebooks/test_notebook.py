@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from shapebook.notebooks import notebook as notebooks
-from shapebook.notebooks.shown import KEPT, MEASURED, TABLE, Numbers, show_provenance
+from shapebook.notebooks.shown import BORROWED, MEASURED, TABLE, Numbers, show_provenance
 from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parents[3]
@@ -264,7 +264,7 @@ def test_kept_parts_say_where_they_come_from_and_are_no_work_of_the_page():
     assert "task questions: a wheel 1, 3 copies removed, sha256 abababababab" in said
     assert "SAID" not in said, "the table has no rows of it"
     assert [each["model"] for each in metadata[MEASURED]] == ["m", "m"]
-    assert metadata[KEPT] == [{"command": kept["command"], "seconds": 12.0}]
+    assert metadata[BORROWED] == [{"command": kept["command"], "seconds": 12.0}]
 
 
 def test_kept_measurements_say_whether_their_seconds_are_of_all(tmp_path: Path):
@@ -290,7 +290,7 @@ def test_kept_measurements_say_whether_their_seconds_are_of_all(tmp_path: Path):
     page = new_notebook(
         cells=[new_code_cell("x", outputs=[new_output("display_data", shown, metadata=metadata)])]
     )
-    assert [each["seconds"] for each in notebooks.kept(page)] == [None, 6.5]
+    assert [each["seconds"] for each in notebooks.borrowed(page)] == [None, 6.5]
     assert show_provenance(table[table["model"] == "c"]).kept == []
 
 

@@ -607,7 +607,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     cell.metadata["tags"] = ["parameters"]
     notebook = new_notebook(cells=[cell])
-    notebook.metadata[notebooks.METADATA] = {"parameters": {"seed": 1}}
+    notebook.metadata[notebooks.RUN] = {"parameters": {"seed": 1}}
     told = status.parameters({"page": notebook}).replace("executed/page.ipynb", "page.md")
     kept = Shown(RECORDS)._repr_mimebundle_()[0]["text/html"]
     # Pages that were recorded before have no class to know such tables by.

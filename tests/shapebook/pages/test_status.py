@@ -13,7 +13,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from shapebook.notebooks import notebook as notebooks
-from shapebook.notebooks.shown import KEPT, MEASURED, Facts
+from shapebook.notebooks.shown import BORROWED, MEASURED, Facts
 from shapebook.pages import status
 from shapebook.run import assignment
 
@@ -29,7 +29,7 @@ def page(source: str, given: dict[str, Any], **kept: Any) -> Any:
     cell = new_code_cell(source)
     cell.metadata["tags"] = ["parameters"]
     notebook = new_notebook(cells=[cell])
-    notebook.metadata[notebooks.METADATA] = {"parameters": given, **kept}
+    notebook.metadata[notebooks.RUN] = {"parameters": given, **kept}
     return notebook
 
 
@@ -37,11 +37,11 @@ def test_status_says_what_each_run_took():
     ran = page("size = 1", {}, run=RUN)
     runs = [{"model": "a", "seconds": 200.0, "created": "x"}, {"model": "b", "seconds": 3.0}]
     kept = [{"command": "python a.py", "seconds": 7.0}, {"command": "python b.py", "seconds": None}]
-    metadata = {MEASURED: runs, KEPT: kept}
+    metadata = {MEASURED: runs, BORROWED: kept}
     shown = new_output("execute_result", {"text/plain": ""}, metadata=metadata)
     ran.cells.append(new_code_cell("x", outputs=[shown]))
     without = page("size = 1", {}, run=RUN)
-    unknown = new_output("execute_result", {"text/plain": ""}, metadata={KEPT: kept[1:]})
+    unknown = new_output("execute_result", {"text/plain": ""}, metadata={BORROWED: kept[1:]})
     unsaid = page("size = 1", {}, run=RUN)
     unsaid.cells.append(new_code_cell("x", outputs=[unknown]))
     old = page("size = 1", {})
