@@ -1,5 +1,6 @@
 # make book    every page run anew where stale, and the book rendered in _build/html
-# make test    pytest and nbval
+# make test    pytest and nbval, two processes side by side; ends with the slowest ten
+# make stress  the same tests with the long lists that make test takes a fixed sample of
 # make html    render the recorded pages without running anything
 # make record  keep a finished run: book/executed, and the verdict cells of notebooks/
 # make bench   timings beside peers and physical limits
@@ -11,7 +12,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: book test html record bench lint clean
+.PHONY: book test stress html record bench lint clean
 
 book: .venv/.book
 	$(BIN)/python -m shapelib.pages book
@@ -22,9 +23,14 @@ html: .venv/.book
 record: .venv/.book
 	$(BIN)/python -m shapelib.pages record
 
+# Each of the two has a core: more threads would only wait for each other.
+test stress: export OMP_NUM_THREADS = 1
 test: .venv/.test
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+
+stress: .venv/.test
+	SHAPELIB_STRESS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 bench: .venv/.test
 	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done

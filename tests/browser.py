@@ -112,6 +112,15 @@ class Reader:
         self.problems = []
         self.page.set_viewport_size(WIDE)
         self.page.goto(f"{self.address}/{path}")
+        return self._look()
+
+    def look_again(self, scheme: str) -> list[str]:
+        """The open page in another colour scheme, as when a reader's system turns dark at night."""
+        self.problems, self.scheme = [], scheme
+        self.page.emulate_media(color_scheme=scheme)
+        return self._look()
+
+    def _look(self) -> list[str]:
         self.problems += self.page.evaluate(_LOOK)
         shown = self.page.evaluate("() => document.documentElement.dataset.theme")
         if shown != self.scheme:

@@ -11,21 +11,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from commands import MAIN, forks
 
 from shapelib import load_corpus, read_table
 
-MAIN = "from shapelib.cli import main; main()"
 SHAPELIB = [sys.executable, "-c", MAIN]
 
 
 def shapelib(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SHAPELIB, *map(str, words)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment},
-        check=False,
-    )
+    given = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment}
+    return forks().run(*words, environment=given)
 
 
 def refused(*words: object, **environment: str) -> str:

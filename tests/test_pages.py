@@ -1,5 +1,7 @@
 """Pages: what is stale, what is gathered, and that the recorded ones belong to their sources."""
 
+import contextlib
+import io
 import json
 import shutil
 from pathlib import Path
@@ -15,9 +17,9 @@ RECORDED = ROOT / "book" / "executed"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A checkout with one page that takes a moment."""
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with one page that takes a moment, and has run."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_notebook
 
@@ -32,13 +34,35 @@ def checkout(tmp_path: Path) -> Path:
     verdict.metadata["tags"] = ["nbval-check-output"]
     notebook = new_notebook(cells=[parameters, figure, new_code_cell(whole), verdict])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "params").mkdir()
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "intro.md").write_text("# Intro\n")
-    nbformat.write(notebook, tmp_path / "notebooks" / "quick.ipynb")
-    params(tmp_path, 3)
-    return tmp_path
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "notebooks").mkdir()
+    (root / "params").mkdir()
+    (root / "book").mkdir()
+    (root / "book" / "intro.md").write_text("# Intro\n")
+    nbformat.write(notebook, root / "notebooks" / "quick.ipynb")
+    params(root, 3)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        pages.execute(root)
+    assert "quick: running" in said.getvalue()
+    return root
+
+
+@pytest.fixture(scope="module")
+def recorded(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, recorded; a run of it was killed in between."""
+    root = shutil.copytree(ran, tmp_path_factory.mktemp("recorded") / "checkout")
+    executed = root / "_build" / "executed"
+    left = executed / ".run-killed" / "quick.ipynb"
+    left.parent.mkdir()
+    shutil.copy(executed / "quick.ipynb", left)
+    pages.record(root)
+    return root
+
+
+@pytest.fixture
+def checkout(ran: Path, tmp_path: Path) -> Path:
+    """A copy of the one that has run, to change at will."""
+    return shutil.copytree(ran, tmp_path / "checkout")
 
 
 def params(root: Path, size: int) -> None:
@@ -48,8 +72,6 @@ def params(root: Path, size: int) -> None:
 
 def test_only_what_is_stale_is_run(checkout: Path, capsys: pytest.CaptureFixture[str]):
     pages.execute(checkout)
-    assert "quick: running" in capsys.readouterr().out
-    pages.execute(checkout)
     assert capsys.readouterr().out == "quick: up to date\n"
     params(checkout, 4)
     pages.execute(checkout)
@@ -57,9 +79,7 @@ def test_only_what_is_stale_is_run(checkout: Path, capsys: pytest.CaptureFixture
 
 
 def test_touching_a_file_makes_nothing_stale(checkout: Path, capsys: pytest.CaptureFixture[str]):
-    pages.execute(checkout)
     (checkout / "notebooks" / "quick.ipynb").touch()
-    capsys.readouterr()
     pages.execute(checkout)
     assert capsys.readouterr().out == "quick: up to date\n"
 
@@ -74,16 +94,13 @@ def test_the_key_follows_the_library(checkout: Path, monkeypatch: pytest.MonkeyP
     assert page.key == before
 
 
-def test_what_a_killed_run_left_is_no_page(checkout: Path):
+def test_what_a_killed_run_left_is_no_page(recorded: Path):
     """Its folder, hidden beside the pages, would be rendered, and its labels found twice."""
-    executed = pages.execute(checkout)
-    left = executed / ".run-killed" / "quick.ipynb"
-    left.parent.mkdir()
-    left.write_bytes((executed / "quick.ipynb").read_bytes())
-    assert not list((pages.assemble(checkout, executed) / "executed").glob(".run-*"))
-    pages.record(checkout)
-    assert not list((checkout / "book" / "executed").glob(".run-*"))
-    assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
+    executed = recorded / "_build" / "executed"
+    assert list(executed.glob(".run-*"))
+    assert not list((pages.assemble(recorded, executed) / "executed").glob(".run-*"))
+    assert not list((recorded / "book" / "executed").glob(".run-*"))
+    assert (recorded / "book" / "executed" / "quick.ipynb").is_file()
 
 
 def test_figures_data_and_sources_are_gathered(checkout: Path):
@@ -152,19 +169,18 @@ def test_the_recorded_speed_is_drawn_with_its_rows(checkout: Path):
     assert rows[1].startswith("TwoNN,shapelib,")
 
 
-def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
-    pages.record(checkout)
-    kept = notebooks.read(checkout / "book" / "executed" / "quick.ipynb")
+def test_recording_keeps_the_run_and_the_verdict_cells_only(recorded: Path):
+    kept = notebooks.read(recorded / "book" / "executed" / "quick.ipynb")
     assert kept.metadata["shapelib"]["parameters"] == {"size": 3}
-    template = notebooks.read(checkout / "notebooks" / "quick.ipynb")
+    template = notebooks.read(recorded / "notebooks" / "quick.ipynb")
     outputs = [[o.text for o in c.outputs] for c in template.cells]
     assert outputs == [[], [], [], ["claim: holds\n"]]
     assert [c.execution_count for c in template.cells[:3]] == [None] * 3
     assert template.cells[3].execution_count is not None
 
 
-def test_a_failing_page_leaves_the_recorded_one(checkout: Path):
-    pages.record(checkout)
+def test_a_failing_page_leaves_the_recorded_one(recorded: Path, tmp_path: Path):
+    checkout = shutil.copytree(recorded, tmp_path / "checkout")
     template = checkout / "notebooks" / "quick.ipynb"
     template.write_text(template.read_text().replace("notebooks.Numbers", "1 / 0, "))
     with pytest.raises(ShapelibError, match="ZeroDivisionError"):

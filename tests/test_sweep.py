@@ -17,6 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from commands import MAIN, forks
 from hub import Client, Hub
 from kept import finished, without_a_cell
 
@@ -217,12 +218,11 @@ def spoil(model: Path) -> None:
 
 
 def command(*words: object) -> list[str]:
-    start = "from shapelib.cli import main; main()"
-    return [sys.executable, "-c", start, "sweep", *map(str, words), *OPTIONS]
+    return [sys.executable, "-c", MAIN, "sweep", *map(str, words), *OPTIONS]
 
 
 def cli(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), capture_output=True, text=True, check=False)
+    return forks().run("sweep", *words, *OPTIONS)
 
 
 def test_a_suite_of_the_catalogue(suite: Path, story: Path, tokenizer: Any, tmp_path: Path):
