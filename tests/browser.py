@@ -110,28 +110,29 @@ class Reader:
     def look(self, path: str) -> list[str]:
         """Open one page, wide and then narrow; gives its problems, none if all is well."""
         self.problems = []
+        self.page.emulate_media(color_scheme=self.scheme)
         self.page.set_viewport_size(WIDE)
         self.page.goto(f"{self.address}/{path}")
-        return self._look()
+        return self._look(self.scheme)
 
     def look_again(self, scheme: str) -> list[str]:
         """The open page in another colour scheme, as when a reader's system turns dark at night."""
-        self.problems, self.scheme = [], scheme
+        self.problems = []
         self.page.emulate_media(color_scheme=scheme)
-        return self._look()
+        return self._look(scheme)
 
-    def _look(self) -> list[str]:
+    def _look(self, scheme: str) -> list[str]:
         self.problems += self.page.evaluate(_LOOK)
         shown = self.page.evaluate("() => document.documentElement.dataset.theme")
-        if shown != self.scheme:
-            self._note(f"colour scheme is {shown}, not", self.scheme)
+        if shown != scheme:
+            self._note(f"colour scheme is {shown}, not", scheme)
         for size in (WIDE, NARROW):
             self.page.set_viewport_size(size)
             needed, available = self.page.evaluate(_WIDTHS)
             if needed > available:
                 self._note(f"{needed} px of content on a screen of", f"{available} px")
         # A look takes a second: wide in the light scheme, narrow in the dark one.
-        self.page.set_viewport_size(WIDE if self.scheme == "light" else NARROW)
+        self.page.set_viewport_size(WIDE if scheme == "light" else NARROW)
         self.problems += accessibility(self.page)
         return self.problems
 

@@ -68,15 +68,15 @@ def test_every_reference_is_cited(site: Path):
 
 def test_pages_are_whole_in_a_browser(browser: Any, address: str, site: Path):
     """Each is opened once, in the light, and turns dark; others below are opened in the dark."""
+    reader = Reader(browser, address)
     problems, links, names = {}, set(), {}
     for page in PAGES:
-        reader = Reader(browser, address)
         for scheme, found in (("light", reader.look(page)), ("dark", reader.look_again("dark"))):
             if found:
                 problems[page, scheme] = found
         links.update(reader.links())
         names[page] = reader.names()
-        reader.close()
+    reader.close()
     assert problems == {}
     assert broken_links(address, site, links, names) == []
 
