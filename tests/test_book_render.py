@@ -586,7 +586,7 @@ def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str):
         assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
         found = page.evaluate(_SCROLLING)
         page.emulate_media(color_scheme="light")
-        assert page.evaluate("() => document.documentElement.dataset.theme") == "light"
+        page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
         assert page.evaluate(_SCROLLING) == found
         page.emulate_media(color_scheme="dark")
         assert [each for each in found if kind in each["what"]], (name, found)

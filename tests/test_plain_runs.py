@@ -54,6 +54,7 @@ def test_papermill_runs_a_page_from_any_folder(page: str, tmp_path: Path):
     assert [notebooks.assignments(each.source) for each in injected] == [{name: value}]
 
 
+@pytest.mark.stress
 def test_papermill_runs_a_page_on_a_model_of_its_reader(
     decoder_folder: Path, text_file: Path, tmp_path_factory: pytest.TempPathFactory
 ):
