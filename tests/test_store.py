@@ -117,3 +117,5 @@ def test_kept_tables_are_found_from_below(tmp_path: Path, monkeypatch: pytest.Mo
     assert store.kept("results/runs") == tmp_path / "results" / "runs"
     with pytest.raises(ShapelibError, match="no folder 'results/none' here or above"):
         store.kept("results/none")
+    # From elsewhere, those of the checkout that is imported.
+    assert store.kept("results/training") == Path(__file__).parent.parent / "results" / "training"
