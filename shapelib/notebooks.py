@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from shapelib import execution, store
+from shapelib import execution, extras, store
 from shapelib.advice import advice
 from shapelib.errors import ShapelibError, nearest
 
@@ -142,6 +142,7 @@ def run(
     """
     given = dict(given or {})
     merged = check(notebook, given)
+    extras.require("running notebooks", "models", "book")
     notebook, output = Path(notebook), Path(output)
     if output.suffix != ".ipynb":
         raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")
