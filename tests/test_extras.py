@@ -2,16 +2,21 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import imports
 import pytest
 from imports import ROOT, brings, closure, lacking, of_file, of_notebook, providers
 
+from shapelib import cli, extras, notebooks
+from shapelib.errors import ShapelibError
+
 MAKEFILE = (ROOT / "Makefile").read_text()
 README = (ROOT / "README.md").read_text()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXTENSIONS = sorted((ROOT / "book" / "_extensions").glob("*.py"))
+FINE_TUNING = ROOT / "notebooks" / "fine-tuning-dimension.ipynb"
 RUN = "run"
 
 
@@ -131,5 +136,57 @@ def test_what_an_extra_lacks_is_found(monkeypatch: pytest.MonkeyPatch):
     given = imports.PROJECT["optional-dependencies"]
     without = [each for each in given["book"] if each != "distributed"]
     monkeypatch.setitem(imports.PROJECT, "optional-dependencies", {**given, "book": without})
-    page = ROOT / "notebooks" / "fine-tuning-dimension.ipynb"
-    assert set(lacking(of_notebook(page), "models", "book")) == {"distributed"}
+    assert set(lacking(of_notebook(FINE_TUNING), "models", "book")) == {"distributed"}
+
+
+def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch):
+    real = extras.metadata.distribution
+
+    def without(name: str) -> object:
+        if name in ("distributed", "papermill"):
+            raise extras.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    extras.require("the pages", "models", "cluster")
+    monkeypatch.setattr(extras.metadata, "distribution", without)
+    asked = ["dask; extra == 'cluster'", "distributed>=2; extra == 'cluster'", "numpy>=2",
+             'papermill; python_version > "3" and extra == "book"']  # fmt: skip
+    monkeypatch.setattr(extras.metadata, "requires", lambda name: asked)
+    assert extras.missing("cluster") == ["distributed"]
+    assert extras.missing("models") == []
+    message = (
+        r'^the pages needs distributed, papermill; run: pip install "shapelib\[cluster,book\]"'
+    )
+    with pytest.raises(ShapelibError, match=message):
+        extras.require("the pages", "cluster", "book")
+
+
+def test_a_folder_that_is_not_installed_says_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(extras, "PROJECT", "no-such-project")
+    assert extras.missing("book") == []
+
+
+@pytest.mark.parametrize("words", [["sweep", "no-model"], ["d90", "no-model", "no-task"]])
+@pytest.mark.parametrize("asked", [["--workers", "2"], ["--dask", "tcp://127.0.0.1:9"]])
+def test_a_command_names_what_several_workers_lack_first(
+    words: list[str], asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Before it looks for a model."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setattr(sys, "argv", ["shapelib", *words, *asked, "--output", str(tmp_path / "o")])
+    with pytest.raises(ShapelibError, match=r'several workers need Dask; .*"shapelib\[cluster\]"'):
+        cli.app(standalone_mode=False)
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_page_names_what_several_workers_lack_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = notebooks.read(FINE_TUNING)
+    (cell,) = [each.source for each in page.cells if "dimension_sweep(" in each.source]
+    scope: dict[str, object] = {**notebooks.parameters(FINE_TUNING), "workers": 2}
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setenv("SHAPELIB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ShapelibError, match="several workers need Dask"):
+        exec(cell, scope)
+    assert not (tmp_path / "cache").exists()
