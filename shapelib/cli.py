@@ -120,7 +120,9 @@ def sweep(
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
     from shapelib.cells import look, open_store
     from shapelib.sweep import KIND, missing, plan, run
+    from shapelib.workers import check
 
+    check(workers, dask)
     kept = look(output, KIND)
     steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from shapelib import execution, store
+from shapelib import execution, extras, store
 from shapelib.advice import advice
 from shapelib.errors import ShapelibError, nearest
 
@@ -55,18 +55,28 @@ def assignments(source: str) -> dict[str, Any]:
     }
 
 
-def runs_of_book(root: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+class Run(NamedTuple):
+    """What a checkout's ``params/NAME.yml`` says: the run behind one page of a book."""
+
+    name: str
+    notebook: Path
+    parameters: dict[str, Any]
+    after: str | None
+    """The page that is run before, since both show the same measurements."""
+
+
+def runs_of_book(root: Path) -> Iterator[Run]:
     """The pages that a checkout's ``params/*.yml`` name, each with its notebook and parameters."""
     import yaml
 
+    known = ["notebook", "parameters", "after"]
     for file in sorted((root / "params").glob("*.yml")):
         entry = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if unknown := set(entry) - {"notebook", "parameters"}:
+        if unknown := set(entry) - set(known):
             wrong = sorted(unknown)[0]
-            raise ShapelibError(
-                f"params/{file.name}: {nearest(wrong, ['notebook', 'parameters'])}; got {wrong!r}"
-            )
-        yield file.stem, root / "notebooks" / entry["notebook"], entry["parameters"]
+            raise ShapelibError(f"params/{file.name}: {nearest(wrong, known)}; got {wrong!r}")
+        notebook = root / "notebooks" / entry["notebook"]
+        yield Run(file.stem, notebook, entry["parameters"], entry.get("after"))
 
 
 def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +142,7 @@ def run(
     """
     given = dict(given or {})
     merged = check(notebook, given)
+    extras.require("running notebooks", "models", "book")
     notebook, output = Path(notebook), Path(output)
     if output.suffix != ".ipynb":
         raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")

@@ -1,7 +1,7 @@
 """The recorded pages render without a warning, and a reader's browser finds nothing amiss.
 
 SHAPELIB_BOOK_SOURCE names another source to open instead, such as `_build/source` after
-`make book`.
+`make book`; SHAPELIB_BOOK_SITE a folder of pages that are rendered already, such as `_build/html`.
 """
 
 import json
@@ -45,6 +45,8 @@ def render(source: Path, output: Path, config: Path = CONFIG) -> Path:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if rendered := os.environ.get("SHAPELIB_BOOK_SITE"):
+        return Path(rendered).resolve()
     recorded = SOURCE / "executed" / "profiles.ipynb"
     assert recorded.is_file(), f"{recorded} is missing: run `make book` and `make record`"
     return render(SOURCE, tmp_path_factory.mktemp("book"))

@@ -49,19 +49,19 @@ def test_functions_win_over_modules_of_their_name():
 def test_modules_import_only_what_stands_above_them():
     """Data flows one way: the order of the design."""
     order = [
-        "errors", "reports", "advice", "cache", "assets", "templates", "brackets", "wikitext",
-        "dump", "cleaning", "corpus", "entries", "catalogue", "hub", "sources", "placement",
-        "models", "masks", "suites", "loops", "massive", "spill", "reading", "hidden", "matrix",
-        "anisotropy", "spectrum", "leverage", "neighbors", "dimension", "metrics", "store", "cells",
-        "workers", "grid", "profile", "callback", "recipe", "objectives", "training_text",
-        "labelled", "tasks", "checkpoints", "training", "pretrain", "sweep", "hadamard",
-        "projection", "parameters", "subspace", "encoding", "tuning", "runs", "d90", "finetune",
-        "dissect", "interventions", "rules", "course", "training_rules", "tuning_rules", "claims",
-        "published", "figures", "bell_figures", "training_figures", "tuning_tables",
-        "tuning_figures", "validation", "validation_figures", "execution", "notebooks", "whose",
-        "standalone", "glance", "explorer", "model_pages", "timings", "timing_figures", "run_pages",
-        "pages", "listing", "summary", "console", "options", "cache_commands",
-        "cli",
+        "errors", "reports", "extras", "advice", "cache", "assets", "templates", "brackets",
+        "wikitext", "dump", "cleaning", "corpus", "entries", "catalogue", "hub", "sources",
+        "placement", "gguf_once", "models", "masks", "suites", "loops", "massive", "spill",
+        "reading", "hidden", "matrix", "anisotropy", "spectrum", "leverage", "neighbors",
+        "dimension", "metrics", "store", "cells", "workers", "grid", "profile", "callback",
+        "recipe", "objectives", "training_text", "labelled", "tasks", "checkpoints", "training",
+        "pretrain", "sweep", "hadamard", "projection", "parameters", "subspace", "encoding",
+        "tuning", "runs", "d90", "finetune", "dissect", "interventions", "rules", "course",
+        "training_rules", "tuning_rules", "claims", "published", "figures", "bell_figures",
+        "training_figures", "tuning_tables", "tuning_figures", "validation", "validation_figures",
+        "execution", "notebooks", "whose", "standalone", "glance", "explorer", "model_pages",
+        "timings", "timing_figures", "run_pages", "side_by_side", "pages", "listing", "summary",
+        "console", "options", "cache_commands", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -188,6 +189,83 @@ def test_a_failing_page_leaves_the_recorded_one(recorded: Path, tmp_path: Path):
     assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
 
 
+def second(root: Path, **words: str) -> None:
+    """Another page of the same notebook."""
+    said = "".join(f"{name}: {value}\n" for name, value in words.items())
+    text = f"notebook: quick.ipynb\n{said}parameters: {{size: 5}}\n"
+    (root / "params" / "second.yml").write_text(text)
+
+
+def test_several_pages_run_each_in_a_process_of_its_own(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    second(checkout, after="quick")
+    monkeypatch.setattr(pages.side_by_side, "cores", lambda: 2)
+    monkeypatch.chdir(checkout)
+    executed = pages.execute(checkout)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "2 pages to run, 2 at a time"
+    assert [re.sub(r"\d+ s$", "", each) for each in said if "done" in each] == [
+        "quick: done in ", "second: done in "
+    ]  # fmt: skip
+    kept = {each: notebooks.read(executed / f"{each}.ipynb") for each in ("quick", "second")}
+    sizes = {name: page.metadata["shapelib"]["parameters"] for name, page in kept.items()}
+    assert sizes == {"quick": {"size": 3}, "second": {"size": 5}}
+    pages.execute(checkout)
+    assert capsys.readouterr().out == "quick: up to date\nsecond: up to date\n"
+
+
+def test_a_failing_page_is_named_and_the_others_are_kept(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+):
+    second(checkout)
+    bad = (checkout / "notebooks" / "quick.ipynb").read_text()
+    bad = bad.replace("notebooks.Numbers", "size == 5 or 1 / 0; notebooks.Numbers")
+    (checkout / "notebooks" / "quick.ipynb").write_text(bad)
+    monkeypatch.setattr(pages.side_by_side, "cores", lambda: 2)
+    monkeypatch.chdir(checkout)
+    with pytest.raises(ShapelibError, match=r"^quick: quick\.ipynb failed in cell 4: ZeroDivision"):
+        pages.execute(checkout)
+    assert (checkout / "_build" / "executed" / "second.ipynb").is_file()
+
+
+def test_pages_at_their_notebooks_defaults_are_others(checkout: Path):
+    executed = pages.execute(checkout)
+    defaults = pages.execute(checkout, defaults=True)
+    assert (defaults / "data" / "quick.csv").read_text() == "size\n2\n"
+    assert (executed / "data" / "quick.csv").read_text() == "size\n3\n"
+
+
+def test_what_is_missing_is_said_before_any_page_runs(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def lacking(*extras: str) -> list[str]:
+        assert extras == ("models", "book")
+        return ["distributed"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pages.extras, "missing", lacking)
+        with pytest.raises(ShapelibError, match="running the pages needs distributed; run: pip"):
+            pages.execute(checkout)
+    with monkeypatch.context() as patched:
+        patched.setattr(pages, "_CACHE", 10**18)
+        with pytest.raises(ShapelibError, match=r"GB left and [0-9.]+ GB are needed"):
+            pages.execute(checkout)
+    assert "running" not in capsys.readouterr().out
+
+
+def test_weights_and_texts_that_parameters_name_are_fetched_first(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+    monkeypatch.setattr(pages.assets, "fetch", asked.append)
+    template = checkout / "notebooks" / "quick.ipynb"
+    given = 'size = 2\\nlayers = {\\"minilm-l6\\": [3]}\\ncorpus = \\"enwiki-sample\\"'
+    template.write_text(template.read_text().replace("size = 2", given))
+    pages.execute(checkout)
+    assert asked == ["minilm-l6", "enwiki-sample"]
+
+
 def test_bad_params(checkout: Path):
     file = checkout / "params" / "quick.yml"
     file.write_text("notebook: quick.ipynb\nparameters: {sise: 3}\n")
@@ -195,6 +273,9 @@ def test_bad_params(checkout: Path):
         pages.pages(checkout)
     file.write_text("notebook: quick.ipynb\nparameter: {size: 3}\n")
     with pytest.raises(ShapelibError, match="did you mean 'parameters'"):
+        pages.pages(checkout)
+    file.write_text("notebook: quick.ipynb\nafter: quik\nparameters: {}\n")
+    with pytest.raises(ShapelibError, match=r"after: 'quik' is no page; did you mean 'quick'"):
         pages.pages(checkout)
     file.unlink()
     with pytest.raises(ShapelibError, match="no pages"):

@@ -466,6 +466,26 @@ def count_updates(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
+def test_a_run_that_ends_early_is_the_beginning_of_the_whole(
+    suites: dict[str, Path], story: Path, tmp_path: Path
+):
+    """With the learning rates of the whole; and asked for the rest, it goes on to the same end."""
+    whole = suites["decoder"]
+    folder = train(tiny(story), tmp_path / "run", until=5, device="cpu", progress=False)
+    assert sorted(checkpoints.whole(folder)) == [0, 3, 5]
+    for step in (3, 5):
+        one, other = (weights(each / checkpoints.folder_of(step)) for each in (folder, whole))
+        assert all(torch.equal(one[name], other[name]) for name in other)
+    assert losses(folder)[1:] == losses(whole)[1:6]
+    measured = pretrain.measure(folder, tokens=64, batch=16, seeds=(0,), until=3, progress=False)
+    assert sorted(set(measured["step"])) == [0, 3]
+    train(tiny(story), folder, device="cpu", progress=False)
+    assert losses(folder)[1:] == losses(whole)[1:]
+    with pytest.raises(ShapelibError, match="at step 4; a run can end at: 0, 3, 5, 8"):
+        train(tiny(story), tmp_path / "other", until=4, device="cpu", progress=False)
+    assert not (tmp_path / "other").exists()
+
+
 def test_only_what_is_missing_is_trained(
     suites: dict[str, Path], story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
