@@ -26,11 +26,11 @@ record: .venv/.book
 # Each of the two has a core: more threads would only wait for each other.
 test stress: export OMP_NUM_THREADS = 1
 test: .venv/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 stress: .venv/.test
-	SHAPELIB_STRESS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	SHAPELIB_STRESS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 bench: .venv/.test
 	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
