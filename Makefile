@@ -34,11 +34,11 @@ record: $(VENV)/.book
 # Each of the two has a core: more threads would only wait for each other.
 test stress: export OMP_NUM_THREADS = 1
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 stress: $(VENV)/.test
-	SHAPELIB_STRESS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	SHAPELIB_STRESS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 # commands.py is not among them: it makes the book and runs the tests in a clone of their own.
 bench: $(VENV)/.test
