@@ -9,7 +9,9 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from shapelib import assets, cleaning, dump
+from shapelib.store import assets
+from shapelib.text import cleaning
+from shapelib.text import dump
 
 
 def repeated_dump(target: Path, megabytes: float) -> int:

@@ -8,42 +8,42 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from shapelib.reports import install as _quiet_reports
+from shapelib.models.reports import install as _quiet_reports
 
 __version__ = "0.1.0"
 """The version of this package."""
 
 if TYPE_CHECKING:
-    from shapelib.anisotropy import anisotropy as anisotropy
-    from shapelib.anisotropy import average_cosine as average_cosine
-    from shapelib.callback import ShapeCallback as ShapeCallback
-    from shapelib.claims import judge as judge
-    from shapelib.corpus import load_corpus as load_corpus
-    from shapelib.corpus import windows as windows
-    from shapelib.d90 import d90 as d90
-    from shapelib.d90 import generalization_bound as generalization_bound
-    from shapelib.dimension import dimensions as dimensions
-    from shapelib.dimension import mada as mada
-    from shapelib.dimension import mom as mom
-    from shapelib.dimension import two_nn as two_nn
+    from shapelib.geometry.anisotropy import anisotropy as anisotropy
+    from shapelib.geometry.anisotropy import average_cosine as average_cosine
+    from shapelib.states.callback import ShapeCallback as ShapeCallback
+    from shapebook.claims.judge import judge as judge
+    from shapelib.text.corpus import load_corpus as load_corpus
+    from shapelib.text.corpus import windows as windows
+    from shapelib.finetuning.d90 import d90 as d90
+    from shapelib.finetuning.bound import generalization_bound as generalization_bound
+    from shapelib.geometry.dimension import dimensions as dimensions
+    from shapelib.geometry.dimension import mada as mada
+    from shapelib.geometry.dimension import mom as mom
+    from shapelib.geometry.dimension import two_nn as two_nn
     from shapelib.errors import ShapelibError as ShapelibError
-    from shapelib.finetune import d90_search as d90_search
-    from shapelib.finetune import dimension_sweep as dimension_sweep
-    from shapelib.hidden import pool as pool
-    from shapelib.leverage import leave_out as leave_out
-    from shapelib.leverage import leverage as leverage
-    from shapelib.massive import massive_rows as massive_rows
-    from shapelib.models import load as load
-    from shapelib.neighbors import nearest_neighbors as nearest_neighbors
-    from shapelib.profile import profile as profile
-    from shapelib.projection import fastfood as fastfood
-    from shapelib.recipe import recipe as recipe
-    from shapelib.spectrum import spectrum as spectrum
-    from shapelib.store import read_table as read_table
-    from shapelib.store import write_table as write_table
+    from shapelib.finetuning.sweep import d90_search as d90_search
+    from shapelib.finetuning.sweep import dimension_sweep as dimension_sweep
+    from shapelib.states.pool import pool as pool
+    from shapelib.geometry.leverage import leave_out as leave_out
+    from shapelib.geometry.leverage import leverage as leverage
+    from shapelib.geometry.massive import massive_rows as massive_rows
+    from shapelib.models.loading import load as load
+    from shapelib.geometry.neighbors import nearest_neighbors as nearest_neighbors
+    from shapelib.states.profile import profile as profile
+    from shapelib.subspace.projection import fastfood as fastfood
+    from shapelib.pretraining.recipe import recipe as recipe
+    from shapelib.geometry.spectrum import spectrum as spectrum
+    from shapelib.store.tables import read_table as read_table
+    from shapelib.store.tables import write_table as write_table
     from shapelib.subspace import reparameterize as reparameterize
-    from shapelib.sweep import sweep as sweep
-    from shapelib.tasks import load_task as load_task
+    from shapelib.states.sweep import sweep as sweep
+    from shapelib.finetuning.tasks import load_task as load_task
 
 _HOME = {
     "ShapeCallback": "callback",

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import pandas as pd
 
-from shapelib.rules import chosen
+from shapelib.store.tables import chosen
 
 if TYPE_CHECKING:
     from IPython.display import SVG

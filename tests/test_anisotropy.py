@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as npst
 
 from shapelib import anisotropy as anisotropy_of
 from shapelib import average_cosine
-from shapelib.anisotropy import directions
+from shapelib.geometry.anisotropy import directions
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 seeds = st.integers(0, 2**32 - 1)
@@ -51,7 +51,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Both ways to the first singular value, whatever the size."""
     if request.param == "lanczos":
         # The name of the module is that of the function, so the module is asked for elsewhere.
-        monkeypatch.setattr(sys.modules["shapelib.anisotropy"], "_DENSE", 0)
+        monkeypatch.setattr(sys.modules["shapelib.geometry.anisotropy"], "_DENSE", 0)
     return str(request.param)
 
 
@@ -113,7 +113,7 @@ def test_a_start_orthogonal_to_the_answer_is_no_trap() -> None:
 @pytest.mark.parametrize("steps", [3, 300])
 def test_a_second_direction_nearly_as_strong(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """By few Lanczos steps, then ARPACK's; and by Lanczos steps alone."""
-    monkeypatch.setattr(sys.modules["shapelib.anisotropy"], "_STEPS", steps)
+    monkeypatch.setattr(sys.modules["shapelib.geometry.anisotropy"], "_STEPS", steps)
     rng = np.random.default_rng(6)
     for apart in (1e-2, 1e-5, 1e-8):
         values = np.r_[1, 1 - apart, rng.uniform(0, 0.9, 148)]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shapelib import assets, cache
+from shapelib.store import assets
+from shapelib.store import cache
 from shapelib.errors import ShapelibError
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -21,8 +21,10 @@ import yaml
 from browser import NARROW, WIDE, Reader, accessibility, broken_links, serve
 from nbformat.v4 import new_code_cell, new_notebook
 
-from shapelib import glance, notebooks, run_pages
-from shapelib.claims import VERDICTS, Shown, label, sentence
+from shapebook.pages import glance
+from shapebook.notebooks import notebook as notebooks
+from shapebook.pages import status
+from shapebook.claims.judge import VERDICTS, Shown, label, sentence
 
 ROOT = Path(__file__).parent.parent
 SOURCE = Path(os.environ.get("SHAPELIB_BOOK_SOURCE", ROOT / "book")).resolve()
@@ -607,7 +609,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cell.metadata["tags"] = ["parameters"]
     notebook = new_notebook(cells=[cell])
     notebook.metadata[notebooks.METADATA] = {"parameters": {"seed": 1}}
-    told = run_pages.parameters({"page": notebook}).replace("executed/page.ipynb", "page.md")
+    told = status.parameters({"page": notebook}).replace("executed/page.ipynb", "page.md")
     kept = Shown(RECORDS)._repr_mimebundle_()[0]["text/html"]
     # Pages that were recorded before have no class to know such tables by.
     kept = re.sub(r"<table[^>]*>", "<table class='dataframe verdicts'>", kept, count=1)

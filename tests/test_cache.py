@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shapelib import cache
+from shapelib.store import cache
+from shapelib.store import keys
 from shapelib.errors import ShapelibError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -111,10 +112,10 @@ def test_list_and_clear():
 
 
 def test_keys_depend_on_content_only():
-    assert cache.key_of({"a": 1, "b": 2}) == cache.key_of({"b": 2, "a": 1})
-    assert cache.key_of({"a": 1}) != cache.key_of({"a": 2})
-    assert cache.code_hash("cache", "errors") == cache.code_hash("errors", "cache")
-    assert cache.code_hash("cache") != cache.code_hash("errors")
+    assert keys.key_of({"a": 1, "b": 2}) == keys.key_of({"b": 2, "a": 1})
+    assert keys.key_of({"a": 1}) != keys.key_of({"a": 2})
+    assert keys.code_hash("cache", "errors") == keys.code_hash("errors", "cache")
+    assert keys.code_hash("cache") != keys.code_hash("errors")
 
 
 CODE = '''"""What it is for."""
@@ -149,7 +150,7 @@ def hash_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
     def hashed(source: str) -> str:
         (tmp_path / "written.py").write_text(source)
-        return cache.code_hash("written")
+        return keys.code_hash("written")
 
     return hashed
 

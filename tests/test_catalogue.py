@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shapelib import catalogue
-from shapelib.catalogue import models, suite
-from shapelib.entries import Entry, Ramp, read
+from shapelib.models import catalogue
+from shapelib.models.catalogue import models, suite
+from shapelib.models.catalogue import Entry, Ramp, read
 from shapelib.errors import ShapelibError
 
 HUB = [name for name, entry in models().items() if entry.hub]

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import claims, rules, training_rules, tuning_rules
-from shapelib.claims import FAILS, HOLDS, IN_PART, UNTESTABLE, Shown, judge, sentence, words
+from shapebook.claims import judge as claims
+from shapebook.claims import layers
+from shapebook.claims import training
+from shapebook.claims import tuning
+from shapebook.claims.judge import (FAILS, HOLDS, IN_PART, UNTESTABLE, Shown, judge, sentence, words)
 from shapelib.errors import ShapelibError
 
 
@@ -160,7 +163,7 @@ def test_every_claim_is_complete():
     several = ("agree", "carried", "agree_in_training", "lies_above", "needs_more")
     assert set(claims.VERDICTS) == {HOLDS, IN_PART, FAILS, UNTESTABLE}
     for claim in claims.claims().values():
-        known = {"shape": rules, "course": training_rules, "d90": tuning_rules}
+        known = {"shape": layers, "course": training, "d90": tuning}
         assert claim.rule in known[claim.table].RULES
         assert (claim.along in ("recipe", "family", "all")) == (claim.table == "course")
         assert claim.role in ("encoder", "decoder", "any")
@@ -221,8 +224,8 @@ def test_rank_correlation_is_that_of_scipy():
 
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 6, (2, 40)).astype(float)
-    assert rules.spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
-    assert np.isnan(rules.spearman(a, np.full(40, 2.0)))
+    assert layers.spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert np.isnan(layers.spearman(a, np.full(40, 2.0)))
 
 
 def test_a_gap_in_a_series_is_not_testable():

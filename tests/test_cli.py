@@ -14,7 +14,7 @@ import pytest
 
 from shapelib import load_corpus, read_table
 
-MAIN = "from shapelib.cli import main; main()"
+MAIN = "from shapelib.cli.app import main; main()"
 SHAPELIB = [sys.executable, "-c", MAIN]
 
 
@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_the_old_table_whole(text_file: Path, tmp_path: Path):
 
 def cache_with_assets(folder: Path) -> Path:
     """A cache of its own that shares the user's weights and text."""
-    from shapelib import assets
+    from shapelib.store import assets
 
     own = folder / "own" / "assets"
     own.mkdir(parents=True)
@@ -139,7 +139,7 @@ def cache_with_assets(folder: Path) -> Path:
 
 
 def test_models_lists_and_filters():
-    code = "import sys; from shapelib.cli import app; app(['models'], standalone_mode=False); "
+    code = "import sys; from shapelib.cli.app import app; app(['models'], standalone_mode=False); "
     code += "print([m for m in ('torch', 'transformers', 'pandas') if m in sys.modules])"
     wide = {**os.environ, "COLUMNS": "120"}
     done = subprocess.run(
@@ -191,7 +191,7 @@ def test_corpus():
 
 
 def test_cache_lists_and_clears(own_cache: Path):
-    from shapelib import cache
+    from shapelib.store import cache
 
     cache.entry("tables", "some", lambda folder: (folder / "file").write_text("x" * 3_000_000))
     assert "some" in shapelib("cache").stdout
@@ -315,7 +315,7 @@ def test_what_is_refused_leaves_no_store(decoder_folder: Path, text_file: Path, 
 
 
 def test_two_commands_do_not_share_a_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
-    from shapelib.cells import open_store
+    from shapelib.store.cells import open_store
 
     measured, runs = tmp_path / "measured", tmp_path / "runs"
     open_store(measured, "shape")
@@ -370,7 +370,7 @@ def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
 )
 def test_the_shell_completes_values(line: str, completed: list[str]):
     code = (
-        "import sys; sys.argv = ['shapelib']; from shapelib.cli import app; import atexit; "
+        "import sys; sys.argv = ['shapelib']; from shapelib.cli.app import app; import atexit; "
         "heavy = ('numpy', 'pandas', 'torch'); "
         "atexit.register(lambda: print('heavy', [each for each in heavy if each in sys.modules])); "
         "app(prog_name='shapelib')"
@@ -386,7 +386,10 @@ def test_the_shell_completes_values(line: str, completed: list[str]):
 
 
 def test_what_help_and_completion_name_is_what_there_is():
-    from shapelib import assets, cache, options, tasks
+    from shapelib.store import assets
+    from shapelib.store import cache
+    from shapelib.cli import options
+    from shapelib.finetuning import tasks
 
     assert (*tasks.LOCAL, *tasks.HUB) == options.TASKS
     shown = " ".join(shapelib("cache", "clear", "--help").stdout.split())
@@ -396,8 +399,8 @@ def test_what_help_and_completion_name_is_what_there_is():
 
 
 def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch):
-    from shapelib import corpus
-    from shapelib.console import spelled
+    from shapelib.text import corpus
+    from shapelib.cli.console import spelled
     from shapelib.errors import ShapelibError
 
     def unreachable(*_: object, **__: object) -> str:

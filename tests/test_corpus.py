@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib import assets, cache, corpus
-from shapelib.corpus import Article, Corpus, load_corpus, windows
+from shapelib.store import assets
+from shapelib.store import cache
+from shapelib.text import corpus
+from shapelib.text.corpus import Article, Corpus, load_corpus, windows
 from shapelib.errors import ShapelibError
 
 
@@ -257,7 +259,7 @@ def test_cleaning_is_done_once_and_again_when_the_cleaner_changes(
     source = saved(tmp_path, dump(CAT))
     first = load_corpus(source)
     calls: list[str] = []
-    monkeypatch.setattr("shapelib.wikitext.strip", lambda text: calls.append(text) or "new")
+    monkeypatch.setattr("shapelib.text.wikitext.strip", lambda text: calls.append(text) or "new")
     assert load_corpus(source) == first
     assert calls == []
     monkeypatch.setattr(cache, "code_hash", lambda *modules: "another cleaner")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib.claims import FAILS, IN_PART, UNTESTABLE, judge
-from shapelib.course import MIXED, WHOLE, course, curve
+from shapebook.claims.judge import FAILS, IN_PART, UNTESTABLE, judge
+from shapebook.claims.course import MIXED, WHOLE, course, curve
 from shapelib.errors import ShapelibError
 
 STEPS = np.array([0, 10, 20, 40, 80, 160, 320, 640, 1280])

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapelib import d90, generalization_bound
-from shapelib.d90 import COLUMNS, bisect, by_seed, crossing
+from shapelib.finetuning.d90 import COLUMNS, bisect, by_seed, crossing
 from shapelib.errors import ShapelibError
-from shapelib.summary import estimate
+from shapelib.cli.tables import estimate
 
 DIMENSIONS = (10, 100, 1000)
 

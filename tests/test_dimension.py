@@ -13,14 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shapelib import dimensions, mada, mom, nearest_neighbors, two_nn
-from shapelib.dimension import (
-    AUTHORS_DISCARD,
-    FACCO_DISCARD,
-    dimensions_from_distances,
-    mada_from_distances,
-    mom_from_distances,
-    two_nn_from_distances,
-)
+from shapelib.geometry.dimension import (AUTHORS_DISCARD, FACCO_DISCARD, dimensions_from_distances, mada_from_distances, mom_from_distances, two_nn_from_distances)
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -201,7 +194,7 @@ def test_exact_radii_give_mada_and_moments_their_dimension(d: int) -> None:
 def test_scikit_dimension_does_not_silence_this_process(skdim: ModuleType) -> None:
     assert skdim is not None
     nearest_neighbors(cube(40, 2, 5), 2)
-    code = "import sys, warnings, shapelib.dimension, shapelib.profile; "
+    code = "import sys, warnings, shapelib.geometry.dimension, shapelib.profile; "
     code += "assert 'skdim' not in sys.modules; "
     code += "assert ('ignore', None, Warning, None, 0) not in warnings.filters"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from shapelib import bell_figures
-from shapelib.anisotropy import anisotropy
-from shapelib.corpus import load_corpus, windows
-from shapelib.dissect import FACTORS, FIRST, Dissection, combine, dissect
+from shapebook.figures import bell
+from shapelib.geometry.anisotropy import anisotropy
+from shapelib.text.corpus import load_corpus, windows
+from shapebook.experiments.dissect import FACTORS, FIRST, Dissection, combine, dissect
 from shapelib.figures import PALETTE
-from shapelib.hidden import pool
-from shapelib.models import Model, load
-from shapelib.spectrum import Spectrum
+from shapelib.states.pool import pool
+from shapelib.models.loading import Model, load
+from shapelib.geometry.spectrum import Spectrum
 
 SMALL: dict[str, Any] = {"tokens": 600, "window": 40, "progress": False}
 
@@ -92,22 +92,22 @@ def test_figures_show_what_the_tables_hold(
     parts: Dissection, decoder_folder: Path, text_file: Path
 ):
     both = combine([parts, dissect(decoder_folder, text_file, **SMALL, reuse=False)])
-    all_vectors, later = bell_figures.carriers_profile(both.carriers, "tiny-encoder").axes
+    all_vectors, later = bell.carriers_profile(both.carriers, "tiny-encoder").axes
     bars = {each.get_label(): each for each in all_vectors.containers}
     assert bars[FIRST][0].get_height() > 0.9
     for axes in (all_vectors, later):
         tops = [patch.get_y() + patch.get_height() for patch in axes.patches]
         assert max(tops) == pytest.approx(1)
-    one, two, *_ = bell_figures.leave_out_curves(both.leave_out).axes
+    one, two, *_ = bell.leave_out_curves(both.leave_out).axes
     assert [one.get_title(), two.get_title()] == ["tiny-decoder", "tiny-encoder"]
     assert (len(one.lines), len(two.lines)) == (4, 3)
-    panels = bell_figures.robust_profile(both.measures).axes
+    panels = bell.robust_profile(both.measures).axes
     assert len(panels) == 6
     assert all(len(axes.lines) == 4 for axes in panels)
     colours = {line.get_label(): line.get_color() for line in panels[0].lines}
     assert colours["tiny-decoder"] == PALETTE[0]
     assert colours["tiny-encoder"] == colours["tiny-encoder, without massive vectors"] == PALETTE[1]
-    shown = bell_figures.tabulate(both.carriers, "tiny-encoder", [0, 1])
+    shown = bell.tabulate(both.carriers, "tiny-encoder", [0, 1])
     assert set(shown.index) == {0, 1}
     assert FIRST not in set(shown["token"])
 
@@ -125,7 +125,7 @@ def test_a_short_logarithmic_axis_has_labels(span: tuple[float, float]):
             for metric in metrics
         ]
     )  # fmt: skip
-    figure = bell_figures.robust_profile(table)
+    figure = bell.robust_profile(table)
     figure.draw_without_rendering()
     for axes in figure.axes[3:5]:
         low, high = axes.get_ylim()

@@ -139,7 +139,7 @@ def types(found: Any) -> dict[str, Any]:
 
 def test_what_a_function_gives_is_documented():
     """And what the fields of that hold."""
-    from shapelib.catalogue import Entry
+    from shapelib.models.catalogue import Entry
 
     known = {reference.value(name) for name in RESULTS} | {Entry}
     for name in FUNCTIONS:
@@ -243,8 +243,8 @@ def test_no_docstring_names_what_the_reference_does_not_tell():
 def test_words_become_links():
     linked = reference.linked
     assert linked("see `profile`.") == "see :py:obj:`profile <shapelib.profile>`."
-    assert linked("`Pool.close`") == ":py:obj:`Pool.close <shapelib.hidden.Pool.close>`"
-    assert linked("`Pool`") == ":py:obj:`Pool <shapelib.hidden.Pool>`"
+    assert linked("`Pool.close`") == ":py:obj:`Pool.close <shapelib.states.pool.Pool.close>`"
+    assert linked("`Pool`") == ":py:obj:`Pool <shapelib.states.pool.Pool>`"
     assert linked("`windows` of ``windows``", {"windows"}) == "`windows` of ``windows``"
     other = "``profile``, :ref:`profile`, `nobody`"
     assert linked(other) == other

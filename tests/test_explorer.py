@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import explorer, store
-from shapelib.course import course
+from shapebook.pages import explorer
+from shapelib.store import tables
+from shapebook.claims.course import course
 from shapelib.figures import PALETTE
 
 
@@ -111,8 +112,8 @@ def channels(colour: str) -> tuple[float, float, float]:
 def test_decoders_are_blue_encoders_orange_and_all_can_be_told_apart(
     profiles: pd.DataFrame, training: pd.DataFrame
 ):
-    kept = store.kept("results/training")
-    shape, runs = (store.read_table(kept / f"{name}.parquet") for name in ("shape", "training"))
+    kept = tables.kept("results/training")
+    shape, runs = (tables.read_table(kept / f"{name}.parquet") for name in ("shape", "training"))
     curves = course(shape, runs)
     looks = explorer.data(profiles, curves)["views"]["training"]["looks"]
     assert set(looks) == set(curves["recipe"])
@@ -139,7 +140,7 @@ def test_a_kind_without_a_colour_has_that_of_its_role(
 
 
 def test_the_kept_runs_are_plain_json_of_a_bearable_size(profiles: pd.DataFrame):
-    kept = store.kept("results/training")
-    shape, runs = (store.read_table(kept / f"{name}.parquet") for name in ("shape", "training"))
+    kept = tables.kept("results/training")
+    shape, runs = (tables.read_table(kept / f"{name}.parquet") for name in ("shape", "training"))
     text = json.dumps(explorer.data(profiles, course(shape, runs)), allow_nan=False)
     assert len(text) < 500_000

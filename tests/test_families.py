@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from shapelib.corpus import Window, load_corpus, windows
+from shapelib.text.corpus import Window, load_corpus, windows
 from shapelib.errors import ShapelibError
-from shapelib.hidden import pool
-from shapelib.models import Model, load
-from shapelib.profile import profile
+from shapelib.states.pool import pool
+from shapelib.models.loading import Model, load
+from shapelib.states.profile import profile
 
 VOCABULARY, WIDTH, LAYERS, HEADS = 320, 32, 3, 4
 USUAL = {

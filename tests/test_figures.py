@@ -84,7 +84,7 @@ def test_a_figure_without_rows_has_no_data():
 
 
 def test_published_numbers_are_drawn_as_they_were_printed():
-    from shapelib.published import published
+    from shapebook.experiments.published import published
 
     table = published()
     assert len(table) == 2 * 2 * 13

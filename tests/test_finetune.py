@@ -17,13 +17,18 @@ import pytest
 import torch
 from kept import finished, without_a_cell
 
-from shapelib import d90, dimension_sweep, encoding, finetune, models, store, tuning
-from shapelib.cells import open_store
+from shapelib import d90, dimension_sweep
+from shapelib.finetuning import encoding
+from shapelib.finetuning import sweep
+from shapelib.models import loading
+from shapelib.store import tables
+from shapelib.finetuning import one_run
+from shapelib.store.cells import open_store
 from shapelib.errors import ShapelibError
-from shapelib.finetune import d90_search
-from shapelib.runs import COLUMNS
-from shapelib.tasks import load_task
-from shapelib.tuning import Setting
+from shapelib.finetuning.sweep import d90_search
+from shapelib.finetuning.plan import COLUMNS
+from shapelib.finetuning.tasks import load_task
+from shapelib.finetuning.one_run import Setting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = ("moon", "river", "sand", "coast", "wind", "mat", "log", "line")
@@ -51,12 +56,12 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(encoder_folder: Path) -> models.Model:
-    return models.load(encoder_folder, device="cpu")
+def model(encoder_folder: Path) -> loading.Model:
+    return loading.load(encoder_folder, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def read(animals: Path, model: models.Model) -> encoding.Encoded:
+def read(animals: Path, model: loading.Model) -> encoding.Encoded:
     return encoding.encode(load_task(animals), model, 16)
 
 
@@ -79,15 +84,15 @@ def setting(
 # ---- one run
 
 
-def test_a_run_learns_and_is_the_same_each_time(model: models.Model, read: encoding.Encoded):
+def test_a_run_learns_and_is_the_same_each_time(model: loading.Model, read: encoding.Encoded):
     before = {name: each.clone() for name, each in model.network.state_dict().items()}
-    full, did = tuning.tune(model, read, setting()), tuning.tune(model, read, setting("DID", 400))
+    full, did = one_run.tune(model, read, setting()), one_run.tune(model, read, setting("DID", 400))
     assert full.score > 0.9
     assert did.score > 0.8
     assert full.train_score > 0.9
-    again = tuning.tune(model, read, setting("DID", 400))
+    again = one_run.tune(model, read, setting("DID", 400))
     assert again._replace(seconds=0) == did._replace(seconds=0)
-    other = tuning.tune(model, read, setting("DID", 400, seed=1))
+    other = one_run.tune(model, read, setting("DID", 400, seed=1))
     assert other.loss != did.loss
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(did.right), np.uint8), count=48)
     assert bits.mean() == did.score
@@ -95,29 +100,29 @@ def test_a_run_learns_and_is_the_same_each_time(model: models.Model, read: encod
         assert torch.equal(each, before[name]), "the model itself is left as it was"
 
 
-def test_exactly_d_numbers_train(model: models.Model, read: encoding.Encoded):
+def test_exactly_d_numbers_train(model: loading.Model, read: encoding.Encoded):
     network = sum(
         each.numel() for name, each in model.network.named_parameters() if "pooler" not in name
     )
     for method, d, scales in (("DID", 30, 0), ("SAID", 30, 4)):
-        found = tuning.tune(model, read, setting(method, d))
+        found = one_run.tune(model, read, setting(method, d))
         # Embeddings, two layers, head; a pooler that the mean passes by is not counted.
         assert (found.D, found.groups) == (network + 2 * 24 + 2, scales)
         assert found.learning_rate == pytest.approx(0.006 * math.sqrt(found.D / d))
-        net = tuning.classifier(model, 2, "pre-trained", 0)
-        tuning.reached(net, read.train, torch.arange(4))
+        net = one_run.classifier(model, 2, "pre-trained", 0)
+        one_run.reached(net, read.train, torch.arange(4))
         for block in (None, 1, 64):
-            made = tuning.classifier(model, 2, "pre-trained", 0)
-            tuning.reached(made, read.train, torch.arange(4))
-            inside = tuning.confine(made, setting(method, d, block=block))
+            made = one_run.classifier(model, 2, "pre-trained", 0)
+            one_run.reached(made, read.train, torch.arange(4))
+            inside = one_run.confine(made, setting(method, d, block=block))
             assert inside.projection.block == (block or inside.projection.block)
             assert inside.projection.dimension == d - scales
             assert sum(each.numel() for each in made.parameters() if each.requires_grad) == d
 
 
-def test_initialisations(model: models.Model):
+def test_initialisations(model: loading.Model):
     trained, fresh, same, other = (
-        tuning.classifier(model, 2, init, seed)
+        one_run.classifier(model, 2, init, seed)
         for init, seed in (("pre-trained", 0), ("random", 0), ("random", 0), ("random", 1))
     )
     assert (
@@ -135,13 +140,13 @@ def test_initialisations(model: models.Model):
     assert not any(module.training for module in trained.modules())
 
 
-def test_a_run_that_diverges_or_is_hopeless(model: models.Model, read: encoding.Encoded):
-    lost = tuning.tune(model, read, setting(rate=1e38))
+def test_a_run_that_diverges_or_is_hopeless(model: loading.Model, read: encoding.Encoded):
+    lost = one_run.tune(model, read, setting(rate=1e38))
     assert lost.diverged
     assert math.isnan(lost.score)
     assert math.isnan(lost.train_score)
     assert lost.stopped is None
-    stuck = tuning.tune(model, read, setting(rate=5.0))
+    stuck = one_run.tune(model, read, setting(rate=5.0))
     assert (stuck.diverged, stuck.stopped) == (False, 30)
     assert stuck.loss > math.log(2) > 0.69
     assert 0.3 < stuck.score < 0.7
@@ -149,10 +154,10 @@ def test_a_run_that_diverges_or_is_hopeless(model: models.Model, read: encoding.
 
 @pytest.mark.parametrize("folder", ["encoder_folder", "decoder_folder"])
 def test_padding_changes_nothing(folder: str, request: pytest.FixtureRequest, animals: Path):
-    loaded = models.load(request.getfixturevalue(folder), device="cpu")
+    loaded = loading.load(request.getfixturevalue(folder), device="cpu")
     side = encoding.encode(load_task(animals), loaded, 32).train
     assert len(set(side.sizes.tolist())) > 2
-    net = tuning.classifier(loaded, 2, "pre-trained", 0)
+    net = one_run.classifier(loaded, 2, "pre-trained", 0)
     with torch.no_grad():
         together = net(side.batch(torch.arange(12)))
         alone = torch.cat([net(side.batch(torch.tensor([row]))) for row in range(12)])
@@ -183,7 +188,7 @@ def test_every_epoch_reads_all_rows_once_by_like_length(read: encoding.Encoded):
     assert sorted(torch.cat(encoding.by_length(side, 7)).tolist()) == list(range(len(side.sizes)))
 
 
-def test_pairs_keep_within_the_length(tmp_path: Path, model: models.Model, decoder_folder: Path):
+def test_pairs_keep_within_the_length(tmp_path: Path, model: loading.Model, decoder_folder: Path):
     path = tmp_path / "pairs.csv"
     rows = [
         {"text_a": "cat " * (1 + n), "text_b": "dog " * (20 - n), "label": n % 2} for n in range(20)
@@ -192,7 +197,7 @@ def test_pairs_keep_within_the_length(tmp_path: Path, model: models.Model, decod
     task = load_task(path)
     framed = encoding.encode(task, model, 12).train
     assert 10 <= int(framed.sizes.max()) <= 12
-    plain_model = models.load(decoder_folder, device="cpu")
+    plain_model = loading.load(decoder_folder, device="cpu")
     plain = encoding.encode(task, plain_model, 12).train
     between = plain_model.tokenizer("\n")["input_ids"]
     for row, size in zip(plain.ids.tolist(), plain.sizes.tolist(), strict=True):
@@ -216,9 +221,9 @@ def equal(table: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 def test_the_table_of_a_grid(
-    serial: Path, encoder_folder: Path, animals: Path, model: models.Model
+    serial: Path, encoder_folder: Path, animals: Path, model: loading.Model
 ):
-    table = store.read_table(serial / "table.parquet")
+    table = tables.read_table(serial / "table.parquet")
     assert list(table.columns) == list(COLUMNS)
     size = table["D"].iloc[0]
     assert table[["method", "d", "seed"]].to_numpy().tolist() == [
@@ -237,7 +242,7 @@ def test_the_table_of_a_grid(
         "records"
     )
     task = load_task(animals)
-    alone = tuning.tune(model, encoding.encode(task, model, 16), setting("DID", 400, 0.01, seed=1))
+    alone = one_run.tune(model, encoding.encode(task, model, 16), setting("DID", 400, 0.01, seed=1))
     assert (row["score"], row["loss"], row["right"]) == (alone.score, alone.loss, alone.right)
     runs = table.attrs["provenance"]
     assert len(runs) == 10
@@ -252,7 +257,7 @@ def test_two_workers_make_the_same_table(
     serial: Path, encoder_folder: Path, animals: Path, tmp_path: Path
 ):
     table = dimension_sweep(encoder_folder, animals, output=tmp_path / "two", workers=2, **SMALL)
-    equal(table, store.read_table(serial / "table.parquet"))
+    equal(table, tables.read_table(serial / "table.parquet"))
     assert table.attrs["failures"] == []
 
 
@@ -262,10 +267,10 @@ def test_only_what_is_missing_or_changed_is_run(
     output = tmp_path / "store"
     with without_a_cell(serial, output):
         table = dimension_sweep(encoder_folder, animals, output=output, **SMALL)
-    equal(table, store.read_table(serial / "table.parquet"))
+    equal(table, tables.read_table(serial / "table.parquet"))
     kept = open_store(output)
-    runs = finetune.settings((20,), ("DID",), ("pre-trained",), (0.01,), (), (0,), **QUICK)
-    (cell,) = finetune.plan(encoder_folder, animals, runs)
+    runs = sweep.settings((20,), ("DID",), ("pre-trained",), (0.01,), (), (0,), **QUICK)
+    (cell,) = sweep.plan(encoder_folder, animals, runs)
     assert kept.read(cell.key) is not None
     for change in (
         {"steps": 61},
@@ -275,16 +280,16 @@ def test_only_what_is_missing_or_changed_is_run(
         {"init": "random"},
         {"block": 1},
     ):
-        (other,) = finetune.plan(encoder_folder, animals, [dataclasses.replace(runs[0], **change)])
+        (other,) = sweep.plan(encoder_folder, animals, [dataclasses.replace(runs[0], **change)])
         assert kept.read(other.key) is None
     # Another text under the same name.
     changed = tmp_path / animals.name
     changed.write_text(animals.read_text().replace("moon", "sea"))
-    (other,) = finetune.plan(encoder_folder, changed, runs)
+    (other,) = sweep.plan(encoder_folder, changed, runs)
     assert kept.read(other.key) is None
 
 
-COMMAND = [sys.executable, "-c", "from shapelib.cli import main; main()", "d90"]
+COMMAND = [sys.executable, "-c", "from shapelib.cli.app import main; main()", "d90"]
 OPTIONS = (
     *("--dimensions", "20,400", "--methods", "DID,SAID", "--learning-rates", "0.01"),
     *("--full-rates", "0.006", "--seeds", "0,1", "--steps", "60", "--batch", "16"),
@@ -309,7 +314,7 @@ def test_a_killed_run_loses_the_cell_in_work_and_no_other(
     before = finished(output)
     assert len(before) >= 2
     table = dimension_sweep(encoder_folder, animals, output=output, **SMALL)
-    equal(table, store.read_table(serial / "table.parquet"))
+    equal(table, tables.read_table(serial / "table.parquet"))
     after = finished(output)
     assert len(after) == 10
     assert {name: after[name] for name in before} == before

@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from shapelib import claims, glance
+from shapebook.claims import judge
+from shapebook.pages import glance
 from shapelib.errors import ShapelibError
 
 RECORDED = Path(__file__).parent.parent / "book" / "executed" / "claims.json"
 
 
-def record(states: str = "a number; must exceed the margin", **given: Any) -> claims.Record:
+def record(states: str = "a number; must exceed the margin", **given: Any) -> judge.Record:
     model = {"model": "m", "statistic": 0.5, "low": 0.25, "high": 0.75, "met": True}
     kept = {"id": "a", "number": 1, "asked": "", "paper": "P", "states": states, "margin": 0.125}
     return {**kept, "verdict": "holds", "claim": "So.", "because": "", "models": [model], **given}
@@ -26,14 +27,14 @@ def test_a_claim_without_a_record_is_refused():
         glance.check([record()], ["a", "b"])
     with pytest.raises(ShapelibError, match="'perhaps'; accepted: holds, holds in part"):
         glance.check([record(verdict="perhaps")], ["a"])
-    with pytest.raises(ShapelibError, match=f"claim '{next(iter(claims.claims()))}' has no record"):
+    with pytest.raises(ShapelibError, match=f"claim '{next(iter(judge.claims()))}' has no record"):
         glance.check([])
 
 
 def test_every_verdict_has_its_records_in_the_order_of_the_words():
     some = [record(verdict=each) for each in ("not testable here", "holds", "holds")]
     found = glance.by_verdict(some)
-    assert list(found) == list(claims.VERDICTS)
+    assert list(found) == list(judge.VERDICTS)
     assert [len(each) for each in found.values()] == [2, 0, 0, 1]
 
 
@@ -73,7 +74,7 @@ def test_records_stand_by_paper_and_number_a_papers_own_claim_first():
     ]  # fmt: skip
 
 
-def drawn(of: claims.Record) -> dict[str, Any]:
+def drawn(of: judge.Record) -> dict[str, Any]:
     """Where things stand in a strip: dots, intervals, the shaded side and the axis's numbers."""
     tree = ElementTree.fromstring(glance.strip(of))
     zone = next(iter(tree.iter("rect")), None)
@@ -108,7 +109,7 @@ def test_each_kind_of_rule_has_its_side():
     below = drawn(record("a number; must not exceed the margin"))
     assert below["zone"][1] == pytest.approx(below["numbers"]["0.125"], abs=0.1)
     assert glance.side(record("a share; must lie below the margin")) == "below"
-    assert all(glance.side({"states": each.states}) for each in claims.claims().values())
+    assert all(glance.side({"states": each.states}) for each in judge.claims().values())
     within = drawn(record("it must lie within plus and minus the margin"))
     assert within["zone"] == pytest.approx(
         (within["numbers"]["−0.125"], within["numbers"]["0.125"]), abs=0.1
@@ -126,7 +127,7 @@ def test_a_number_without_an_interval_and_no_number():
 
 
 @pytest.mark.parametrize("each", json.loads(RECORDED.read_text()), ids=lambda each: each["id"])
-def test_recorded_claims_lie_on_the_side_that_they_meet(each: claims.Record):
+def test_recorded_claims_lie_on_the_side_that_they_meet(each: judge.Record):
     assert glance.side(each) is not None, "glance knows no such rule"
     if not (shown := glance.strip(each)):
         return

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from shapelib import hidden, masks, reading
-from shapelib.corpus import Corpus, Window, load_corpus, windows
+from shapelib.states import pool as hidden
+from shapelib.models import masks
+from shapelib.states import reading
+from shapelib.text.corpus import Corpus, Window, load_corpus, windows
 from shapelib.errors import ShapelibError
-from shapelib.hidden import GIB, Pool, passes, pool
-from shapelib.models import Model, load
+from shapelib.states.pool import GIB, Pool, passes, pool
+from shapelib.models.loading import Model, load
 
 
 @pytest.fixture(params=["decoder", "encoder"])

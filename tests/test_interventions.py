@@ -8,19 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from shapelib import bell_figures, hidden
-from shapelib.corpus import Corpus, load_corpus, windows
+from shapebook.figures import bell
+from shapelib.states import pool
+from shapelib.text.corpus import Corpus, load_corpus, windows
 from shapelib.figures import PALETTE
-from shapelib.interventions import (
-    INTERVENTIONS,
-    PLAIN,
-    SHORTENED,
-    block_of_massive_vectors,
-    interventions,
-    perplexity,
-    shortened,
-)
-from shapelib.models import Model, load
+from shapebook.experiments.interventions import (INTERVENTIONS, PLAIN, SHORTENED, block_of_massive_vectors, interventions, perplexity, shortened)
+from shapelib.models.loading import Model, load
 
 BLOCK = 1
 
@@ -52,7 +45,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def table(model: Model, text: Corpus) -> pd.DataFrame:
     patch = pytest.MonkeyPatch()
     # The tiny model reads 128 tokens.
-    patch.setattr("shapelib.interventions.INTERVENTIONS", tuple(_shorter(INTERVENTIONS)))
+    patch.setattr("shapebook.experiments.interventions.INTERVENTIONS", tuple(_shorter(INTERVENTIONS)))
     try:
         return interventions(model, text, tokens=600, progress=False)
     finally:
@@ -115,7 +108,7 @@ def test_first_positions_are_what_is_massive_here(table: pd.DataFrame):
 
 def test_the_hook_is_gone_afterwards(model: Model, text: Corpus):
     def last() -> np.ndarray:
-        return hidden.pool(model, windows(text, 100), 200, progress=False).states[BLOCK + 1]
+        return pool.pool(model, windows(text, 100), 200, progress=False).states[BLOCK + 1]
 
     before = last()
     with shortened(model, BLOCK):
@@ -128,7 +121,7 @@ def test_perplexity_is_that_of_the_whole_model(decoder_folder: Path, text: Corpu
     from transformers import AutoModelForCausalLM
 
     model: Any = load(decoder_folder)
-    pooled = hidden.pool(model, windows(text, 100), 300, progress=False)
+    pooled = pool.pool(model, windows(text, 100), 300, progress=False)
     assert np.isnan(perplexity(model, pooled)), "its output weights are not tied"
     model.network.config.tie_word_embeddings = True
     whole: Any = AutoModelForCausalLM.from_pretrained(decoder_folder).eval()
@@ -144,7 +137,7 @@ def test_perplexity_is_that_of_the_whole_model(decoder_folder: Path, text: Corpu
 
 
 def test_figure_and_table(table: pd.DataFrame):
-    figure = bell_figures.interventions_profile(table, "tiny-decoder")
+    figure = bell.interventions_profile(table, "tiny-decoder")
     names = table["intervention"].nunique()
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == names
@@ -157,7 +150,7 @@ def test_figure_and_table(table: pd.DataFrame):
     assert labels == ["all vectors, nothing changed", "all vectors", "without massive vectors"]
     assert [bool(axes.get_ylabel()) for axes in shown[:4]] == [True, False, False, True]
     assert f"in block {BLOCK}" in shown[-1].get_title().replace("\n", " ")
-    listed = bell_figures.tabulate_interventions(table)
+    listed = bell.tabulate_interventions(table)
     assert len(listed) == names
     assert listed.loc[PLAIN, "massive (%)"] > 0
     assert listed.loc[SHORTENED, "of which first (%)"] in (100, "–")

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib.leverage import leave_out, leverage, smallest_share
+from shapelib.geometry.leverage import leave_out, leverage, smallest_share
 
 
 def by_svd(x: np.ndarray) -> tuple[float, np.ndarray]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib.massive import massive_rows
+from shapelib.geometry.massive import massive_rows
 
 
 def cloud(n: int, width: int, seed: int = 0) -> np.ndarray:

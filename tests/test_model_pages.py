@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from shapelib import catalogue, model_pages
+from shapelib.models import catalogue
+from shapebook.pages import models as model_pages
 
 ROOT = Path(__file__).parent.parent
 

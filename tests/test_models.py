@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from shapelib import cache, catalogue, models, placement
+from shapelib.store import cache
+from shapelib.models import catalogue
+from shapelib.models import loading
+from shapelib.models import placement
 from shapelib.errors import ShapelibError
-from shapelib.models import Source, find, load, pick_device
+from shapelib.models.loading import Source, find, load, pick_device
 
 
 def test_the_catalogue_is_true_of_the_files():
@@ -67,7 +70,7 @@ def test_role_and_norm_are_found_by_effect(
 
 
 def test_a_gguf_file_is_the_short_name_it_came_from():
-    from shapelib import assets
+    from shapelib.store import assets
 
     by_file, by_name = find(assets.fetch("smollm2-135m")), find("smollm2-135m")
     assert by_file.folder == by_name.folder
@@ -209,7 +212,7 @@ def test_a_malicious_pickle_does_not_run(decoder_folder: Path, tmp_path: Path):
         ):
             load(folder, allow_pickle=True)
         with pytest.raises(ShapelibError, match="pickled cannot be loaded"):
-            models._network(folder, find(folder, allow_pickle=True), "float32", False, None)
+            loading._network(folder, find(folder, allow_pickle=True), "float32", False, None)
         assert not harm.exists()
 
 
@@ -283,7 +286,7 @@ def test_no_tokenizer(decoder_folder: Path, tmp_path: Path):
 
 
 def test_a_mask_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(models, "_probe", lambda *_: ("encoder", True))
+    monkeypatch.setattr(loading, "_probe", lambda *_: ("encoder", True))
     with pytest.raises(ShapelibError, match="encoder by effect, but is listed as decoder"):
         load("smollm2-135m")
 
@@ -350,7 +353,7 @@ def test_a_device_that_is_full(decoder_folder: Path, monkeypatch: pytest.MonkeyP
         def to(self, device: torch.device) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(models, "_network", lambda *_: Full())
+    monkeypatch.setattr(loading, "_network", lambda *_: Full())
     with pytest.raises(ShapelibError, match="more than cpu has free: use device spread, or half"):
         load(decoder_folder, device="cpu")
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from shapelib import nearest_neighbors, neighbors
-from shapelib.neighbors import Neighbors
+from shapelib import nearest_neighbors
+from shapelib.geometry import neighbors
+from shapelib.geometry.neighbors import Neighbors
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -263,7 +264,7 @@ def test_the_pass_over_all_pairs_stays_below_what_it_bounds(kind: type[np.floati
     """Its arithmetic, in its type and in its order, against the same in exact fractions."""
     from fractions import Fraction
 
-    from shapelib import loops
+    from shapelib.geometry import loops
 
     x = normal(60, 8)
     x[::7] *= 3000
@@ -379,12 +380,12 @@ def test_settings_of_the_caller_do_not_matter(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_copies_with_colliding_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from shapelib import matrix
+    from shapelib.geometry import points
 
     x = normal(40, 6)
     x = np.vstack([x, x[5:9], x[5:6]])
     expected = nearest_neighbors(x, 3)
-    monkeypatch.setattr(matrix, "_hash", lambda x: torch.zeros(len(x), dtype=torch.int64))
+    monkeypatch.setattr(points, "_hash", lambda x: torch.zeros(len(x), dtype=torch.int64))
     found = check(x, 3)
     assert torch.equal(found.distinct, expected.distinct)
     assert torch.equal(found.multiplicity, expected.multiplicity)

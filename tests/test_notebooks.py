@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from shapelib import notebooks
+from shapebook.notebooks import notebook as notebooks
+from shapebook.notebooks import shown as notebooks
 from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parent.parent
@@ -235,7 +236,7 @@ def test_a_changed_verdict_turns_nbval_red(tmp_path: Path):
 def test_records_are_found_where_they_are_shown(tmp_path: Path):
     record = {"id": "a", "verdict": "holds"}
     cell = (
-        "from shapelib.claims import Shown\nclass Some(Shown):\n    def _html(self): return ''\n"
+        "from shapebook.claims.judge import Shown\nclass Some(Shown):\n    def _html(self): return ''\n"
         f"    def _text(self): return ''\nSome([{json.dumps(record)}])"
     )
     path = make(tmp_path / "shown.ipynb", cell)

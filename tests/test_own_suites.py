@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from shapelib import notebooks
-from shapelib.models import load
+from shapebook.notebooks import notebook
+from shapelib.models.loading import load
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("anisotropy-during-training", "dimension-during-training")
@@ -34,7 +34,7 @@ def run_cells(name: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[An
     path = ROOT / "notebooks" / f"{name}.ipynb"
     scope: dict[str, Any] = {}
     shown = []
-    for cell in notebooks.read(path).cells:
+    for cell in notebook.read(path).cells:
         if cell.cell_type != "code":
             continue
         body = ast.parse(cell.source).body
@@ -45,7 +45,7 @@ def run_cells(name: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[An
             if hasattr(value, "_repr_mimebundle_"):
                 shown.append(value._repr_mimebundle_()[0]["text/plain"])
         if "parameters" in cell.metadata.get("tags", []):
-            scope.update(notebooks.check(path, given))
+            scope.update(notebook.check(path, given))
     return scope, shown
 
 

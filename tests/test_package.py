@@ -23,7 +23,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-@pytest.mark.parametrize("code", ["import shapelib", "import shapelib.cli", "dir(shapelib)"])
+@pytest.mark.parametrize("code", ["import shapelib", "import shapelib.cli.app", "dir(shapelib)"])
 def test_importing_pulls_in_nothing_heavy(code: str):
     heavy = "('torch', 'transformers', 'numpy', 'pandas', 'matplotlib', 'scipy')"
     done = python(f"import sys, shapelib; {code}; print([m for m in {heavy} if m in sys.modules])")
@@ -39,7 +39,7 @@ def test_every_name_is_importable():
 
 def test_functions_win_over_modules_of_their_name():
     code = (
-        "import shapelib.anisotropy, shapelib.profile, shapelib; "
+        "import shapelib.geometry.anisotropy, shapelib.profile, shapelib; "
         "from shapelib import anisotropy, profile; "
         "print(callable(anisotropy), callable(profile), callable(shapelib.anisotropy))"
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shapelib import notebooks, pages
-from shapelib.claims import VERDICTS, claims
+from shapebook.notebooks import notebook
+from shapebook.pages import build
+from shapebook.claims.judge import VERDICTS, claims
 from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parent.parent
@@ -47,51 +48,51 @@ def params(root: Path, size: int) -> None:
 
 
 def test_only_what_is_stale_is_run(checkout: Path, capsys: pytest.CaptureFixture[str]):
-    pages.execute(checkout)
+    build.execute(checkout)
     assert "quick: running" in capsys.readouterr().out
-    pages.execute(checkout)
+    build.execute(checkout)
     assert capsys.readouterr().out == "quick: up to date\n"
     params(checkout, 4)
-    pages.execute(checkout)
+    build.execute(checkout)
     assert "quick: running" in capsys.readouterr().out
 
 
 def test_touching_a_file_makes_nothing_stale(checkout: Path, capsys: pytest.CaptureFixture[str]):
-    pages.execute(checkout)
+    build.execute(checkout)
     (checkout / "notebooks" / "quick.ipynb").touch()
     capsys.readouterr()
-    pages.execute(checkout)
+    build.execute(checkout)
     assert capsys.readouterr().out == "quick: up to date\n"
 
 
 def test_the_key_follows_the_library(checkout: Path, monkeypatch: pytest.MonkeyPatch):
-    page = pages.pages(checkout)[0]
+    page = build.pages(checkout)[0]
     before = page.key
     for hashed in ("sha256", "code_hash"):
         with monkeypatch.context() as patched:
-            patched.setattr(pages.cache, hashed, lambda *named: "changed")
+            patched.setattr(build.cache, hashed, lambda *named: "changed")
             assert page.key != before
     assert page.key == before
 
 
 def test_what_a_killed_run_left_is_no_page(checkout: Path):
     """Its folder, hidden beside the pages, would be rendered, and its labels found twice."""
-    executed = pages.execute(checkout)
+    executed = build.execute(checkout)
     left = executed / ".run-killed" / "quick.ipynb"
     left.parent.mkdir()
     left.write_bytes((executed / "quick.ipynb").read_bytes())
-    assert not list((pages.assemble(checkout, executed) / "executed").glob(".run-*"))
-    pages.record(checkout)
+    assert not list((build.assemble(checkout, executed) / "executed").glob(".run-*"))
+    build.record(checkout)
     assert not list((checkout / "book" / "executed").glob(".run-*"))
     assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
 
 
 def test_figures_data_and_sources_are_gathered(checkout: Path):
-    executed = pages.execute(checkout)
+    executed = build.execute(checkout)
     assert (executed / "figures" / "quick-curve.svg").read_text() == SVG
     assert (executed / "figures" / "quick-curve.csv").read_text() == "x,y\n0,1\n"
     assert (executed / "data" / "quick.csv").read_text() == "size\n3\n"
-    source = pages.assemble(checkout, executed)
+    source = build.assemble(checkout, executed)
     assert (source / "intro.md").is_file()
     assert (source / "executed" / "quick.ipynb").is_file()
 
@@ -103,7 +104,7 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
               "versions": {"torch": "2"}, "extra_memory_mb": 9, "ratios": [row]}  # fmt: skip
 
     def table(name: str) -> str:
-        return (pages.execute(checkout) / f"{name}.md").read_text()
+        return (build.execute(checkout) / f"{name}.md").read_text()
 
     assert table("timings-layer") == table("timings-profile") == ""
     (checkout / "benchmarks").mkdir()
@@ -136,16 +137,16 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
 
 
 def test_tables_that_are_no_longer_written_do_not_stay(checkout: Path):
-    executed = pages.execute(checkout)
+    executed = build.execute(checkout)
     (executed / "timings.md").write_text("of an older version")
-    pages.gather(executed, checkout / "benchmarks")
+    build.gather(executed, checkout / "benchmarks")
     assert not (executed / "timings.md").exists()
     assert (executed / "status.md").is_file()
 
 
 def test_the_recorded_speed_is_drawn_with_its_rows(checkout: Path):
     shutil.copytree(ROOT / "benchmarks", checkout / "benchmarks")
-    drawn = pages.execute(checkout) / "figures"
+    drawn = build.execute(checkout) / "figures"
     assert "<svg" in (drawn / "speed.svg").read_text()
     rows = (drawn / "speed.csv").read_text().splitlines()
     assert rows[0] == "measure,package,value,least,greatest,turns"
@@ -153,10 +154,10 @@ def test_the_recorded_speed_is_drawn_with_its_rows(checkout: Path):
 
 
 def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
-    pages.record(checkout)
-    kept = notebooks.read(checkout / "book" / "executed" / "quick.ipynb")
+    build.record(checkout)
+    kept = notebook.read(checkout / "book" / "executed" / "quick.ipynb")
     assert kept.metadata["shapelib"]["parameters"] == {"size": 3}
-    template = notebooks.read(checkout / "notebooks" / "quick.ipynb")
+    template = notebook.read(checkout / "notebooks" / "quick.ipynb")
     outputs = [[o.text for o in c.outputs] for c in template.cells]
     assert outputs == [[], [], [], ["claim: holds\n"]]
     assert [c.execution_count for c in template.cells[:3]] == [None] * 3
@@ -164,11 +165,11 @@ def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
 
 
 def test_a_failing_page_leaves_the_recorded_one(checkout: Path):
-    pages.record(checkout)
+    build.record(checkout)
     template = checkout / "notebooks" / "quick.ipynb"
     template.write_text(template.read_text().replace("notebooks.Numbers", "1 / 0, "))
     with pytest.raises(ShapelibError, match="ZeroDivisionError"):
-        pages.record(checkout)
+        build.record(checkout)
     assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
 
 
@@ -176,26 +177,26 @@ def test_bad_params(checkout: Path):
     file = checkout / "params" / "quick.yml"
     file.write_text("notebook: quick.ipynb\nparameters: {sise: 3}\n")
     with pytest.raises(ShapelibError, match=r"quick\.ipynb has no parameter 'sise'"):
-        pages.pages(checkout)
+        build.pages(checkout)
     file.write_text("notebook: quick.ipynb\nparameter: {size: 3}\n")
     with pytest.raises(ShapelibError, match="did you mean 'parameters'"):
-        pages.pages(checkout)
+        build.pages(checkout)
     file.unlink()
     with pytest.raises(ShapelibError, match="no pages"):
-        pages.pages(checkout)
+        build.pages(checkout)
 
 
 def test_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="shapelib: no pages"):
-        pages.main(["execute"])
+        build.main(["execute"])
 
 
-@pytest.mark.parametrize("page", pages.pages(ROOT), ids=lambda page: page.name)
-def test_recorded_pages_belong_to_their_template_and_parameters(page: pages.Page):
-    recorded = notebooks.read(RECORDED / f"{page.name}.ipynb")
+@pytest.mark.parametrize("page", build.pages(ROOT), ids=lambda page: page.name)
+def test_recorded_pages_belong_to_their_template_and_parameters(page: build.Page):
+    recorded = notebook.read(RECORDED / f"{page.name}.ipynb")
     assert recorded.metadata["shapelib"]["parameters"] == page.parameters
-    template = pages.source(notebooks.read(page.notebook))
+    template = build.source(notebook.read(page.notebook))
     ran = [
         [cell.cell_type, cell.source]
         for cell in recorded.cells
@@ -203,14 +204,14 @@ def test_recorded_pages_belong_to_their_template_and_parameters(page: pages.Page
     ]
     assert ran == template, "run: make record"
     injected = [c for c in recorded.cells if "injected-parameters" in c.metadata.get("tags", [])]
-    assert notebooks.assignments(injected[0].source) == page.parameters
+    assert notebook.assignments(injected[0].source) == page.parameters
     errors = [o for c in recorded.cells for o in c.get("outputs", []) if o.output_type == "error"]
     assert errors == []
 
 
 def test_recorded_figures_and_verdicts_are_those_of_the_recorded_pages(tmp_path: Path):
     again = shutil.copytree(RECORDED, tmp_path / "executed")
-    pages.gather(again, ROOT / "benchmarks")
+    build.gather(again, ROOT / "benchmarks")
     kept = {file.relative_to(RECORDED): file for file in RECORDED.rglob("*") if file.is_file()}
     assert {file.relative_to(again) for file in again.rglob("*") if file.is_file()} == set(kept)
     for name, file in kept.items():
@@ -228,7 +229,7 @@ def test_every_claim_has_a_record():
 
 def test_recorded_pages_hold_no_progress_and_no_warning():
     for file in RECORDED.glob("*.ipynb"):
-        for cell in notebooks.read(file).cells:
+        for cell in notebook.read(file).cells:
             for output in cell.get("outputs", []):
                 assert output.get("name") != "stderr", f"{file.name}: {output.text[:200]}"
 

@@ -19,17 +19,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib import checkpoints, masks, models, objectives, pretrain, training_text
-from shapelib.corpus import Corpus, load_corpus, windows
+from shapelib.pretraining import checkpoints
+from shapelib.models import masks
+from shapelib.models import loading
+from shapelib.pretraining import training
+from shapelib.pretraining import pretrain
+from shapelib.text import held_out
+from shapelib.text.corpus import Corpus, load_corpus, windows
 from shapelib.errors import ShapelibError
-from shapelib.hidden import pool
-from shapelib.objectives import IGNORED
-from shapelib.pretrain import suite, train
-from shapelib.profile import profile
-from shapelib.recipe import KINDS, Recipe, log_spaced, recipe
-from shapelib.store import read_table
-from shapelib.suites import sources
-from shapelib.training import Training, build
+from shapelib.states.pool import pool
+from shapelib.pretraining.training import IGNORED
+from shapelib.pretraining.pretrain import suite, train
+from shapelib.states.profile import profile
+from shapelib.pretraining.recipe import KINDS, Recipe, log_spaced, recipe
+from shapelib.store.tables import read_table
+from shapelib.models.suites import sources
+from shapelib.pretraining.training import Training, build
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY: dict[str, Any] = {
@@ -189,17 +194,17 @@ def test_building_leaves_the_random_state_alone(story: Path):
 
 def test_text_is_held_out_by_article():
     whole = load_corpus("enwiki-sample")
-    held, rest = training_text.held_out(whole), training_text.training_part(whole)
+    held, rest = held_out.held_out(whole), held_out.training_part(whole)
     titles = [{article.title for article in part.articles} for part in (held, rest)]
     assert not titles[0] & titles[1]
     assert titles[0] | titles[1] == {article.title for article in whole.articles}
     assert 0.05 < held.report.characters / whole.report.characters < 0.2
     assert len({whole.sha256, held.sha256, rest.sha256}) == 3
-    assert held.sha256 == training_text.held_out(whole).sha256
+    assert held.sha256 == held_out.held_out(whole).sha256
 
 
 def test_of_a_single_text_the_end_is_held_out(text: Corpus):
-    held, rest = training_text.held_out(text), training_text.training_part(text)
+    held, rest = held_out.held_out(text), held_out.training_part(text)
     assert len(text.articles) == 1
     assert rest.articles[0].text + held.articles[0].text == text.articles[0].text
     assert held.report.characters == pytest.approx(0.1 * text.report.characters, rel=0.01)
@@ -214,7 +219,7 @@ def test_targets_are_the_text_and_are_counted(kind: str, window: int, seed: int)
     made = recipe(kind, vocabulary=300, window=window, batch=3)
     draw = np.random.default_rng(seed)
     windows = draw.integers(2, 300, (3, window))
-    work = objectives.batch(made, windows, draw)
+    work = training.batch(made, windows, draw)
     bearing = work.targets != IGNORED
     if made.objective == "masked-token":
         assert bearing.sum(dim=1).tolist() == [max(1, round(0.15 * window))] * 3
@@ -243,7 +248,7 @@ def test_targets_are_the_text_and_are_counted(kind: str, window: int, seed: int)
 def test_masked_positions_are_shown_as_bert_shows_them():
     made = recipe("encoder", vocabulary=300, window=100, batch=200)
     windows = np.full((200, 100), 7)
-    work = objectives.batch(made, windows, np.random.default_rng(0))
+    work = training.batch(made, windows, np.random.default_rng(0))
     shown = work.ids[work.targets != IGNORED]
     assert len(shown) == 200 * 15
     assert float((shown == 1).float().mean()) == pytest.approx(0.8, abs=0.03)
@@ -255,8 +260,8 @@ def test_the_loss_is_that_of_transformers(story: Path):
     made = tiny(story)
     model = build(made)
     windows = np.random.default_rng(0).integers(2, 300, (4, 16))
-    work = objectives.batch(made, windows, np.random.default_rng(0))
-    ours, count = objectives.loss(model, work)
+    work = training.batch(made, windows, np.random.default_rng(0))
+    ours, count = training.loss(model, work)
     theirs = model(input_ids=work.ids, labels=work.ids).loss
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     assert count == 4 * 15
@@ -308,7 +313,7 @@ def test_a_suite_loads_and_is_measured_under_its_mask(
 ):
     source = sources(suites[kind])[-1]
     assert (source.checkpoint, source.step, source.tokens_seen) == ("step-00000008", 8, 8 * 64)
-    model = models.load(source, device="cpu")
+    model = loading.load(source, device="cpu")
     # A prefix model's last token is after the prefix: nothing before it can feel it.
     assert model.role == ("encoder" if kind == "encoder" else "decoder")
     drawn = list(windows(load_corpus(story), 12, "tokens", tokenizer=model.tokenizer))[:4]
@@ -332,7 +337,7 @@ def test_a_full_mask_that_is_not_heeded_is_refused(suites: dict[str, Path], tmp_
     folder = suites["decoder"] / checkpoints.folder_of(0)
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
     with pytest.raises(ShapelibError, match=r"trained with a full mask .* is a decoder by effect"):
-        models.load(tmp_path, device="cpu")
+        loading.load(tmp_path, device="cpu")
 
 
 def test_a_boolean_mask_would_hide_nothing():
@@ -555,7 +560,7 @@ def test_a_run_is_measured_on_held_out_text(suites: dict[str, Path], story: Path
     ]  # fmt: skip
     assert sorted(table["seed"].unique()) == [3, 4]
     alone = profile(
-        suites["encoder"] / checkpoints.folder_of(5), training_text.held_out(text),
+        suites["encoder"] / checkpoints.folder_of(5), held_out.held_out(text),
         tokens=128, batch=64, window=16, unit="tokens", sets=("all",), seed=4, progress=False,
         reuse=False,
     )  # fmt: skip

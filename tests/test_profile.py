@@ -9,22 +9,16 @@ import pytest
 import torch
 
 from shapelib import profile as measure
-from shapelib.anisotropy import anisotropy, average_cosine
-from shapelib.corpus import load_corpus, windows
-from shapelib.dimension import (
-    mada,
-    mada_from_distances,
-    mom,
-    two_nn,
-    two_nn_from_distances,
-)
+from shapelib.geometry.anisotropy import anisotropy, average_cosine
+from shapelib.text.corpus import load_corpus, windows
+from shapelib.geometry.dimension import (mada, mada_from_distances, mom, two_nn, two_nn_from_distances)
 from shapelib.errors import ShapelibError
-from shapelib.hidden import pool
-from shapelib.metrics import METRICS
-from shapelib.models import load
-from shapelib.neighbors import nearest_neighbors
-from shapelib.profile import COLUMNS
-from shapelib.store import read_table, write_table
+from shapelib.states.pool import pool
+from shapelib.geometry.metrics import METRICS
+from shapelib.models.loading import load
+from shapelib.geometry.neighbors import nearest_neighbors
+from shapelib.states.profile import COLUMNS
+from shapelib.store.tables import read_table, write_table
 
 SMALL: dict[str, Any] = {"tokens": 600, "batch": 256, "window": 40, "progress": False}
 
@@ -192,7 +186,7 @@ def test_a_kept_measurement_is_reused_until_something_changes(
 ):
     first = measure(decoder_folder, text_file, **SMALL)
     with monkeypatch.context() as patch:
-        patch.setattr("shapelib.models.load", lambda *_, **__: pytest.fail("loaded again"))
+        patch.setattr("shapelib.models.loading.load", lambda *_, **__: pytest.fail("loaded again"))
         second = measure(decoder_folder, text_file, **SMALL)
     pd.testing.assert_frame_equal(first, second)
     assert second.attrs == first.attrs
@@ -240,7 +234,7 @@ def test_where_the_states_lie_changes_no_number(
     """On disk; a layer at a time in memory; two layers at a time on disk."""
     sizes: dict[str, Any] = {**SMALL, "sets": ["all", "rest"], "reuse": False}
     whole = measure(decoder_folder, text_file, **sizes)
-    monkeypatch.setattr("shapelib.hidden._work", lambda _: 0)
+    monkeypatch.setattr("shapelib.states.pool._work", lambda _: 0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Disk", (), {"free": free})())
     parts = measure(decoder_folder, text_file, **sizes, memory=memory)
     pd.testing.assert_frame_equal(whole, parts)
@@ -250,7 +244,7 @@ def test_where_the_states_lie_changes_no_number(
 
 def test_layers_measured_at_once_are_those_one_by_one(decoder_folder: Path, text_file: Path):
     """Of one pool: forward passes on more threads round otherwise, and copies may cease to be."""
-    from shapelib.profile import _measure
+    from shapelib.states.profile import _measure
 
     pooled = pool(load(decoder_folder), windows(load_corpus(text_file), 40), 600, progress=False)
     threads = torch.get_num_threads()
@@ -314,9 +308,9 @@ def test_a_constant_layer_is_named(decoder_folder: Path, text_file: Path):
 @pytest.fixture(scope="module")
 def real() -> pd.DataFrame:
     """The default models at the notebook's default size (kept in the user's cache)."""
-    from shapelib import store
+    from shapelib.store import tables
 
-    return store.combine(
+    return tables.combine(
         [
             measure(name, tokens=4096, batch=1024, progress=False)
             for name in ("smollm2-135m", "minilm-l6")

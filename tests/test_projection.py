@@ -11,7 +11,7 @@ from scipy.linalg import hadamard, subspace_angles
 
 from shapelib import fastfood
 from shapelib.errors import ShapelibError
-from shapelib.projection import Projection, default_block, dense
+from shapelib.subspace.projection import Projection, default_block, dense
 
 Make = Callable[[int, int, int], Projection]
 KINDS: dict[str, Make] = {

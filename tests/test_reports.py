@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shapelib.models import load
-from shapelib.reports import expected
+from shapelib.models.loading import load
+from shapelib.models.reports import expected
 
 LOGGER = logging.getLogger("transformers.modeling_utils")
 

@@ -12,8 +12,10 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from shapelib import notebooks, run_pages
-from shapelib.console import assignment
+from shapebook.notebooks import notebook as notebooks
+from shapebook.notebooks import shown as notebooks
+from shapebook.pages import status
+from shapebook.run import assignment
 
 ROOT = Path(__file__).parent.parent
 RERUN = (ROOT / "book" / "rerun.md").read_text()
@@ -43,7 +45,7 @@ def test_status_says_what_each_run_took():
     unsaid = page("size = 1", {}, run=RUN)
     unsaid.cells.append(new_code_cell("x", outputs=[unknown]))
     old = page("size = 1", {})
-    text = run_pages.status({"one": ran, "two": without, "three": unsaid, "old": old})
+    text = status.status({"one": ran, "two": without, "three": unsaid, "old": old})
     assert "| [](executed/one.ipynb) | 41 s | 1.50 GiB | 203 s | 7.0 s and more | 2026" in text
     assert "| [](executed/two.ipynb) | 41 s | 1.50 GiB | – | – | 2026-11-21 |" in text
     assert "| [](executed/three.ipynb) | 41 s | 1.50 GiB | – | not recorded | 2026-11-21 |" in text
@@ -64,7 +66,7 @@ def test_provenance_keeps_its_runs_where_the_status_finds_them(tmp_path: Path):
 def test_parameters_are_read_from_the_notebooks():
     source = '# What is read,\n# in two lines.\nmodels = ["a"]\n# Two at once.\ntokens = 8\nodd = 1'
     pages = {"one": page(source, {"tokens": 16}), "two": page(source, {"tokens": 16})}
-    text = run_pages.parameters({**pages, "other": page("seed = 0", {})})
+    text = status.parameters({**pages, "other": page("seed = 0", {})})
     assert text.startswith("[](executed/one.ipynb), [](executed/two.ipynb): ")
     assert "| `models = ['a']` | What is read, in two lines. | each model once" in text
     assert "| `tokens = 8`; in the book `16`<br>`odd = 1` | Two at once. | `tokens`: " in text
@@ -78,7 +80,7 @@ def test_parameters_are_read_from_the_notebooks():
 
 def test_a_value_of_the_book_is_told_where_it_is_another():
     pages = {"one": page("a = 1\nb = [1]", {"a": 1, "b": [1, 2]}), "two": page("c = 1", {})}
-    text = run_pages.parameters(pages)
+    text = status.parameters(pages)
     assert "| `a = 1`<br>`b = [1]`; in the book `[1, 2]` |" in text
     assert "| `c = 1` |" in text
 
@@ -87,7 +89,7 @@ def test_a_value_of_the_book_is_told_where_it_is_another():
     "path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem
 )
 def test_every_parameter_has_a_cost(path: Path):
-    assert set(notebooks.parameters(path)) - set(run_pages.COSTS) == set()
+    assert set(notebooks.parameters(path)) - set(status.COSTS) == set()
 
 
 def test_the_three_steps_are_commands_that_work():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from shapelib import notebooks
+from shapebook.notebooks import notebook as notebooks
 from shapelib.figures import PALETTE
 
 ROOT = Path(__file__).parent.parent

@@ -5,15 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib.anisotropy import anisotropy
-from shapelib.spectrum import (
-    Spectrum,
-    effective_rank,
-    eigenvalue_shares,
-    isoscore,
-    participation_ratio,
-    spectrum,
-)
+from shapelib.geometry.anisotropy import anisotropy
+from shapelib.geometry.spectrum import (Spectrum, effective_rank, eigenvalue_shares, isoscore, participation_ratio, spectrum)
 
 
 def cloud(n: int = 2000, width: int = 20, seed: int = 0) -> np.ndarray:

@@ -10,7 +10,9 @@ import pytest
 from browser import NARROW, WIDE, accessibility
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from shapelib import claims, notebooks, standalone
+from shapebook.claims import judge
+from shapebook.notebooks import notebook
+from shapebook.notebooks import html as standalone
 
 ROOT = Path(__file__).parent.parent
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>x</title></svg>'
@@ -109,7 +111,7 @@ More."""
 
 
 def test_a_run_of_ones_own_says_which_text_is_the_books():
-    kept = {notebooks.KEPT: [{"command": "python results/tuning.py DID", "seconds": 1.0}]}
+    kept = {notebook.KEPT: [{"command": "python results/tuning.py DID", "seconds": 1.0}]}
     table = new_output("execute_result", {"text/html": "<table></table>"}, metadata=kept)
     cells = [
         new_markdown_cell("# A page"),
@@ -136,7 +138,7 @@ def test_one_models_verdict_says_what_bounds_it():
         models = [{"model": f"m{n}", "statistic": 0.5, "met": each} for n, each in enumerate(met)]
         record = {"number": 7, "title": "t", "verdict": "holds in part", "models": models}
         output = new_output(
-            "execute_result", {"text/html": "<table></table>"}, metadata={claims.METADATA: [record]}
+            "execute_result", {"text/html": "<table></table>"}, metadata={judge.METADATA: [record]}
         )
         return page(new_code_cell("x", outputs=[output]))
 
@@ -165,7 +167,7 @@ class Outside(HTMLParser):
 )
 @pytest.mark.parametrize("changes", [None, CHANGES], ids=["the book's", "a reader's"])
 def test_every_recorded_page_stands_alone(path: Path, changes: Any):
-    html = standalone.html(notebooks.read(path), changes)
+    html = standalone.html(notebook.read(path), changes)
     outside = Outside()
     outside.feed(html)
     assert outside.found == []
@@ -177,7 +179,7 @@ def test_every_recorded_page_stands_alone(path: Path, changes: Any):
 
 
 def test_a_browser_opens_it_from_disk(browser: Any, tmp_path: Path):
-    kept = notebooks.read(ROOT / "book" / "executed" / "what-makes-the-bell.ipynb")
+    kept = notebook.read(ROOT / "book" / "executed" / "what-makes-the-bell.ipynb")
     file = tmp_path / "run.html"
     file.write_text(standalone.html(kept), encoding="utf-8")
     for scheme in ("light", "dark"):

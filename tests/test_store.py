@@ -5,16 +5,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shapelib import store
+from shapelib.store import tables
 from shapelib.errors import ShapelibError
-from shapelib.store import combine, read_table, write_table
+from shapelib.store.tables import combine, read_table, write_table
 
 
 @pytest.fixture
 def table() -> pd.DataFrame:
     made = pd.DataFrame({"model": ["a", "b"], "value": [0.1, 0.2], "centered": [True, None]})
     made["centered"] = made["centered"].astype("boolean")
-    made.attrs["provenance"] = [store.provenance(model="a", seed=0)]
+    made.attrs["provenance"] = [tables.provenance(model="a", seed=0)]
     return made
 
 
@@ -45,7 +45,7 @@ def test_an_interrupted_write_leaves_the_old_table_whole(
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "_write_parquet", interrupt)
+    monkeypatch.setattr(tables, "_write_parquet", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_table(table, path)
     assert path.read_bytes() == old
@@ -54,7 +54,7 @@ def test_an_interrupted_write_leaves_the_old_table_whole(
 
 def test_combined_tables_keep_each_run(table: pd.DataFrame):
     other = table.copy()
-    other.attrs = {"provenance": [store.provenance(model="b", seed=1)]}
+    other.attrs = {"provenance": [tables.provenance(model="b", seed=1)]}
     both = combine([table, other])
     assert len(both) == 4
     assert [run["model"] for run in both.attrs["provenance"]] == ["a", "b"]
@@ -62,7 +62,7 @@ def test_combined_tables_keep_each_run(table: pd.DataFrame):
 
 
 def test_provenance_says_what_ran():
-    facts = store.provenance(seed=7)
+    facts = tables.provenance(seed=7)
     assert facts["seed"] == 7
     assert {"python", "torch", "transformers", "numpy"} <= set(facts["versions"])
     assert facts["created"].endswith("+00:00")
@@ -104,7 +104,7 @@ def test_cached_tables_are_computed_once(table: pd.DataFrame):
         calls.append(1)
         return table
 
-    first, second = store.cached("key", compute), store.cached("key", compute)
+    first, second = tables.cached("key", compute), tables.cached("key", compute)
     assert len(calls) == 1
     pd.testing.assert_frame_equal(first, second)
     assert second.attrs == table.attrs
@@ -114,6 +114,6 @@ def test_kept_tables_are_found_from_below(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "results" / "runs").mkdir(parents=True)
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    assert store.kept("results/runs") == tmp_path / "results" / "runs"
+    assert tables.kept("results/runs") == tmp_path / "results" / "runs"
     with pytest.raises(ShapelibError, match="no folder 'results/none' here or above"):
-        store.kept("results/none")
+        tables.kept("results/none")

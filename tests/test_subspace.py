@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from shapelib import fastfood, parameters, reparameterize, subspace
+from shapelib import fastfood, reparameterize
+from shapelib.subspace import trainable
+from shapelib.subspace import reparameterize as subspace
 from shapelib.errors import ShapelibError
-from shapelib.projection import dense
+from shapelib.subspace.projection import dense
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Build = Callable[[], nn.Module]
@@ -128,7 +130,7 @@ def test_gradients_are_those_of_a_dense_matrix(block: int | None, groups: str | 
 def test_nothing_but_d_numbers_trains(groups: str | None):
     model, before = net(), net()
     expected = before(IDS)
-    assert parameters.trainable_size(before) == SIZE
+    assert trainable.trainable_size(before) == SIZE
     found = reparameterize(model, 20, groups=groups)
     assert found.dimension == count(model) == 20
     assert {id(each) for each in trained(model)} == {id(each) for each in found.parameters()}

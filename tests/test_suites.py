@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from shapelib import suites
+from shapelib.models import suites
 from shapelib.errors import ShapelibError
-from shapelib.models import load
-from shapelib.suites import sources
+from shapelib.models.loading import load
+from shapelib.models.suites import sources
 
 
 def add(suite: Path, name: str, model: Path, **files: object) -> Path:

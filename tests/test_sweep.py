@@ -20,13 +20,15 @@ import torch
 from hub import Client, Hub
 from kept import finished, without_a_cell
 
-from shapelib import cells, store, workers
-from shapelib.cells import open_store
+from shapelib.store import cells
+from shapelib.store import tables
+from shapelib.store import workers
+from shapelib.store.cells import open_store
 from shapelib.errors import ShapelibError
-from shapelib.grid import loaded
-from shapelib.profile import COLUMNS
-from shapelib.sweep import _need, missing, plan
-from shapelib.sweep import sweep as measure
+from shapelib.models.resident import loaded
+from shapelib.states.profile import COLUMNS
+from shapelib.states.sweep import _need, missing, plan
+from shapelib.states.sweep import sweep as measure
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {"tokens": 300, "batch": 100, "window": 60, "memory": 0.1}
@@ -74,7 +76,7 @@ def serial(suite: Path, story: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def table_of(output: Path) -> pd.DataFrame:
-    return store.read_table(output / "table.parquet")
+    return tables.read_table(output / "table.parquet")
 
 
 def test_a_suite_gives_one_table_with_step_and_tokens_seen(serial: Path):
@@ -91,8 +93,8 @@ def test_a_suite_gives_one_table_with_step_and_tokens_seen(serial: Path):
 
 
 def test_the_table_is_that_of_single_profiles(serial: Path, suite: Path, story: Path):
-    from shapelib.profile import profile
-    from shapelib.suites import sources
+    from shapelib.states.profile import profile
+    from shapelib.models.suites import sources
 
     (source,) = sources(suite, [700])
     alone = profile(source, story, reuse=False, progress=False, **SMALL)
@@ -146,9 +148,9 @@ def test_a_damaged_cell_is_noticed_and_computed_again(
     cut, flipped, foreign, *_ = sorted((output / "cells").glob("*.parquet"))
     cut.write_bytes(cut.read_bytes()[:-7])
     # Parquet itself does not notice another number in a page, nor in the provenance.
-    table = store.read_table(flipped)
+    table = tables.read_table(flipped)
     table.loc[3, "value"] += 1e-12
-    store.write_table(table, flipped)
+    tables.write_table(table, flipped)
     foreign.write_bytes(b"not a table")
     before = finished(output)
     table = measure(suite, story, output=output, progress=False, **SMALL)
@@ -217,7 +219,7 @@ def spoil(model: Path) -> None:
 
 
 def command(*words: object) -> list[str]:
-    start = "from shapelib.cli import main; main()"
+    start = "from shapelib.cli.app import main; main()"
     return [sys.executable, "-c", start, "sweep", *map(str, words), *OPTIONS]
 
 

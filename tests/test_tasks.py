@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib import assets, tasks
+from shapelib.store import assets
+from shapelib.finetuning import tasks
 from shapelib.errors import ShapelibError
-from shapelib.labelled import About, Rows, Task, split
-from shapelib.tasks import load_task, paragraph_pairs
+from shapelib.finetuning.splits import About, Rows, Task, split
+from shapelib.finetuning.tasks import load_task, paragraph_pairs
 
 
 def csv(path: Path, **columns: list[Any]) -> Path:
@@ -75,8 +76,8 @@ def test_sentence_pairs_of_held_out_articles():
     assert task.pairs
     assert task.majority == 0.5
     assert task.grouped_by == "article"
-    from shapelib.corpus import load_corpus
-    from shapelib.training_text import held_out, training_part
+    from shapelib.text.corpus import load_corpus
+    from shapelib.text.held_out import held_out, training_part
 
     text = load_corpus()
     trained = "\n".join(each.text for each in training_part(text).articles)

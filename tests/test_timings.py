@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import figures, timing_figures, timings
+from shapelib import figures
+from shapebook.pages import timings
+from shapebook.pages import timings
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SPREAD = {"least": 1, "greatest": 3, "turns": 2}
@@ -107,7 +109,7 @@ def test_the_figure_has_a_bar_for_each_package_and_starts_at_the_product():
         ("TwoNN", "shapelib", 0.5), ("TwoNN", "scikit-dimension", 1.9), ("TwoNN", "DADApy", 2.5),
         ("all of a layer", "shapelib", 1.5),
     ]  # fmt: skip
-    drawn = timing_figures.speed(rows)
+    drawn = timings.speed(rows)
     first, last = drawn.axes
     assert [axes.get_title(loc="left") for axes in drawn.axes] == ["TwoNN", "all of a layer"]
     names = [label.get_text() for label in first.get_yticklabels()]

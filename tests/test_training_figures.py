@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import training_figures
-from shapelib.course import course
+from shapebook.figures import training as training_figures
+from shapebook.claims.course import course
 from shapelib.figures import NEUTRAL, PALETTE
 
 STEPS = [0, 10, 100, 1000]

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.axes import Axes
 from tuned import tuning
 
-from shapelib import figures, tuning_figures
-from shapelib.d90 import by_seed, d90, like
+from shapelib import figures
+from shapebook.figures import tuning as tuning_figures
+from shapelib.finetuning.d90 import by_seed, d90, like
 
 
 def test_the_d90_of_each_seed_lies_where_its_curve_crosses():

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from shapelib.claims import FAILS, HOLDS, IN_PART, UNTESTABLE, judge
+from shapebook.claims.judge import FAILS, HOLDS, IN_PART, UNTESTABLE, judge
 from shapelib.errors import ShapelibError
 
 DEFINITIONS = ("papers", "chance-corrected", "against pre-trained")

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from tuned import tuning
 
-from shapelib import tuning_tables
-from shapelib.d90 import by_seed, d90
-from shapelib.published import published_d90
+from shapebook.figures import tuning_tables
+from shapelib.finetuning.d90 import by_seed, d90
+from shapebook.experiments.published import published_d90
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 PAIR = "encoder-{}-warmup50-seed0"

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapelib import figures, validation, validation_figures
-from shapelib.dimension import mada, mom, two_nn
+from shapelib import figures
+from shapebook.experiments import validation
+from shapebook.figures import validation as validation_figures
+from shapelib.geometry.dimension import mada, mom, two_nn
 from shapelib.errors import ShapelibError
-from shapelib.validation import OURS, REFERENCE, THEIRS
+from shapebook.experiments.validation import OURS, REFERENCE, THEIRS
 
 METRICS = ["two_nn", "two_nn_lowest20", "mada_k20", "mom_k20", "mom_k100"]
 
@@ -26,7 +28,7 @@ def cube(n: int, d: int, features: int, seed: int = 0) -> np.ndarray:
 
 def test_scikit_dimension_leaves_the_warnings_alone():
     code = (
-        "import warnings; from shapelib.validation import scikit_dimension; "
+        "import warnings; from shapebook.experiments.validation import scikit_dimension; "
         "before = list(warnings.filters); print(scikit_dimension().__name__); "
         "assert warnings.filters == before, warnings.filters; warnings.warn('heard')"
     )
@@ -132,14 +134,14 @@ def test_stress_changes_and_provenance(tables: dict[str, Any]):
     (run,) = table.attrs["provenance"]
     assert run["versions"][THEIRS]
     assert run["pooled"]["dropped_all"] == run["pooled"]["all"] - 512
-    from shapelib.notebooks import show_provenance
+    from shapebook.notebooks.shown import show_provenance
 
     assert "vectors pooled from" in str(show_provenance(table).facts)
 
 
 def test_a_kept_table_is_reused(tables: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        patch.setattr("shapelib.store.cached", lambda key, compute: pd.DataFrame([{"key": key}]))
+        patch.setattr("shapelib.store.tables.cached", lambda key, compute: pd.DataFrame([{"key": key}]))
         keys = [validation.bias(512, repeats, 0)["key"].item() for repeats in (2, 2, 3)]
     assert keys[0] == keys[1] != keys[2]
 

@@ -103,7 +103,7 @@ def test_it_asks_for_the_extra_that_a_command_lacks(installed: Path, tmp_path: P
         "sys.modules['papermill'] = None\n"
         f"sys.argv = ['shapelib', 'run', {str(ROOT / 'notebooks/profiles.ipynb')!r}, "
         f"'--out', {str(tmp_path / 'out.ipynb')!r}]\n"
-        "from shapelib.cli import main; main()"
+        "from shapelib.cli.app import main; main()"
     )
     done = python(installed, code)
     assert done.returncode == 2
@@ -126,7 +126,7 @@ def test_importing_is_silent_and_takes_under_half_a_second(installed: Path):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_commands(installed: Path, shell: str):
     shown = python(
-        installed, "sys.argv = ['shapelib', '--help']; from shapelib.cli import main; main()"
+        installed, "sys.argv = ['shapelib', '--help']; from shapelib.cli.app import main; main()"
     )
     assert "--install-completion" in shown.stdout
     environment = {
@@ -136,7 +136,7 @@ def test_the_shell_completes_commands(installed: Path, shell: str):
     }  # fmt: skip
     code = (
         "import sys; sys.argv = ['shapelib']; "
-        "from shapelib.cli import app; app(prog_name='shapelib')"
+        "from shapelib.cli.app import app; app(prog_name='shapelib')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from shapelib import notebooks, whose
-from shapelib.advice import advice
+from shapebook.notebooks import notebook
+from shapebook.notebooks import changes
+from shapelib.errors import advice
 
 ROOT = Path(__file__).parent.parent
 PROFILES = ROOT / "notebooks" / "profiles.ipynb"
@@ -21,16 +22,16 @@ LONG = "a window has 261 tokens, but mine reads at most 128; use a shorter windo
 def test_the_books_own_run_has_no_changes(path: Path):
     entry = yaml.safe_load(path.read_text())
     notebook = ROOT / "notebooks" / entry["notebook"]
-    assert whose.changes(notebook, entry["parameters"]) == {}
+    assert changes.changes(notebook, entry["parameters"]) == {}
 
 
 def test_what_a_reader_changed_stands_beside_the_books():
-    models = notebooks.parameters(PROFILES)["models"]
-    changed = whose.changes(PROFILES, {"models": ["mine"], "tokens": 16384, "batch": 4096})
+    models = notebook.parameters(PROFILES)["models"]
+    changed = changes.changes(PROFILES, {"models": ["mine"], "tokens": 16384, "batch": 4096})
     assert changed == {"models": (["mine"], models)}
     here = {"device": "cpu", "tokens": 16384, "batch": 4096}
-    assert whose.changes(PROFILES, here) == {}, "where a page ran is not what it shows"
-    assert whose.changes(PROFILES, {})["tokens"] == (4096, 16384)
+    assert changes.changes(PROFILES, here) == {}, "where a page ran is not what it shows"
+    assert changes.changes(PROFILES, {})["tokens"] == (4096, 16384)
 
 
 def record(*models: dict[str, Any], verdict: str = "holds in part") -> dict[str, Any]:
@@ -40,17 +41,17 @@ def record(*models: dict[str, Any], verdict: str = "holds in part") -> dict[str,
 def test_a_verdict_names_the_models_that_were_judged():
     met, failed = ({"model": name, "statistic": 1.0, "met": name == "a"} for name in "ab")
     untested = {"model": "c", "statistic": None, "met": False}
-    assert whose.judged(record(met, failed)) == "a bell: holds in part (judged: a, b)"
-    alone = whose.judged(record(met, untested))
+    assert changes.judged(record(met, failed)) == "a bell: holds in part (judged: a, b)"
+    alone = changes.judged(record(met, untested))
     assert alone.startswith("a bell: holds in part (judged: a, c); one model is no class")
-    assert whose.judged(record(verdict="not testable here")) == "a bell: not testable here"
+    assert changes.judged(record(verdict="not testable here")) == "a bell: not testable here"
 
 
 def test_tables_kept_as_data_are_named_once():
     runs = [{"command": "python a.py", "seconds": None}, {"command": "python a.py", "seconds": 1.0}]
-    output = new_output("display_data", {"text/plain": ""}, metadata={notebooks.KEPT: runs})
+    output = new_output("display_data", {"text/plain": ""}, metadata={notebook.KEPT: runs})
     page = new_notebook(cells=[new_code_cell("x", outputs=[output])])
-    assert whose.kept(page) == ["python a.py"]
+    assert changes.kept(page) == ["python a.py"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib import wikitext
+from shapelib.text import wikitext
 
 strip = wikitext.strip
 
