@@ -10,8 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from shapelib.store import assets
-from shapelib.text import cleaning
-from shapelib.text import dump
+from shapelib.text import cleaning, dump
 
 
 def repeated_dump(target: Path, megabytes: float) -> int:

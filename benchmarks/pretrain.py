@@ -17,10 +17,10 @@ import torch
 from transformers import TrainerState
 
 from shapelib import ShapeCallback
-from shapelib.text import corpus
-from shapelib.text import held_out as training_text
 from shapelib.pretraining.recipe import recipe
 from shapelib.pretraining.training import Training, build
+from shapelib.text import corpus
+from shapelib.text import held_out as training_text
 
 TURNS, STEPS = 6, 5
 THREADS = 1

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from shapelib.text import corpus
 from shapelib.models import loading
 from shapelib.states.profile import BATCH, profile
 from shapelib.states.reading import PASS, draw
+from shapelib.text import corpus
 
 MODEL = "smollm2-135m"
 TOKENS = 16384

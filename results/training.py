@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from shapelib.pretraining import pretrain
-from shapelib.store import tables
 from shapelib.pretraining.recipe import Recipe, recipe
+from shapelib.store import tables
 
 HERE = Path(__file__).parent
 RUNS = {

@@ -239,7 +239,7 @@ class Client:
         return [Answer(*each, done.stderr) for each in json.loads(done.stdout)]
 
     def shapelib(self, *words: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-        code = "from shapelib.cli.app import main; main()"
+        code = "from shapelib.cli import main; main()"
         return self.run([sys.executable, "-c", code, *map(str, words)], **environment)
 
     def start(self, code: str) -> "subprocess.Popen[str]":

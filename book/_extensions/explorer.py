@@ -15,9 +15,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
+from shapebook.claims.course import course
 from shapebook.pages import explorer
 from shapelib.store import tables
-from shapebook.claims.course import course
 
 PROFILES = "executed/data/profiles.csv"
 TRAINING = "results/training"

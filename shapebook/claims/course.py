@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from shapelib.geometry.dimension import MOM_K
 from shapelib.errors import ShapelibError
+from shapelib.geometry.dimension import MOM_K
 
 MIXED, WHOLE = "windows mixed", "whole windows"
 
@@ -13,7 +13,7 @@ def course(shape: pd.DataFrame, training: pd.DataFrame | None = None) -> pd.Data
 
     :param shape: as `profile` makes it, of the checkpoints of one suite or of several; ``step`` is
         required, ``mom_k100`` is left out.
-    :param training: the tables of `pretrain.table`, if there are. Without them a suite is one
+    :param training: the tables of `pretraining.table`, if there are. Without them a suite is one
         recipe with one run.
     :returns: a row for each suite, step, token set and metric:
 
@@ -31,7 +31,7 @@ def course(shape: pd.DataFrame, training: pd.DataFrame | None = None) -> pd.Data
         ``kind``, ``width``, ``warmup``
             What was trained, see `Recipe`; ``width`` only where `training` is given.
         ``perplexity``, ``learning_rate``
-            As in `pretrain.table`.
+            As in `pretraining.table`.
     :raises ShapelibError: for rows without a step, and for a run that the training table lacks.
     """
     if "step" not in shape or shape["step"].isna().any():

@@ -15,11 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from shapebook.claims import layers
-from shapebook.claims import training
-from shapebook.claims import tuning
-from shapelib.errors import ShapelibError, nearest
+from shapebook.claims import layers, training, tuning
 from shapebook.claims.layers import Claim, Statistic
+from shapelib.errors import ShapelibError, nearest
 from shapelib.store.tables import chosen
 
 HOLDS = "holds"
@@ -76,7 +74,7 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     """The verdict on one claim from a table, as a record of plain values.
 
     `claim`: an id of ``claims.yml``; `table`: as `shapelib.profile` makes it, of any number of
-    models, or for a claim about training as `shapebook.claims.course.course` makes it. The record holds
+    models, or for a claim about training as `course.course` makes it. The record holds
     the verdict, the rule, and each model's statistic with its interval, plus the same statistic on
     other layers, token sets or measurements (its sensitivity). `verdict_at_95` is the verdict where
     intervals over runs are Student's of 95 %, which those over windows are anyway.

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from shapelib.store.tables import chosen
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -153,13 +155,6 @@ def thirds(layers: pd.DataFrame) -> list[pd.DataFrame]:
     """The rows of the first, the middle and the last third of the layers."""
     ordered = layers.sort_values("layer")
     return [ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3)]
-
-
-def chosen(rows: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:
-    """The rows whose columns have these values."""
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
-    return rows
 
 
 def _interval(

@@ -1,7 +1,7 @@
 """The statistics of claims about fine-tuning: functions of the d90 of single runs (`d90.runs`).
 
 An interval is one over runs (seeds of the subspace, the head and the order of the data), as in
-`shapebook.claims.training`; with fewer than three there is none, and the claim is not testable. How a
+`claims.training`; with fewer than three there is none, and the claim is not testable. How a
 run counts that did not reach its bar at any d is said with each rule.
 """
 
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from shapebook.claims.layers import Claim, Statistic
-from shapelib.store.tables import chosen
 from shapebook.claims.training import NOTHING, RUNS, over_runs
+from shapelib.store.tables import chosen
 
 
 def share(claim: Claim, runs: pd.DataFrame) -> Statistic:

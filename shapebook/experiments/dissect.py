@@ -7,25 +7,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from shapelib.store import cache
-from shapelib.store import keys
-from shapelib.text import corpus
-from shapelib.states import pool
-from shapelib.models import loading
-from shapelib.store import tables as store
 from shapelib.geometry.anisotropy import anisotropy
 from shapelib.geometry.leverage import LeaveOut, leave_out, smallest_share
 from shapelib.geometry.massive import FACTOR, massive_rows
-from shapelib.states.profile import GROUPS, run_facts
 from shapelib.geometry.spectrum import Spectrum, spectrum
+from shapelib.models import loading
+from shapelib.states import pool
+from shapelib.states.profile import GROUPS, run_facts
+from shapelib.store import cache, keys, tables
+from shapelib.text import corpus
 
 FACTORS = (FACTOR / 2, FACTOR, FACTOR * 2)
 FIRST = "first position"
 LISTED = 8
-_CODE = (
-    *("anisotropy", "corpus", "dissect", "hidden", "leverage", "loops", "massive", "matrix"),
-    *("models", "placement", "reading", "sources", "spectrum"),
-)
 
 
 class Dissection(NamedTuple):
@@ -60,8 +54,8 @@ def dissect(
 
     Each value is of all pooled vectors of a token set (at least `tokens`, in one batch). With
     `reuse` the tables are kept in the user's cache; a model that is already loaded is always
-    measured anew. Raises `ShapelibError` for anything that `models.load`, `corpus.load_corpus` or
-    `hidden.pool` refuses.
+    measured anew. Raises `ShapelibError` for anything that `load`, `load_corpus` or
+    `pool` refuses.
     """
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
     asked = {"tokens": tokens, "window": window, "seed": seed}
@@ -72,23 +66,23 @@ def dissect(
         return _dissect(loading.load(source, device=device), text, progress, asked)
     key = keys.key_of(
         "dissect", source.name, source.fingerprint, text.name, text.sha256, asked,
-        str(loading.pick_device(device)), keys.code_hash(*_CODE),
+        str(loading.pick_device(device)), keys.code_of(dissect),
     )  # fmt: skip
 
     def build(folder: Path) -> None:
         made = _dissect(loading.load(source, device=device), text, progress, asked)
         for name, table in zip(Dissection._fields, made, strict=True):
-            store.write_table(table, folder / f"{name}.parquet")
+            tables.write_table(table, folder / f"{name}.parquet")
 
     folder = cache.entry("tables", f"{source.name}-{key}", build)
     return Dissection(
-        *(store.read_table(folder / f"{each}.parquet") for each in Dissection._fields)
+        *(tables.read_table(folder / f"{each}.parquet") for each in Dissection._fields)
     )
 
 
 def combine(several: list[Dissection]) -> Dissection:
     """The dissections of several models as one."""
-    return Dissection(*(store.combine(list(tables)) for tables in zip(*several, strict=True)))
+    return Dissection(*(tables.combine(list(each)) for each in zip(*several, strict=True)))
 
 
 def _dissect(
@@ -122,10 +116,10 @@ def _dissect(
                 into += [{**where, **row} for row in some]
         windows = pooled.windows
         counts = {"windows": windows, "all": len(pooled.order), "dropped_all": 0}
-    tables = [pd.DataFrame(each) for each in rows]
-    for table in tables:
+    made = [pd.DataFrame(each) for each in rows]
+    for table in made:
         table.attrs["provenance"] = [run_facts(model, text, counts, started, **asked)]
-    return Dissection(*tables)
+    return Dissection(*made)
 
 
 def _measures(pooled: pool.Pool, layer: int) -> list[dict[str, object]]:

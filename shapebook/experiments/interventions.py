@@ -13,25 +13,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from shapelib.store import keys
-from shapelib.text import corpus
-from shapelib.states import pool
-from shapelib.models import loading
-from shapelib.store import tables
-from shapelib.geometry.anisotropy import anisotropy
 from shapelib.errors import ShapelibError
+from shapelib.geometry.anisotropy import anisotropy
 from shapelib.geometry.massive import massive_rows
+from shapelib.models import loading
+from shapelib.states import pool
 from shapelib.states.profile import GROUPS, run_facts
 from shapelib.states.reading import encode
+from shapelib.store import keys, tables
+from shapelib.text import corpus
 
 _log = logging.getLogger("shapelib")
 PLAIN = "as it is"
 SHORTENED = "massive vectors shortened once"
-# What a kept table depends on besides its inputs.
-_CODE = (
-    *("anisotropy", "corpus", "hidden", "interventions", "loops", "masks", "massive", "models"),
-    *("placement", "reading", "sources"),
-)
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ def interventions(
         return measure()
     key = keys.key_of(
         "interventions", source.name, source.fingerprint, text.name, text.sha256, tokens, seed,
-        str(loading.pick_device(device)), keys.code_hash(*_CODE),
+        str(loading.pick_device(device)), keys.code_of(interventions),
     )  # fmt: skip
     return tables.cached(f"{source.name}-{key}", measure)
 

@@ -7,26 +7,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 
-from shapelib.store import keys
-from shapelib.text import corpus
-from shapelib.geometry import dimension
-from shapelib.states import pool
-from shapelib.models import loading
-from shapelib.store import tables as store
 from shapelib.errors import ShapelibError
+from shapelib.geometry import dimension
 from shapelib.geometry.metrics import NEIGHBORS
 from shapelib.geometry.neighbors import nearest_neighbors
+from shapelib.models import loading
+from shapelib.states import pool
 from shapelib.states.profile import run_facts
-
-if TYPE_CHECKING:
-    pass
+from shapelib.store import keys, tables
+from shapelib.text import corpus
 
 Cloud = Float[np.ndarray, "points features"]
 
@@ -62,10 +58,6 @@ RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = {
     "decides": ("over 1.5", lambda r: r > 1.5, "decides the estimate", "decides little"),
     "turned": ("over 1.1", lambda r: r > 1.1, "depends on the estimator", "not seen to depend"),
 }
-_CODE = (
-    *("corpus", "dimension", "hidden", "loops", "matrix", "metrics", "models", "neighbors"),
-    *("placement", "profile", "reading", "sources"),
-)
 
 
 def scikit_dimension() -> Any:
@@ -164,7 +156,7 @@ def stress(
     copies.
 
     Raises `ShapelibError` for fewer than 512 tokens, a layer that a model does not have, and for
-    what `models.load`, `corpus.load_corpus` and `hidden.pool` refuse; ValueError for a layer with
+    what `load`, `load_corpus` and `pool` refuse; ValueError for a layer with
     fewer than 202 different vectors.
     """
     if tokens < 512 or not layers:
@@ -196,12 +188,12 @@ def stress(
         return table
 
     read, where = corpus.load_corpus(text), str(loading.pick_device(device))
-    tables = [_kept("gaussian", gaussian, tokens, seed)]
+    found = [_kept("gaussian", gaussian, tokens, seed)]
     for name, chosen in layers.items():
         source = loading.find(name)
         key = (source.name, source.fingerprint, chosen, read.name, read.sha256, window, where)
-        tables.append(_kept("layers", functools.partial(model, source, chosen), *key, tokens, seed))
-    return store.combine(tables)
+        found.append(_kept("layers", functools.partial(model, source, chosen), *key, tokens, seed))
+    return tables.combine(found)
 
 
 def stressed(cloud: str, x: Cloud, seed: int) -> list[dict[str, object]]:
@@ -254,8 +246,8 @@ def _doubling(first: int, last: int) -> list[int]:
 
 def _kept(name: str, compute: Callable[[], pd.DataFrame], *parts: object) -> pd.DataFrame:
     scikit_dimension()  # says what to install
-    key = keys.key_of(*parts, keys.code_hash(*_CODE, "validation"), metadata.version(THEIRS))
-    return store.cached(f"validation-{name}-{key}", compute)
+    key = keys.key_of(*parts, keys.code_of(_kept), metadata.version(THEIRS))
+    return tables.cached(f"validation-{name}-{key}", compute)
 
 
 def findings(

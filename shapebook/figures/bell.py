@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from shapebook.claims.layers import thirds
 from shapelib.figures import (
     PALETTE,
     dress,
@@ -16,7 +17,6 @@ from shapelib.figures import (
     role_panels,
 )
 from shapelib.store.tables import chosen
-from shapebook.claims.layers import thirds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""The figures of training, each a function of curves (`shapebook.claims.course`) and of nothing else."""
+"""The figures of training, each a function of curves (`claims.course`) and of nothing else."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from shapebook.claims.course import MIXED, WHOLE, curve
+from shapebook.claims.layers import thirds
 from shapelib.figures import (
     NEUTRAL,
     STYLES,
@@ -17,7 +18,6 @@ from shapelib.figures import (
     role_panels,
 )
 from shapelib.store.tables import chosen
-from shapebook.claims.layers import thirds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -259,7 +259,7 @@ def bells(shape: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
     """How bell-shaped each of `titles` is at the last checkpoint, over its runs.
 
     `bell`: mean anisotropy of the middle third of the layers minus that of the higher outer third,
-    as `shapebook.claims.layers.bell` takes it, the mean over runs; `± two s.e.` over them, where there are
+    as `layers.bell` takes it, the mean over runs; `± two s.e.` over them, where there are
     at least three.
     """
     last = _at_the_end(shape)

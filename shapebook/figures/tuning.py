@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from shapebook.figures.tuning_tables import curves, labels, named
 from shapelib.figures import PALETTE, dress, keep, legend
 from shapelib.store.tables import chosen
-from shapebook.figures.tuning_tables import curves, labels, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

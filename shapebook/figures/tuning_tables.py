@@ -64,7 +64,7 @@ def curves(tuning: pd.DataFrame) -> pd.DataFrame:
 def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Estimates of `shapelib.d90`: a row for each model, a group of columns for each definition.
 
-    `runs`: of `shapelib.finetuning.d90.by_seed`; with them the d90 of each seed by itself stands beside that
+    `runs`: of `by_seed`; with them the d90 of each seed by itself stands beside that
     of the mean over seeds, by the papers' definition. What is the same in every row is left out,
     but for d90, its interval and its bar.
     """
@@ -128,7 +128,7 @@ def rates_table(tuning: pd.DataFrame) -> pd.DataFrame:
 
 
 def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """What each d90 guarantees, averaged over the seeds that reached it (`shapelib.finetuning.d90.by_seed`).
+    """What each d90 guarantees, averaged over the seeds that reached it (`by_seed`).
 
     `error bound`: training error + √(d90 ÷ m); `with its constant`: `generalization_bound`;
     `test error`: of the same runs.
@@ -165,7 +165,7 @@ def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_table(reported: pd.DataFrame) -> pd.DataFrame:
-    """The d90 of `shapebook.experiments.published.published_d90`: models down, tasks and methods across."""
+    """The d90 of `published.published_d90`: models down, tasks and methods across."""
     wide = reported.pivot(index="model", columns=["task", "method"], values="d90")
     # A named index has a row of its own in a head of two.
     return wide.loc[list(dict.fromkeys(reported["model"]))].rename_axis(index=None)

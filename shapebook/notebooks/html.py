@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from shapebook.notebooks import changes as whose
 from shapebook.claims.judge import METADATA as CLAIMS
+from shapebook.notebooks import changes as whose
 from shapebook.notebooks.notebook import Notebook
 
 # Paragraphs that read the book's figures, and where such a part or another begins.
@@ -62,7 +62,7 @@ def html(notebook: Notebook, changes: whose.Changes | None = None) -> str:
 
     Formulas become MathML, which browsers draw themselves. References within the notebook are
     links; those to other pages of the book, and to its bibliography, are words. `changes`: the
-    parameters that are not the book's (see `whose.changes`): the page says first that its text
+    parameters that are not the book's (see `changes.changes`): the page says first that its text
     was written for another run, and marks what that text reads out of figures.
     """
     page = _Page(notebook, bool(changes))

@@ -1,11 +1,11 @@
 """The book's pages: run what is stale, gather figures and verdicts, assemble, record and render.
 
-``python -m shapebook.pages.build execute|record|book|html`` in a checkout, which is what ``make`` calls.
 A page is a file ``params/PAGE.yml``: the notebook it is made from and the parameters it is run
-with. What is stale is decided by a hash of notebook, parameters and library, never by file times.
+with. What is stale is decided by a hash of notebook, parameters and the code that the notebook
+imports, never by file times.
 """
 
-import argparse
+import ast
 import json
 import shutil
 import subprocess
@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapelib import figures
-from shapelib.store import cache
-from shapelib.store import keys
-from shapebook.pages import models
+from shapebook.figures import shown as drawing
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import status
-from shapebook.pages import timings
-from shapebook.pages import timings
+from shapebook.notebooks import shown
+from shapebook.pages import models, status, timings
+from shapelib import figures
 from shapelib.errors import ShapelibError
+from shapelib.store import keys
 
 # What a killed run left where it worked: no page.
 UNFINISHED = shutil.ignore_patterns(".run-*")
@@ -39,13 +37,9 @@ class Page:
     @property
     def key(self) -> str:
         """Changes when anything does that the executed page depends on."""
-        package = Path(__file__).parent
-        data = sorted(file for kind in ("csv", "yml") for file in package.glob(f"*.{kind}"))
+        notebook = notebooks.read(self.notebook)
         return keys.key_of(
-            source(notebooks.read(self.notebook)),
-            self.parameters,
-            {file.name: cache.sha256(file) for file in data},
-            keys.code_hash(*sorted(file.stem for file in package.glob("*.py"))),
+            source(notebook), self.parameters, keys.hash_of(code(notebook), data=True)
         )
 
 
@@ -63,6 +57,15 @@ def pages(root: Path) -> list[Page]:
 def source(notebook: notebooks.Notebook) -> list[list[str]]:
     """What a notebook says, without outputs, counts and metadata of runs."""
     return [[cell.cell_type, cell.source] for cell in notebook.cells]
+
+
+def code(notebook: notebooks.Notebook) -> keys.Code:
+    """What a notebook runs: the modules of both packages that its imports lead to, and others'."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    plain = TransformerManager().transform_cell
+    cells = [plain(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    return keys.closure_of(ast.parse("".join(cells)), ("shapelib", "shapebook"))
 
 
 def execute(root: Path) -> Path:
@@ -94,7 +97,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``, and the rows it shows to ``figures/PAGE-NAME.csv``. A page's table
-    (`notebooks.Numbers`) goes to ``data/PAGE.csv``. The recorded benchmarks give
+    (`shown.Numbers`) goes to ``data/PAGE.csv``. The recorded benchmarks give
     ``figures/speed.svg`` and the files of `timings.tables`.
     """
     for old in executed.glob("*.md"):
@@ -110,11 +113,11 @@ def gather(executed: Path, benchmarks: Path) -> None:
         for cell in notebook.cells:
             name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
             for output in cell.get("outputs", []):
-                if table := output.get("metadata", {}).get(notebooks.TABLE):
+                if table := output.get("metadata", {}).get(shown.TABLE):
                     (data / f"{file.stem}.csv").write_text(table, encoding="utf-8")
                 if name and (svg := output.get("data", {}).get("image/svg+xml")):
                     told = output.metadata.get("image/svg+xml", {})
-                    rows = told.get(figures.METADATA)
+                    rows = told.get(drawing.METADATA)
                     _draw(drawn / name.removeprefix("fig-"), svg, rows)
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
@@ -124,7 +127,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
     recorded = timings.read(benchmarks / "results.json")
     if recorded is not None and len(compared := timings.rows(recorded)):
         figure = timings.speed(compared)
-        _draw(drawn / "speed", figures.show(figure).data, figures.data(figure))
+        _draw(drawn / "speed", drawing.show(figure).data, figures.data(figure))
     models.write(executed)
     status.write(executed)
 
@@ -200,26 +203,3 @@ def _say(text: str) -> None:
 def _kept(path: Path) -> dict[str, Any]:
     kept: dict[str, Any] = notebooks.read(path).metadata.get(notebooks.METADATA, {})
     return kept
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """``python -m shapebook.pages.build STEP``."""
-    parser = argparse.ArgumentParser(prog="python -m shapebook.pages.build", description=__doc__)
-    parser.add_argument("step", choices=["execute", "record", "book", "html"])
-    step = parser.parse_args(arguments).step
-    root = Path.cwd()
-    try:
-        if step == "execute":
-            execute(root)
-        elif step == "record":
-            record(root)
-        elif step == "book":
-            render(root, assemble(root, execute(root)))
-        else:
-            render(root, root / "book")
-    except ShapelibError as error:
-        sys.exit(f"shapelib: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -46,7 +46,7 @@ def papers(records: Iterable[judge.Record]) -> dict[str, list[judge.Record]]:
 
 
 def by_verdict(records: Iterable[judge.Record]) -> dict[str, list[judge.Record]]:
-    """The records of each verdict, in the order of `claims.VERDICTS`, none left out."""
+    """The records of each verdict, in the order of `judge.VERDICTS`, none left out."""
     records = list(records)
     return {word: [each for each in records if each["verdict"] == word] for word in judge.VERDICTS}
 

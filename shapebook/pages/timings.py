@@ -1,12 +1,14 @@
-"""Recorded benchmarks as Markdown and as rows: what the pages on speed and on peers show."""
+"""Recorded benchmarks as Markdown, as rows and as a figure: for the pages on speed and peers."""
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from shapelib.figures import PALETTE, dress, keep
 
 # Recorded benchmarks of one yardstick and one table, or a list of such, a file each.
 _SMALL = ("leverage", "pretrain", "subspace")
@@ -263,3 +265,56 @@ def _wide_ones(rows: Iterable[dict[str, Any]]) -> str:
 def plain(number: float) -> str:
     """Three digits, and never a power of ten."""
     return np.format_float_positional(number, precision=3, fractional=False, trim="-")
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# A package has one colour in all panels.
+_COLOURS = dict(zip((*PACKAGES, "NumPy, full SVD"), PALETTE, strict=False))
+_AXIS = "multiples of one product $X X^\\top$, logarithmic; left of 1 is cheaper than it"
+
+
+def speed(rows: pd.DataFrame) -> "Figure":
+    """The rows of `rows` as bars from 1, the product, on a logarithmic axis: a panel for
+    each measure.
+
+    Bars are medians over the turns, whiskers the least and the greatest of them.
+    """
+    from matplotlib.figure import Figure
+
+    panels = dict(list(rows.groupby("measure", sort=False)))
+    figure = Figure(figsize=(7, 0.9 + 0.36 * len(panels) + 0.22 * len(rows)), layout="constrained")
+    heights = [len(panel) for panel in panels.values()]
+    every: list[Axes] = list(
+        figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False).flat
+    )
+    for axes, (measure, panel) in zip(every, panels.items(), strict=True):
+        dress(axes, "", "", limits=None)
+        axes.set_title(measure, loc="left", fontsize="medium")
+        _bars(axes, panel)
+    every[-1].set_xlabel(_AXIS)
+    every[-1].xaxis.set_major_formatter(lambda tick, _: plain(tick))
+    # Room for the numbers at both ends.
+    every[0].set_xlim(rows["least"].min() / 3, rows["greatest"].max() * 4)
+    return keep(figure, rows)
+
+
+def _bars(axes: "Axes", panel: pd.DataFrame) -> None:
+    axes.set_xscale("log")
+    axes.axvline(1, color="black", linewidth=1)
+    for place, row in enumerate(panel.to_dict("records")):
+        value, least, greatest = row["value"], row["least"], row["greatest"]
+        axes.barh(place, value - 1, left=1, color=_COLOURS[row["package"]], height=0.7)
+        axes.plot([least, greatest], [place, place], color="black", linewidth=1, marker="|")
+        cheaper = value < 1
+        axes.annotate(
+            plain(value),
+            (min(least, 1.0) if cheaper else max(greatest, 1.0), place),
+            xytext=(-5 if cheaper else 5, 0), textcoords="offset points",
+            ha="right" if cheaper else "left", va="center", fontsize="small",
+        )  # fmt: skip
+    axes.set_yticks(range(len(panel)), panel["package"])
+    axes.set_ylim(len(panel) - 0.5, -0.5)
+    axes.grid(False, axis="y")

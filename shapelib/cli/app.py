@@ -1,18 +1,31 @@
-"""The command line: ``shapelib profile · sweep · models · pretrain · d90 · run``, and two more."""
+"""The command line: ``shapelib profile · sweep · models · pretrain · d90``, and two more."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shapelib.errors import advice
 from shapelib.cli.cache import app as cache_app
-from shapebook.run import assignments, notebook_at
-from shapelib.cli.console import numbers, print_failures, show, spelled, width
+from shapelib.cli.console import numbers, print_failures, show, started, width
+from shapelib.cli.options import (  # fmt: skip
+    Batch,
+    Device,
+    Dtype,
+    Kind,
+    Memory,
+    ModelArgument,
+    Pickle,
+    Role,
+    Sets,
+    Store,
+    TaskArgument,
+    Text,
+    Tokens,
+    Unit,
+    Window,
+    complete_models,
+)
 from shapelib.errors import ShapelibError, nearest
-from shapelib.cli.options import (Batch, Device, Dtype, Kind, Memory, ModelArgument, Pickle, Role, Sets, Store, TaskArgument, Text, Tokens, Unit, Window, complete_models)  # fmt: skip
 
 if TYPE_CHECKING:
     from shapelib.models.suites import Steps
@@ -47,13 +60,15 @@ def profile(
     allow_pickle: Pickle = False,
 ) -> None:
     """Measure a model's hidden states layer by layer, and write one tidy table."""
+    from shapelib.cli.tables import summary
     from shapelib.models import loading
-    from shapelib.store import tables
-    from shapelib.cli import tables
     from shapelib.states.profile import profile as measure
+    from shapelib.store import tables
 
     tables.check_output(out)
-    source = loading.find(model, revision, trust_remote_code, allow_pickle=allow_pickle, fetch=False)
+    source = loading.find(
+        model, revision, trust_remote_code, allow_pickle=allow_pickle, fetch=False
+    )
     if trust_remote_code:
         loaded: loading.Source | loading.Model = loading.load(
             source, device=device, dtype=dtype, trust_remote_code=True
@@ -65,7 +80,7 @@ def profile(
         seed=seed, device=device, dtype=dtype, memory=memory,
     )  # fmt: skip
     tables.write_table(table, out)
-    show(tables.summary(table))
+    show(summary(table))
     if caveat := table.attrs["provenance"][0]["caveat"]:
         typer.echo(f"{table['model'].iloc[0]}: {caveat}")
     typer.echo(f"{len(table)} rows written to {out}")
@@ -104,8 +119,8 @@ def sweep(
     allow_pickle: Pickle = False,
 ) -> None:
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
-    from shapelib.store.cells import look, open_store
     from shapelib.states.sweep import KIND, missing, plan, run
+    from shapelib.store.cells import look, open_store
 
     kept = look(output, KIND)
     steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
@@ -165,9 +180,9 @@ def d90(
     allow_pickle: Pickle = False,
 ) -> None:
     """Find the smallest random subspace in which fine-tuning still works; resumable."""
-    from shapelib.finetuning import sweep as finetune
     from shapelib.cli import tables
     from shapelib.finetuning.d90 import d90 as estimate
+    from shapelib.finetuning.sweep import d90_search, dimension_sweep
 
     steps_of: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     tried = numbers(dimensions, "--dimensions")
@@ -179,13 +194,13 @@ def d90(
         "dask": dask, "device": device, "allow_pickle": allow_pickle,
     }  # fmt: skip
     if search:
-        found = finetune.d90_search(
+        found = d90_search(
             model, task, level=level, method=methods, init=inits, low=min(tried),
             high=max(tried), **whole,
         )  # fmt: skip
         show(tables.estimate(found))
         return
-    table = finetune.dimension_sweep(
+    table = dimension_sweep(
         model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
         **whole,
     )  # fmt: skip
@@ -216,8 +231,8 @@ def models(
     ] = False,
 ) -> None:
     """List the models with a short name, and say which are on this machine."""
-    from shapelib.models import catalogue
     from shapelib.cli import tables
+    from shapelib.models import catalogue
 
     kept = tables.Kept()
     if name is not None:
@@ -304,62 +319,15 @@ def pretrain(
     typer.echo(done)
 
 
-@app.command()
-def run(
-    notebook: Annotated[Path, typer.Argument(help="A notebook with a parameters cell.")],
-    out: Annotated[Path, typer.Option(help="The executed notebook, .ipynb; a .html beside it.")],
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--parameter", help="name=value; the value as YAML. Repeatable."),
-    ] = None,
-) -> None:
-    """Run a notebook with other parameters; names and types are checked first.
-
-    Those of the book are in notebooks/ of a checkout: notebooks/profiles.ipynb and others.
-    Beside the executed notebook goes the same as one .html file, to open in any browser.
-    """
-    from functools import partial
-
-    from shapebook.notebooks import notebook as notebooks
-    from shapebook.notebooks import html
-    from shapelib.store import tables
-    from shapebook.notebooks import changes
-
-    notebook = notebook_at(notebook)
-    given = assignments(parameter or [])
-    page = tables.check_file(out.with_suffix(".html"))
-    notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
-    done = notebooks.read(out)
-    page.write_text(html.html(done, changes.changes(notebook, given)), encoding="utf-8")
-    for record in notebooks.records(done):
-        typer.echo(changes.judged(record))
-    if kept := changes.kept(done):
-        typer.echo(f"shown as well, and not measured by this run: {', '.join(kept)}")
-    typer.echo(f"written to {out} and {page}")
-
-
 # What Ctrl-C leaves of each command's work.
 _LEFT = {
     "profile": "no table was written",
     "sweep": "finished cells are kept: the same command computes the rest",
     "d90": "finished runs are kept: the same command makes the rest",
     "pretrain": "the same command goes on from the newest state that was kept",
-    "run": "no notebook was written",
 }
 
 
 def main() -> None:
-    """The entry point: wrong input prints its message and exits with 2, Ctrl-C with 130."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("shapelib").setLevel(logging.INFO)
-    try:
-        app()
-    except ShapelibError as error:
-        print(f"shapelib: {spelled(str(error))}{advice(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as stop:
-        # typer turns Ctrl-C into a silent exit.
-        if stop.code == 130:
-            left = [_LEFT[word] for word in sys.argv[1:2] if word in _LEFT]
-            print("; ".join(["shapelib: interrupted", *left]), file=sys.stderr)
-        raise
+    """The entry point."""
+    started("shapelib", app, _LEFT)

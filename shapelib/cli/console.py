@@ -1,51 +1,33 @@
-"""What the commands share: reading their options, and tables for the terminal."""
+"""What the commands share: how they start and end, their options read, tables for the terminal."""
 
-from pathlib import Path
+import logging
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, advice
 
 N = TypeVar("N", int, float)
 
 
-def notebook_at(path: Path) -> Path:
-    """`path`, if a notebook may be there; else an error that says which ones there are."""
-    if path.exists():
-        return path
-    known = sorted(Path("notebooks").glob("*.ipynb"))
-    meant = [each for each in known if each.stem == path.stem]
-    if meant:
-        raise ShapelibError(f"no such notebook: {str(path)!r}; did you mean {str(meant[0])!r}?")
-    if known:
-        names = nearest(path.stem, [each.stem for each in known])
-        raise ShapelibError(f"no such notebook: {str(path)!r}; in notebooks/: {names}")
-    raise ShapelibError(
-        f"no such notebook: {str(path)!r}; the book's are in notebooks/ of a checkout, such as "
-        "notebooks/profiles.ipynb"
-    )
+def started(name: str, app: Callable[[], object], left: Mapping[str, str]) -> None:
+    """Run a program: wrong input prints its message and exits with 2, Ctrl-C with 130.
 
-
-def assignments(texts: list[str]) -> dict[str, Any]:
-    """The values of parameters by name, from what several ``-p`` said."""
-    given: dict[str, Any] = {}
-    for text in texts:
-        name, value = assignment(text)
-        if name in given:
-            raise ShapelibError(f"-p gives {name} twice: {given[name]!r} and {value!r}; give one")
-        given[name] = value
-    return given
-
-
-def assignment(text: str) -> tuple[str, Any]:
-    import yaml
-
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise ShapelibError(f"-p {text!r} is not name=value")
+    `left`: what Ctrl-C leaves of the work of each of its commands.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("shapelib").setLevel(logging.INFO)
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ShapelibError(f"the value of -p {text!r} is not YAML: {error}") from error
+        app()
+    except ShapelibError as error:
+        print(f"{name}: {spelled(str(error))}{advice(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into a silent exit.
+        if stop.code == 130:
+            told = [left[word] for word in sys.argv[1:2] if word in left]
+            print("; ".join([f"{name}: interrupted", *told]), file=sys.stderr)
+        raise
 
 
 # What the library says to those who call it from Python, in the words of the command line.

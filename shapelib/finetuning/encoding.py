@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from shapelib.models import loading
 from shapelib.errors import ShapelibError
 from shapelib.finetuning.splits import Task, Text
+from shapelib.models import loading
 
 # Batches are cut from so many at once, sorted by length: less padding, and still in random order.
 _BUCKET = 20

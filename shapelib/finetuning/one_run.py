@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from shapelib.finetuning import encoding
-from shapelib.models import masks
-from shapelib.models import loading
+from shapelib.models import loading, masks
 from shapelib.subspace.reparameterize import Subspace, reparameterize
 
 Init = Literal["pre-trained", "random"]
@@ -42,7 +41,7 @@ class Setting:
     length: int = 64
     """Tokens of a text at most; what is longer is cut."""
     block: int | None = None
-    """Of the projection; see `projection.fastfood`."""
+    """Of the projection; see `fastfood`."""
 
 
 class Score(NamedTuple):

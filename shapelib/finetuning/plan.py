@@ -11,26 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from shapelib.store import keys
-from shapelib.finetuning import encoding
-from shapelib.models import resident
-from shapelib.store import grid
-from shapelib.models import loading
-from shapelib.store import tables
-from shapelib.models import suites
-from shapelib.finetuning import tasks
-from shapelib.finetuning import one_run
-from shapelib.store.cells import Cells
 from shapelib.errors import ShapelibError
+from shapelib.finetuning import encoding, one_run, tasks
 from shapelib.finetuning.one_run import Setting
-from shapelib.store.workers import GIB
+from shapelib.models import loading, resident, suites
 from shapelib.models.resident import device_of
+from shapelib.store import grid, keys, tables
+from shapelib.store.cells import Cells
+from shapelib.store.workers import GIB
 
-# What a kept run depends on besides its inputs: change one and it is made again.
-_CODE = (
-    *("encoding", "hadamard", "masks", "models", "placement", "projection", "sources"),
-    *("subspace", "tuning"),
-)
+# What a run imports when it needs it, and takes its time.
+_SLOW = ("shapelib.subspace.hadamard", "transformers.modeling_utils")
 # Copies of the weights (the model's, θ₀, θ, gradients, Adam's two moments), and what else there is.
 _COPIES, _WORK = 6, GIB // 2
 
@@ -87,7 +78,7 @@ def plan(
     given = [task] if isinstance(task, str | Path | tasks.Task) else list(task)
     read = [each if isinstance(each, tasks.Task) else tasks.load_task(each) for each in given]
     found = suites.models_and_suites(model, checkpoints, allow_pickle=allow_pickle)
-    code = keys.code_hash(*_CODE)
+    code = keys.code_of(one_run.tune)
     cells: dict[str, Cell] = {}
     for source, each in itertools.product(found, read):
         for setting in runs:
@@ -112,10 +103,12 @@ def run(
     progress: bool = True,
 ) -> pd.DataFrame:
     """Make the runs of a grid that are missing, and give the table of all of them."""
-    return grid.run(
-        cells, kept, _measured, need=_need, columns=COLUMNS, label="fine-tuning",
+    table = grid.run(
+        cells, kept, _measured, need=_need, columns=COLUMNS, label="fine-tuning", preload=_SLOW,
         workers=workers, dask=dask, progress=progress,
     )  # fmt: skip
+    resident.release()
+    return table
 
 
 def _key(
@@ -148,7 +141,7 @@ def _need(cell: Cell) -> int:
 def _measured(cell: Cell) -> pd.DataFrame:
     resident.check_device(cell.device, cell.where)
     task = _task(json.dumps(cell.asked), cell.sha256)
-    code = keys.code_hash(*_CODE)
+    code = keys.code_of(one_run.tune)
     if _key(cell.source, task.name, task.sha256, cell.setting, cell.where, code) != cell.key:
         raise ShapelibError("this worker runs another version of shapelib, or sees another task")
     model = resident.loaded(cell.source, cell.device, "float32")

@@ -7,15 +7,14 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from shapelib.store import tables as store
-from shapelib.models import suites
-from shapelib.finetuning import tasks
-from shapelib.finetuning import one_run
-from shapelib.store.cells import look, open_store
-from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
 from shapelib.errors import ShapelibError, nearest
-from shapelib.finetuning.plan import plan, run
+from shapelib.finetuning import one_run, tasks
+from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
 from shapelib.finetuning.one_run import INITS, METHODS, Setting
+from shapelib.finetuning.plan import plan, run
+from shapelib.models import suites
+from shapelib.store import tables
+from shapelib.store.cells import look, open_store
 from shapelib.store.workers import check
 
 DIMENSIONS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
@@ -227,13 +226,13 @@ def d90_search(
     whole: dict[str, Any] = {
         **parameters, "methods": (method,), "inits": (init,), "output": output,
     }  # fmt: skip
-    tables: dict[int, pd.DataFrame] = {}
+    runs: dict[int, pd.DataFrame] = {}
 
     def estimate(d: int) -> pd.Series:
-        tables[d] = dimension_sweep(model, task, dimensions=(d,), **whole)
-        if failures := tables[d].attrs["failures"]:
+        runs[d] = dimension_sweep(model, task, dimensions=(d,), **whole)
+        if failures := runs[d].attrs["failures"]:
             raise ShapelibError(f"{failures[0].cell}: {failures[0].error}")
-        found = d90(tables[d], level, resamples=1)
+        found = d90(runs[d], level, resamples=1)
         found = found[found["definition"] == definition]
         if len(found) > 1:
             raise ShapelibError("a search is for one model, checkpoint and task at a time")
@@ -241,5 +240,5 @@ def d90_search(
 
     # Reached or not is all that the search asks; the threshold is in the same table.
     bisect(lambda d: 0.0 if pd.isna(estimate(d)["d90"]) else 1.0, 1.0, low, high, ratio)
-    joined = store.combine([tables[d] for d in sorted(tables)])
+    joined = tables.combine([runs[d] for d in sorted(runs)])
     return d90(joined.drop_duplicates(["method", "d", "rate", "seed"]), level)

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from shapelib.store import assets
-from shapelib.store import cache
-from shapelib.text import corpus
 from shapelib.errors import ShapelibError, nearest
 from shapelib.finetuning.splits import About, Rows, given_split, split
 from shapelib.finetuning.splits import Task as Task
+from shapelib.store import assets, cache
+from shapelib.text import corpus
 from shapelib.text.held_out import held_out
 
 LOCAL = ("reviews", "questions", "same-paragraph")

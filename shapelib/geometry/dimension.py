@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shapelib.geometry.points import Points
 from shapelib.geometry.neighbors import nearest_neighbors
+from shapelib.geometry.points import Points
 
 FACCO_DISCARD = 0.1
 AUTHORS_DISCARD = 0.8

@@ -6,15 +6,13 @@ rows among as many threads as torch is set to use.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numba import njit
 
-T = TypeVar("T")
+from shapelib.threads import in_threads
 
 # Terms of a sum may be added in any order, which the error bounds allow; nothing else may change
 # (infinities mean something here).
@@ -39,24 +37,6 @@ UNPROVEN, PROVEN, BROKEN = 0, 1, 2
 def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     compiled: Callable[..., Any] = njit(cache=True, nogil=True, fastmath=_ORDER_IS_FREE)(loop)
     return compiled
-
-
-def in_threads(rows: int, work: Callable[[int, int], T], least: int = 64) -> list[T]:
-    """``work(start, stop)`` for parts of at least `least` rows, one a thread; results in order.
-
-    Torch has one thread inside `work`. Its own threads spin for milliseconds after each of its
-    operations, and would keep these from their processors.
-    """
-    threads = torch.get_num_threads()
-    parts = min(threads, max(1, rows // least))
-    if parts == 1:
-        return [work(0, rows)]
-    edges = [rows * part // parts for part in range(parts + 1)]
-    try:
-        with ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(work, edges[:-1], edges[1:]))
-    finally:
-        torch.set_num_threads(threads)
 
 
 @_compiled

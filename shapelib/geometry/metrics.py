@@ -9,9 +9,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapelib.geometry.anisotropy import directions
-from shapelib.geometry.dimension import (AUTHORS_DISCARD, FACCO_DISCARD, MADA_K, MOM_K, mada_from_distances, mom_from_distances, two_nn_from_distances)
-from shapelib.geometry.points import Points, as_points, first_occurrences
+from shapelib.geometry.dimension import (
+    AUTHORS_DISCARD,
+    FACCO_DISCARD,
+    MADA_K,
+    MOM_K,
+    mada_from_distances,
+    mom_from_distances,
+    two_nn_from_distances,
+)
 from shapelib.geometry.neighbors import Neighbors, neighbors_of_distinct
+from shapelib.geometry.points import Points, as_points, first_occurrences
 
 FURTHEST = f"mom_k{MOM_K}"
 """The metric that needs the most neighbours: measured in one batch of a table."""

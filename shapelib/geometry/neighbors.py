@@ -118,7 +118,7 @@ def neighbors_of_distinct(
     multiplicity: Int[Tensor, " distinct"],
     k: int,
 ) -> Neighbors:
-    """`nearest_neighbors` where `matrix.first_occurrences` has been asked already."""
+    """`nearest_neighbors` where `points.first_occurrences` has been asked already."""
     n = len(first)
     if n <= k + 1:
         copies = len(points) - n
@@ -138,7 +138,6 @@ def neighbors_of_distinct(
 def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
     """Distances, indices and the number of points searched again, on the CPU."""
     from shapelib.geometry import loops
-    from shapelib import threads
 
     n, features = x.shape
     center, scale = _frame(x)
@@ -195,8 +194,8 @@ def _round(
     x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float, narrow: bool
 ) -> tuple[Float[Tensor, "n d"], _Known]:
     """The points as the fast product takes them, and what is known about them."""
-    from shapelib.geometry import loops
     from shapelib import threads
+    from shapelib.geometry import loops
 
     n, features = x.shape
     values = torch.empty(n, features, dtype=torch.bfloat16 if narrow else torch.float32)
@@ -243,8 +242,8 @@ def _examine(
     out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
 ) -> None:
     """Search `rows` block by block, each thread its own: see `loops.search`."""
-    from shapelib.geometry import loops
     from shapelib import threads
+    from shapelib.geometry import loops
 
     # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
     tiny = (x.shape[1] + 2) * 2.0**-120

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from shapelib.store import cache
-from shapelib.models import catalogue
 from shapelib.errors import ShapelibError
+from shapelib.models import catalogue
+from shapelib.store import cache
 
 _log = logging.getLogger("shapelib")
 HOW = (

@@ -13,14 +13,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from shapelib.store import cache
-from shapelib.store import keys
 from shapelib.errors import ShapelibError
+from shapelib.models import reports
 from shapelib.models.placement import device_of, place
 from shapelib.models.placement import pick_device as pick_device
 from shapelib.models.sources import Source as Source
 from shapelib.models.sources import fetched
 from shapelib.models.sources import find as find
+from shapelib.store import cache, keys
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +100,7 @@ def load(
         cover the network, and for encoder-decoder models.
     """
     _require_transformers()
+    reports.install()
     import torch
 
     pick_device(device)

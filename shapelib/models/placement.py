@@ -33,7 +33,7 @@ class Placement:
 
 
 def place(folder: Path, name: str, device: str, dtype: str) -> Placement:
-    """Decide for the weights in a folder; `device` and `dtype` as in `models.load`.
+    """Decide for the weights in a folder; `device` and `dtype` as in `load`.
 
     Raises `ShapelibError` for an unknown device or dtype, and for weights that cannot be read.
     """

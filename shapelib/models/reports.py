@@ -2,8 +2,7 @@
 
 Hidden states need the base network alone: a head in the file is left over, a pooler that it lacks
 is made anew, and neither is used, but transformers warns of both. What else a report tells is kept,
-and so is every report of loads that are not this package's. The code that loads is left as it is:
-it keys what was measured with it.
+and so is every report of loads that are not this package's.
 """
 
 import logging

@@ -10,13 +10,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from shapelib.store import assets
-from shapelib.store import cache
-from shapelib.store import keys
-from shapelib.models import catalogue
 from shapelib.errors import ShapelibError, nearest
+from shapelib.models import catalogue
 from shapelib.models.hub import HOW, download, matching
 from shapelib.models.hub import names as files
+from shapelib.store import assets, cache, keys
 
 _log = logging.getLogger("shapelib")
 _SAFETENSORS = (

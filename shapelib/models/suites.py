@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from shapelib.store import cache
-from shapelib.store import keys
-from shapelib.models import catalogue
 from shapelib.errors import ShapelibError
+from shapelib.models import catalogue
 from shapelib.models.sources import Source, find
+from shapelib.store import cache, keys
 
 _log = logging.getLogger("shapelib")
 Steps = Literal["all"] | Sequence[int]
@@ -51,12 +50,12 @@ def sources(name: str | Path, steps: Steps = "all", *, allow_pickle: bool = Fals
     """The chosen checkpoints of a suite, by step; each says its step and tokens seen.
 
     :param name: a suite of the catalogue, whose weights are fetched when they are loaded, or a
-        folder, see `suites.in_folder`.
+        folder, see `models.in_folder`.
     :param steps: ``all`` or a list of them.
     :param allow_pickle: as in `load`.
     :returns: a source for each, which `load` and `profile` take.
     :raises ShapelibError: for a step that is not there (the nearest are named), and for what
-        `models.find` or `suites.in_folder` refuses.
+        `models.find` or `models.in_folder` refuses.
     """
     if str(name) not in catalogue.suites():
         return in_folder(name, steps, allow_pickle=allow_pickle)

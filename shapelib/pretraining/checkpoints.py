@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from shapelib.models import loading
-from shapelib.models import suites
+from shapelib.models import loading, suites
 
 RECORD = "training.json"
 """What a checkpoint says of itself."""

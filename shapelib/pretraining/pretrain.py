@@ -15,24 +15,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from shapelib.store import cache
-from shapelib.store import keys
-from shapelib.pretraining import checkpoints
-from shapelib.text import corpus
-from shapelib.models import loading
-from shapelib.store import tables
-from shapelib.text import held_out
-from shapelib.models import suites as suites_of_folders
 from shapelib.errors import ShapelibError
-from shapelib.states.profile import profile
+from shapelib.models import loading
+from shapelib.models.suites import sources
+from shapelib.pretraining import checkpoints
 from shapelib.pretraining.recipe import Recipe, differences
 from shapelib.pretraining.training import LossNotFinite, Training
+from shapelib.states.profile import profile
+from shapelib.store import cache, keys, tables
+from shapelib.text import corpus
+from shapelib.text.held_out import held_out
 
 CONFIG, TABLE = "recipe.json", "training.parquet"
 # Seconds between two states kept for going on: what a kill may cost.
 _KEEP_EVERY = 30.0
-# What a kept suite depends on besides its recipe and text.
-_CODE = ("masks", "objectives", "recipe", "training", "training_text")
 _log = logging.getLogger("shapelib")
 
 
@@ -74,7 +70,7 @@ def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = 
 
 def _kept_at(recipe: Recipe) -> Path:
     text = corpus.load_corpus(recipe.corpus)
-    key = keys.key_of(recipe.as_dict(), text.sha256, keys.code_hash(*_CODE))
+    key = keys.key_of(recipe.as_dict(), text.sha256, keys.code_of(Training))
     return cache.folder("pretrained") / f"{recipe.name}-{key}"
 
 
@@ -99,8 +95,8 @@ def train(
 
     :param recipe: what to train, made by `shapelib.recipe`.
     :param output: a folder, new or of this recipe. It comes to hold ``recipe.json``,
-        ``training.parquet`` (what `pretrain.table` gives) and, for each checkpoint, a safetensors
-        folder ``step-…`` with tokenizer and ``training.json``.
+        ``training.parquet`` (what `pretraining.table` gives) and, for each checkpoint, a
+        safetensors folder ``step-…`` with tokenizer and ``training.json``.
     :param device: as in `load`.
     :param minutes: stop by itself after that time.
     :param progress: whether a bar is shown.
@@ -156,7 +152,7 @@ def recipe_of(output: str | Path) -> Recipe:
 def table(output: str | Path) -> pd.DataFrame:
     """The training table of a run: a row for each step from 0 to the last kept checkpoint.
 
-    :param output: the folder of `pretrain.train`.
+    :param output: the folder of `pretraining.train`.
     :returns: these columns:
 
         ``model``, ``kind``, ``mask``, ``objective``, ``block``, ``layers``, ``width``
@@ -218,7 +214,7 @@ def measure(
     more, the vectors of more windows are shuffled into them, and a batch holds fewer neighbours of
     one window: the dimensions differ. Measurements that are in the user's cache are taken from it.
 
-    :param output: the folder of `pretrain.train`.
+    :param output: the folder of `pretraining.train`.
     :param tokens: how many vectors of each layer are measured for each seed.
     :param batch: how many vectors a batch has.
     :param seeds: which draw the windows.
@@ -227,16 +223,13 @@ def measure(
     :raises ShapelibError: as `profile` does, and where there is no checkpoint.
     """
     made = recipe_of(output)
-    text = held_out.held_out(corpus.load_corpus(made.corpus))
+    text = held_out(corpus.load_corpus(made.corpus))
     how: dict[str, Any] = {
         "tokens": tokens, "batch": batch, "window": made.window, "unit": "tokens", "sets": ("all",),
         "progress": progress,
     }  # fmt: skip
     whole = sorted(checkpoints.whole(Path(output), say=True))
-    named = [
-        dataclasses.replace(each, name=made.name)
-        for each in suites.sources(output, whole or "all")
-    ]
+    named = [dataclasses.replace(each, name=made.name) for each in sources(output, whole or "all")]
     return tables.combine(
         [profile(each, text, seed=seed, **how) for each in named for seed in seeds]
     )

@@ -148,7 +148,7 @@ def recipe(kind: str = "decoder", size: str = "nano", **changes: Any) -> Recipe:
             of 256 tokens, learning rate 0.001 after 200 steps of warm-up.
     :param changes: fields of `Recipe` with other values. Without ``checkpoints`` these are step 0,
         step 10 or a little later, and two for each doubling from there to the last.
-    :returns: the recipe, to be trained by `pretrain.train`.
+    :returns: the recipe, to be trained by `pretraining.train`.
     :raises ShapelibError: for an unknown kind, size, schedule or field, and for values that no
         model can be trained with.
 

@@ -8,18 +8,89 @@ import contextlib
 import itertools
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from shapelib.pretraining import checkpoints
-from shapelib.text import corpus
 from shapelib.models import masks
-from shapelib.pretraining import training
-from shapelib.pretraining import stream
-from shapelib.text import held_out
-from shapelib.pretraining.recipe import Recipe
+from shapelib.models.masks import prefix_mask
+from shapelib.pretraining import checkpoints, stream
+from shapelib.pretraining.recipe import MASK, SPECIAL_TOKENS, Recipe, masked_positions
+from shapelib.text import corpus
+from shapelib.text.held_out import held_out, training_part
+
+IGNORED = -100
+# Of the masked positions: shown as the mask token, shown as a random token; the rest as they are
+# (BERT's shares). Text is measured without mask tokens, so the model must have learnt from such.
+_SHOWN_MASK, _SHOWN_RANDOM = 0.8, 0.1
+
+
+class Batch(NamedTuple):
+    """One step's work. A position whose target is −100 bears no loss."""
+
+    ids: Int[Tensor, "batch window"]
+    targets: Int[Tensor, "batch window"]
+    mask: Tensor | None
+    """Passed as ``attention_mask``; None leaves it to the network's config."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return Batch(self.ids.to(device), self.targets.to(device), mask)
+
+
+def batch(
+    recipe: Recipe, windows: Int[np.ndarray, "batch window"], draw: np.random.Generator
+) -> Batch:
+    """The inputs and targets of `windows`; `draw` decides masked positions and prefix lengths."""
+    ids = torch.from_numpy(windows.astype(np.int64))
+    targets = torch.full_like(ids, IGNORED)
+    if recipe.objective == "masked-token":
+        return _masked(recipe, ids, targets, draw)
+    targets[:, :-1] = ids[:, 1:]
+    if recipe.objective == "next-token":
+        return Batch(ids, targets, None)
+    # At least one position is in the prefix, and at least one target is after it.
+    lengths = torch.from_numpy(draw.integers(1, recipe.window - 1, len(ids)))
+    # The last position of the prefix predicts the first token of the suffix, as when generating.
+    targets[torch.arange(recipe.window)[None] < lengths[:, None] - 1] = IGNORED
+    return Batch(ids, targets, prefix_mask(lengths, torch.ones_like(ids)))
+
+
+def _masked(
+    recipe: Recipe,
+    ids: Int[Tensor, "batch window"],
+    targets: Int[Tensor, "batch window"],
+    draw: np.random.Generator,
+) -> Batch:
+    chosen = draw.random(tuple(ids.shape)).argsort(axis=1)[:, : masked_positions(recipe.window)]
+    places = torch.from_numpy(chosen)
+    originals = ids.gather(1, places)
+    how = torch.from_numpy(draw.random(chosen.shape))
+    random = torch.from_numpy(draw.integers(len(SPECIAL_TOKENS), recipe.vocabulary, chosen.shape))
+    shown = torch.where(how < _SHOWN_MASK + _SHOWN_RANDOM, random, originals)
+    shown[how < _SHOWN_MASK] = SPECIAL_TOKENS.index(MASK)
+    return Batch(ids.scatter(1, places, shown), targets.scatter(1, places, originals), None)
+
+
+def loss(model: Any, work: Batch) -> tuple[Tensor, int]:
+    """Mean cross-entropy in nats over the positions that bear a loss, and how many they are."""
+    bearing = work.targets != IGNORED
+    mask = work.mask
+    if mask is not None and torch.is_autocast_enabled(work.ids.device.type):
+        mask = mask.to(torch.get_autocast_dtype(work.ids.device.type))
+    states = model.base_model(
+        input_ids=work.ids, attention_mask=mask, use_cache=False
+    ).last_hidden_state
+    # The head is the largest product of a small model: only where there is a target.
+    logits = model.get_output_embeddings()(states[bearing])
+    targets = work.targets[bearing]
+    return cross_entropy(logits.float(), targets), len(targets)
+
 
 # As Pythia and TinyLlama were trained.
 _BETAS, _WEIGHT_DECAY, _CLIP = (0.9, 0.95), 0.1, 1.0
@@ -69,11 +140,11 @@ class Training:
 
     def __init__(self, recipe: Recipe, text: corpus.Corpus, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        part = held_out.training_part(text)
+        part = training_part(text)
         self.tokenizer = stream.train_tokenizer(part, recipe.vocabulary, recipe.window)
         self.stream = stream.Stream(part, self.tokenizer, recipe.window, recipe.seed)
         drawn = corpus.windows(
-            held_out.held_out(text),
+            held_out(text),
             recipe.window,
             "tokens",
             tokenizer=self.tokenizer,
@@ -98,14 +169,14 @@ class Training:
         recipe, step = self.recipe, self.step + 1
         windows = self.stream.take(self.step * recipe.batch, recipe.batch)
         # Drawn from seed and step alone: a resumed run needs no generator's state.
-        work = training.batch(recipe, windows, np.random.default_rng([recipe.seed, step]))
+        work = batch(recipe, windows, np.random.default_rng([recipe.seed, step]))
         self._optimizer.zero_grad()
         with _autocast(self.device):
-            loss, bearing = training.loss(self.model, work.to(self.device))
-        value = float(loss.detach())
+            mean, bearing = loss(self.model, work.to(self.device))
+        value = float(mean.detach())
         if not math.isfinite(value):
             raise LossNotFinite(f"the loss is {value} at step {step}")
-        loss.backward()
+        mean.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.rate(step)
@@ -126,8 +197,8 @@ class Training:
         self.model.eval()
         for start in range(0, len(self._held_out), self.recipe.batch):
             some = self._held_out[start : start + self.recipe.batch]
-            work = training.batch(self.recipe, some, draw)
-            mean, bearing = training.loss(self.model, work.to(self.device))
+            work = batch(self.recipe, some, draw)
+            mean, bearing = loss(self.model, work.to(self.device))
             total, count = total + float(mean) * bearing, count + bearing
         self.model.train()
         if not math.isfinite(total):

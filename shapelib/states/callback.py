@@ -8,11 +8,11 @@ from typing import Any, Literal
 import torch
 from transformers import TrainerCallback
 
-from shapelib.text import corpus
-from shapelib.models import loading
-from shapelib.store import tables
 from shapelib.errors import ShapelibError
+from shapelib.models import loading
 from shapelib.states.profile import profile as measure
+from shapelib.store import tables
+from shapelib.text import corpus
 
 
 class ShapeCallback(TrainerCallback):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from shapelib.text.corpus import Window
 from shapelib.errors import ShapelibError, nearest
 from shapelib.geometry.massive import massive_rows
 from shapelib.models.loading import Model
 from shapelib.states.reading import PASS, Encoded, draw, read
 from shapelib.states.spill import GIB, Disk, Memory, Plan, plan
+from shapelib.text.corpus import Window
 
 TOKEN_SETS = {
     "all": "every vector, special tokens too, padding excluded",

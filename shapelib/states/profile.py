@@ -12,24 +12,25 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapelib.store import keys
-from shapelib.text import corpus
-from shapelib.states import pool
-from shapelib.models import loading
-from shapelib.store import tables
-from shapelib.geometry.dimension import MADA_K, MOM_K
 from shapelib.errors import ShapelibError, nearest
-from shapelib.geometry.metrics import (FURTHEST, METRICS, Metric, dimensions_of, dimensions_of_group, directions_of, neighbors_at_most)
+from shapelib.geometry.dimension import MADA_K, MOM_K
+from shapelib.geometry.metrics import (
+    FURTHEST,
+    METRICS,
+    Metric,
+    dimensions_of,
+    dimensions_of_group,
+    directions_of,
+    neighbors_at_most,
+)
+from shapelib.models import loading
+from shapelib.states import pool
+from shapelib.store import keys, tables
+from shapelib.text import corpus
 
 BATCH = 4096
 GROUPS = 8
 SETS = ("all", "content")
-# What a kept measurement depends on besides its inputs: change one and it is measured again.
-# The code that cleans text is not among it: the cleaned text's own hash is an input.
-_CODE = (
-    *("anisotropy", "corpus", "dimension", "hidden", "loops", "masks", "massive", "matrix"),
-    *("metrics", "models", "neighbors", "placement", "profile", "reading", "sources"),
-)
 
 
 def profile(
@@ -183,7 +184,7 @@ def key(
     return keys.key_of(
         source.name, source.fingerprint, source.checkpoint, source.step, source.tokens_seen,
         text.name, text.sha256, asked, dtype, device,
-        keys.code_hash(*_CODE),
+        keys.code_of(profile),
     )  # fmt: skip
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from shapelib.models import masks
-from shapelib.text.corpus import Window
 from shapelib.errors import ShapelibError
+from shapelib.models import masks
 from shapelib.models.loading import Model
+from shapelib.text.corpus import Window
 
 # Windows are drawn until this much more is pooled than asked for, so that a set without massive
 # vectors fills its batches as well.
@@ -112,7 +112,7 @@ def read(
     """Forward passes over windows of like length, each layer's states handed on window by window.
 
     ``write(layer, start, vectors)`` gets a window's vectors and the row where they begin, windows
-    counted in the order of `encoded`. `unseen`: see `hidden.pool`. Where the device's memory runs
+    counted in the order of `encoded`. `unseen`: see `pool`. Where the device's memory runs
     out, half as many windows are read at once from then on.
 
     Raises `ShapelibError` where one window is too many, and for states that are not finite.

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from shapelib.store import cache
 from shapelib.errors import ShapelibError
+from shapelib.store import cache
 
 _log = logging.getLogger("shapelib")
 GIB = 1 << 30

@@ -13,20 +13,20 @@ from typing import Any
 
 import pandas as pd
 
-from shapelib.text import corpus
-from shapelib.models import loading
-from shapelib.models import suites
-from shapelib.models import resident as grids
+from shapelib.errors import ShapelibError
+from shapelib.models import loading, resident, suites
+from shapelib.models.resident import device_of
+from shapelib.states.profile import COLUMNS, checked, key, profile
 from shapelib.store import grid as grids
 from shapelib.store.cells import Cells, look, open_store
-from shapelib.errors import ShapelibError
 from shapelib.store.grid import missing as missing
-from shapelib.states.profile import COLUMNS, checked, key, profile
 from shapelib.store.workers import GIB, check
-from shapelib.models.resident import device_of
+from shapelib.text import corpus
 
 KIND = "shape"
 """What its stores hold, of `cells.KINDS`."""
+# What a measurement imports when it needs it, and takes its time.
+_SLOW = ("shapelib.geometry.loops", "transformers.modeling_utils")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def sweep(
         table = sweep(["smollm2-135m", "runs/mine"], seeds=[0, 1], output="measured", workers=2)
 
     A suite is the checkpoints of one training run: a model of the catalogue that has some, or a
-    folder of them, see `suites.in_folder`. A cell of the grid is one `profile`; each is one file of
+    folder of them, see `models.in_folder`. A cell of the grid is one `profile`; each is one file of
     the store, and one that is there is not computed again, so that the same call goes on after a
     crash. Several runs may write one store: a cell is computed by one of them, and the others wait
     for it.
@@ -143,10 +143,12 @@ def run(
     progress: bool = True,
 ) -> pd.DataFrame:
     """Compute what is missing of a grid, and give the table of all of it."""
-    return grid.run(
-        grid, kept, _measured, need=_need, columns=COLUMNS, label="sweep", workers=workers,
-        dask=dask, progress=progress,
+    table = grids.run(
+        grid, kept, _measured, need=_need, columns=COLUMNS, label="sweep", preload=_SLOW,
+        workers=workers, dask=dask, progress=progress,
     )  # fmt: skip
+    resident.release()
+    return table
 
 
 def _place(text: str | Path) -> str:

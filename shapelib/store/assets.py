@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from shapelib.store import cache
 from shapelib.errors import ShapelibError, nearest
+from shapelib.store import cache
 
 
 @dataclass(frozen=True)

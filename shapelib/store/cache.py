@@ -5,8 +5,6 @@ when finished, so that a killed build leaves no entry; its manifest holds the si
 every file, so that a damaged one is noticed and built again.
 """
 
-import ast
-import functools
 import hashlib
 import json
 import logging
@@ -95,39 +93,6 @@ def sha256(path: Path) -> str:
     """The sha256 of a file, as hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def key_of(*parts: object) -> str:
-    """A short key for a value made of JSON-able parts; equal parts give equal keys anywhere."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def code_hash(*modules: str) -> str:
-    """A hash of the code of modules of this package: a key that changes when their code does.
-
-    Comments, layout and docstrings, those of fields included, are no part of it: better words must
-    not throw measurements away. Another version of Python may write the same code otherwise.
-    """
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for module in sorted(modules):
-        digest.update(_code((here / f"{module}.py").read_bytes()).encode())
-    return digest.hexdigest()[:16]
-
-
-@functools.cache
-def _code(source: bytes) -> str:
-    """What runs of a module's source; kept, since the keys of a grid ask for it again and again."""
-    return ast.dump(_Bare().visit(ast.parse(source)))
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes away every statement that is nothing but a string: Python does not run it either."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if text else node
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from shapelib.store import tables
 from shapelib.errors import ShapelibError
+from shapelib.store import tables
 
 FORMAT = 1
 KINDS = {"shape": "shapelib sweep", "tuning": "shapelib d90"}

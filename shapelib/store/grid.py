@@ -15,11 +15,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pandas as pd
 
-from shapelib.models import loading
-from shapelib.models import placement
-from shapelib.store import tables as store
-from shapelib.store.cells import Cells
 from shapelib.errors import ShapelibError
+from shapelib.store import tables
+from shapelib.store.cells import Cells
 from shapelib.store.workers import Engine, check, here, local, remote
 
 _log = logging.getLogger("shapelib")
@@ -67,6 +65,7 @@ def run(
     need: Callable[[C], int],
     columns: Mapping[str, str],
     label: str,
+    preload: Sequence[str] = (),
     workers: int = 1,
     dask: str | None = None,
     progress: bool = True,
@@ -76,7 +75,8 @@ def run(
     Rows come in the order of the grid, and are written to ``table.parquet`` of the store as well.
     ``table.attrs["failures"]`` lists cells that failed, with their messages. `need`: bytes of
     memory that a cell may take; `columns`: those of the table, for one without rows; `label`: of
-    the progress bar. `measure` and cells must be picklable for `workers` and `dask`.
+    the progress bar; `preload`: modules that workers on this machine are to start with, besides
+    that of `measure`. `measure` and cells must be picklable for `workers` and `dask`.
     """
     from tqdm import tqdm
 
@@ -91,7 +91,7 @@ def run(
         disable=None if progress else True,
     )
     work = functools.partial(_compute, measure=measure, folder=kept.folder)
-    with bar, _engine(waiting, need, workers, dask) as compute:
+    with bar, _engine(waiting, need, workers, dask, (measure.__module__, *preload)) as compute:
         while waiting:
             busy = []
             for cell, outcome in compute(work, waiting):
@@ -115,55 +115,19 @@ def run(
     return table
 
 
-def weights(source: loading.Source, dtype: str, where: str) -> int:
-    """Bytes that a model's weights take when they are loaded; 0 where that cannot be told."""
-    import torch
-
-    if source.known:
-        numbers = source.known.parameters
-    elif source.folder.is_dir():
-        try:
-            numbers = placement.count(source.folder, source.name)
-        except ShapelibError:  # it fails in its own turn
-            numbers = 0
-    else:
-        # A GGUF file takes about half a byte for each.
-        numbers = 2 * source.folder.stat().st_size
-    whole = placement.choose_dtype(dtype, numbers, torch.device(where)) == "float32"
-    return numbers * (4 if whole else 2)
-
-
-_held: dict[str, loading.Model] = {}
-
-
-def loaded(source: loading.Source, device: str, dtype: str) -> loading.Model:
-    """A model, kept for the next cell, and never two at once."""
-    name = repr((source, device, dtype))
-    if name not in _held:
-        _held.clear()
-        _held[name] = loading.load(source, device=device, dtype=dtype)
-    return _held[name]
-
-
-def check_device(device: str, where: str) -> None:
-    """Raise `ShapelibError` where `device` is another one on this machine than was planned."""
-    mine = str(loading.pick_device(device))
-    if mine != where:
-        raise ShapelibError(
-            f"this worker would measure on {mine}, the sweep was planned for {where}: name a "
-            "device that all workers have"
-        )
-
-
 def _engine(
-    waiting: Sequence[C], need: Callable[[C], int], workers: int, dask: str | None
+    waiting: Sequence[C],
+    need: Callable[[C], int],
+    workers: int,
+    dask: str | None,
+    preload: Sequence[str],
 ) -> AbstractContextManager[Engine[C, Any]]:
     check(workers, dask)
     workers = min(workers, len(waiting))
     if dask is not None and waiting:
         return remote(dask, waiting[0].where)
     if workers > 1:
-        return local(workers, max(need(cell) for cell in waiting), waiting[0].where)
+        return local(workers, max(need(cell) for cell in waiting), waiting[0].where, preload)
     return nullcontext(here)
 
 
@@ -196,23 +160,22 @@ def _gathered(
     grid: Sequence[C], kept: Cells, failures: list[Failure], columns: Mapping[str, str]
 ) -> pd.DataFrame:
     """The table of all cells that are there, in the order of the grid."""
-    _held.clear()
     failed = {each.cell for each in failures}
-    tables = []
+    found = []
     for cell in grid:
         table = kept.read(cell.key)
         if table is not None:
-            tables.append(table)
+            found.append(table)
         elif cell.name not in failed:
             why = f"a worker has computed it, but it is not in {kept.folder} as it is seen here"
             failures.append(Failure(cell.name, why))
     for each in failures:
         _log.warning("%s failed: %s", *each)
-    if not tables:
+    if not found:
         joined = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
         joined.attrs["provenance"] = []
     else:
-        joined = store.combine(tables)
-        store.write_table(joined, kept.folder / "table.parquet")
+        joined = tables.combine(found)
+        tables.write_table(joined, kept.folder / "table.parquet")
     joined.attrs["failures"] = [tuple(each) for each in failures]
     return joined

@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import pandas as pd
 
-from shapelib.store import cache
 from shapelib.errors import ShapelibError
+from shapelib.store import cache
 
 SUFFIXES = (".parquet", ".csv")
 _KEY = b"shapelib"
@@ -249,3 +249,10 @@ def _commit() -> str | None:
         check=False,
     )
     return asked.stdout.strip() or None
+
+
+def chosen(rows: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:
+    """The rows whose columns have these values."""
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return rows

@@ -6,6 +6,7 @@ started again and its task given to another; a task that outlives its third work
 
 import contextlib
 import functools
+import importlib.util
 import logging
 import os
 import signal
@@ -15,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from shapelib.errors import ShapelibError
-from shapelib.models.placement import pick_device
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,10 +29,6 @@ _PROCESS = GIB // 2
 # Seconds within which a cluster answers.
 _ANSWER = 10.0
 _CHATTY = ("distributed", "tornado.application")
-_PRELOADED = (
-    *("distributed", "shapelib.sweep", "shapelib.finetuning.sweep", "shapelib.geometry.loops"),
-    "transformers.modeling_utils",
-)
 
 
 def check(workers: int, dask: str | None) -> None:
@@ -50,8 +46,13 @@ def here(work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R | Ba
 
 
 @contextlib.contextmanager
-def local(workers: int, need: int, device: str) -> Iterator[Engine[Any, Any]]:
-    """Processes on this machine, at most as many as `need` bytes of memory are free for."""
+def local(
+    workers: int, need: int, device: str, preload: Sequence[str] = ()
+) -> Iterator[Engine[Any, Any]]:
+    """Processes on this machine, at most as many as `need` bytes of memory are free for.
+
+    `preload`: modules that each has imported when it starts.
+    """
     distributed = _distributed()
     workers = _that_fit(workers, need, device)
     settings = {
@@ -61,7 +62,7 @@ def local(workers: int, need: int, device: str) -> Iterator[Engine[Any, Any]]:
     }  # fmt: skip
     with (
         _quiet(),
-        _start_method(),
+        _start_method(preload),
         distributed.LocalCluster(**settings) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
@@ -70,7 +71,7 @@ def local(workers: int, need: int, device: str) -> Iterator[Engine[Any, Any]]:
 
 
 @contextlib.contextmanager
-def _start_method() -> Iterator[None]:
+def _start_method(preload: Sequence[str]) -> Iterator[None]:
     """On Linux workers fork from one process that has imported what they need, and no more.
 
     A worker then starts (and starts again, when it was killed) in a fraction of the time.
@@ -82,7 +83,11 @@ def _start_method() -> Iterator[None]:
     with dask.config.set({"distributed.worker.multiprocessing-method": method}):
         context = get_mp_context()  # type: ignore[no-untyped-call]
         if method == "forkserver":
-            context.set_forkserver_preload(list(_PRELOADED))
+            # Of a module that is not there the server itself would say nothing, and start slowly.
+            for name in preload:
+                if importlib.util.find_spec(name) is None:
+                    raise ModuleNotFoundError(f"no module {name} to preload", name=name)
+            context.set_forkserver_preload(["distributed", *preload])
             # The imports are done when this comes back: Dask waits for a worker with a time limit.
             first = context.Process(target=int)
             first.start()
@@ -124,8 +129,8 @@ def remote(address: str, device: str) -> Iterator[Engine[Any, Any]]:
     Raises `ShapelibError` where none answers at `address`, and, for CUDA, where it has workers and
     none of them offers the resource GPU.
     """
-    with _client(address) as client:
-        offered = gpus(client)
+    with client(address) as cluster:
+        offered = gpus(cluster)
         if device.startswith("cuda") and offered == 0:
             raise ShapelibError(
                 f"no worker of the Dask cluster at {address} offers a GPU; start them with: "
@@ -133,28 +138,7 @@ def remote(address: str, device: str) -> Iterator[Engine[Any, Any]]:
             )
         if offered is None:
             _log.info("the Dask cluster at %s has no worker yet: waiting", address)
-        yield _engine(client, device)
-
-
-def device_of(device: str, dask: str | None) -> str:
-    """The device that `device` is on the machine that measures: this one, or a cluster's worker.
-
-    On a cluster ``auto`` means CUDA where its workers offer GPUs.
-
-    Raises `ShapelibError` where no cluster answers, and where it has no worker to tell.
-    """
-    if dask is None:
-        return str(pick_device(device))
-    if device not in ("auto", "spread"):
-        return device
-    with _client(dask) as client:
-        offered = gpus(client)
-    if offered is None:
-        raise ShapelibError(
-            f"the Dask cluster at {dask} has no worker yet, so that device 'auto' cannot be "
-            "decided: give cpu or cuda"
-        )
-    return "cuda" if offered else "cpu"
+        yield _engine(cluster, device)
 
 
 def gpus(client: Any) -> float | None:
@@ -240,7 +224,7 @@ def _free(cuda: bool) -> list[float]:
     return [min(psutil.virtual_memory().available, MEMORY_LIMIT)]
 
 
-def _client(address: str) -> Any:
+def client(address: str) -> Any:
     try:
         return _distributed().Client(address, timeout=_ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The compiled loops of the random projections: Walsh–Hadamard transforms that stay in the cache.
 
 Importing this module imports numba, so import it inside functions. The loops release Python's
-lock, so that `loops.in_threads` can share the blocks among threads. On one thread a butterfly
+lock, so that `threads.in_threads` can share the blocks among threads. On one thread a butterfly
 compiled like this takes a third of the time of the same transform as products with small Hadamard
 matrices, and the plainest loop over stages takes longer than either.
 """

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from shapelib.subspace import trainable
-from shapelib.store import tables
 from shapelib.errors import ShapelibError
-from shapelib.subspace.trainable import Groups, Piece
+from shapelib.store import tables
+from shapelib.subspace import trainable
 from shapelib.subspace.projection import Projection, dense, fastfood
+from shapelib.subspace.trainable import Groups, Piece
 
 VERSION = 1
 """Of the files that `Subspace.save` writes."""

@@ -63,7 +63,7 @@ def trainable_size(model: nn.Module) -> int:
 
 
 def groups_of(model: nn.Module, pieces: list[Piece], groups: Groups) -> dict[str, str]:
-    """The group of each trained parameter by its name; `groups` as in `subspace.reparameterize`."""
+    """The group of each trained parameter by its name; `groups` as in `reparameterize`."""
     names = [piece.name for piece in pieces]
     if callable(groups):
         return {name: groups(name) for name in names}

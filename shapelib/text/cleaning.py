@@ -11,9 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from shapelib.text import dump
-from shapelib.text import wikitext
 from shapelib.errors import ShapelibError
+from shapelib.text import dump, wikitext
 
 __all__ = ["Article", "CleaningReport", "clean_into", "stem"]
 

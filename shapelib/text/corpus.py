@@ -18,12 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shapelib.store import assets
-from shapelib.store import cache
-from shapelib.store import keys
+from shapelib.errors import ShapelibError, nearest
+from shapelib.store import assets, cache, keys
 from shapelib.text.cleaning import Article, CleaningReport, clean_into, stem
 from shapelib.text.dump import CutOff, decompressed
-from shapelib.errors import ShapelibError, nearest
 
 __all__ = ["Article", "CleaningReport", "Corpus", "Window", "load_corpus", "windows"]
 
@@ -104,8 +102,7 @@ def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None =
 
 def _load(name: str, source: Path) -> Corpus:
     _check_file(source)
-    code = keys.code_hash("brackets", "cleaning", "dump", "templates", "wikitext")
-    key = keys.key_of(cache.sha256(source), stem(source), code)
+    key = keys.key_of(cache.sha256(source), stem(source), keys.code_of(clean_into))
     folder = cache.entry("corpora", key, lambda target: clean_into(target, source))
     report = CleaningReport(**json.loads((folder / "report.json").read_text("utf-8")))
     if report.truncated and name != "enwik8":

@@ -13,8 +13,7 @@ import html
 import re
 from bisect import bisect_left
 
-from shapelib.text.brackets import without_brackets
-from shapelib.text.brackets import HOLE
+from shapelib.text.brackets import HOLE, without_brackets
 
 __all__ = ["LEFTOVERS", "normalise_whitespace", "strip"]
 
