@@ -10,5 +10,6 @@ _HOME = {
     "show": "figures.shown",
     "show_parameters": "notebooks.shown",
     "show_provenance": "notebooks.shown",
+    "words": "claims.judge",
 }
 __getattr__, __dir__, __all__ = face(__name__, _HOME)
