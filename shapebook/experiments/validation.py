@@ -20,7 +20,7 @@ from shapelib.geometry.metrics import NEIGHBORS
 from shapelib.geometry.neighbors import nearest_neighbors
 from shapelib.models import loading
 from shapelib.states import pool
-from shapelib.states.profile import run_facts
+from shapelib.states.reading import run_facts
 from shapelib.store import keys, tables
 from shapelib.text import corpus
 

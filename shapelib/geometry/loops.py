@@ -149,7 +149,7 @@ def search(  # type: ignore[no-untyped-def]
     x, rows, products, scale, about, screen, summed, stored, tiny, most,
     distances, indices, verdict,
 ):  # fmt: skip
-    """The k nearest of `rows`, by exact distances of all that the bound leaves.
+    """The k nearest of `rows`, by exact distances of what the bound leaves (proof: `neighbors`).
 
     products: rows × points, inner products of rounded rows with all rounded rows.
     about: squares, norms, lost, slack of each point, see `neighbors._Known`.
@@ -157,7 +157,6 @@ def search(  # type: ignore[no-untyped-def]
     summed, stored, tiny: error of a product relative to the norms, relative to itself, absolute.
     most: a row that would need more exact distances than this is left unproven.
     distances, indices, verdict: written at the rows' own places; without a proof the verdict alone.
-    For the proof see `neighbors`.
     """
     n, k = len(x), distances.shape[1]
     groups = min(n, max(256, 8 * k))
@@ -166,12 +165,9 @@ def search(  # type: ignore[no-untyped-def]
     farthest = np.finfo(products.dtype).max
     # Numbers of the products' type: one of float64 would make the whole pass float64.
     own = np.empty(4, products.dtype)
-    bound = np.empty(n, products.dtype)
-    least = np.empty(groups, products.dtype)
-    best = np.empty(k)
-    who = np.empty(k, dtype=np.int64)
-    chosen = np.empty(most, dtype=np.int64)
-    gaps = np.empty(most)
+    bound, least = np.empty(n, products.dtype), np.empty(groups, products.dtype)
+    best, who = np.empty(k), np.empty(k, dtype=np.int64)
+    chosen, gaps = np.empty(most, dtype=np.int64), np.empty(most)
     for r in range(len(rows)):
         i = rows[r]
         product = products[r]
@@ -292,18 +288,20 @@ def _hashes(x, weights, start, stop, result):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _total(x, start, stop, result):  # type: ignore[no-untyped-def]
-    """The sum of rows, added."""
+def _total(x, start, stop):  # type: ignore[no-untyped-def]
+    """The sum of rows."""
+    result = np.zeros(x.shape[1])
     for i in range(start, stop):
         for j in range(x.shape[1]):
             result[j] += x[i, j]
+    return result
 
 
 @_compiled
-def _lengths(x, center, start, stop, squares, directions):  # type: ignore[no-untyped-def]
-    """‖row − center‖² of each row, written, and the sum of the rows' directions, added."""
+def _lengths(x, center, start, stop, squares):  # type: ignore[no-untyped-def]
+    """‖row − center‖² of each row, written; gives the sum of the rows' directions."""
     d = x.shape[1]
-    row = np.empty(d)
+    row, directions = np.empty(d), np.zeros(d)
     for i in range(start, stop):
         total = 0.0
         for j in range(d):
@@ -314,6 +312,7 @@ def _lengths(x, center, start, stop, squares, directions):  # type: ignore[no-un
             inverse = 1.0 / np.sqrt(total)
             for j in range(d):
                 directions[j] += inverse * row[j]
+    return directions
 
 
 def hashes(
@@ -321,28 +320,20 @@ def hashes(
 ) -> Int[np.ndarray, " n"]:
     """Σ weight · word of each row's bits, in words of 32 bits, modulo 2⁶⁴."""
     result = np.empty(len(x), np.int64)
-    in_threads(len(x), lambda a, b: _hashes(x, weights, a, b, result), _least(x))
+    _shared(x, lambda a, b: _hashes(x, weights, a, b, result))
     return result
 
 
 def mean(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
     """The mean row, in float64."""
-
-    def work(start: int, stop: int) -> Float[np.ndarray, " d"]:
-        total = np.zeros(x.shape[1])
-        _total(x, start, stop, total)
-        return total
-
-    summed: Float[np.ndarray, " d"] = np.sum(in_threads(len(x), work, _least(x)), axis=0)
-    return summed / len(x)
+    return np.sum(_shared(x, lambda a, b: _total(x, a, b)), axis=0) / len(x)  # type: ignore[no-any-return]
 
 
 def gram_times(
     x: Float[np.ndarray, "n d"], center: Float[np.ndarray, " d"], vector: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " d"]:
     """(x − center)ᵀ (x − center) v without ever forming x − center."""
-    parts = in_threads(len(x), lambda a, b: _gram_times(x, center, vector, a, b), _least(x))
-    return np.sum(parts, axis=0)  # type: ignore[no-any-return]
+    return np.sum(_shared(x, lambda a, b: _gram_times(x, center, vector, a, b)), axis=0)  # type: ignore[no-any-return]
 
 
 def lengths(
@@ -350,15 +341,10 @@ def lengths(
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " d"]]:
     """The squared norms of the rows of x − center, and the sum of their directions (0 for 0)."""
     squares = np.empty(len(x))
-
-    def work(start: int, stop: int) -> Float[np.ndarray, " d"]:
-        directions = np.zeros(x.shape[1])
-        _lengths(x, center, start, stop, squares, directions)
-        return directions
-
-    return squares, np.sum(in_threads(len(x), work, _least(x)), axis=0)
+    parts = _shared(x, lambda a, b: _lengths(x, center, a, b, squares))
+    return squares, np.sum(parts, axis=0)
 
 
-def _least(x: Float[np.ndarray, "n d"]) -> int:
-    """Rows whose pass repays a thread's start."""
-    return _PASS // int(x.shape[1]) + 1
+def _shared(x: Float[np.ndarray, "n d"], loop: Callable[[int, int], Any]) -> list[Any]:
+    """A loop over all rows, in parts whose pass repays a thread's start."""
+    return in_threads(len(x), loop, _PASS // int(x.shape[1]) + 1)

@@ -36,6 +36,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapelib.geometry.points import Points, as_points, first_occurrences
+from shapelib.threads import in_threads
 
 # Rows of a product at a time: memory is O(block × points).
 _BLOCK = 256
@@ -194,7 +195,6 @@ def _round(
     x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float, narrow: bool
 ) -> tuple[Float[Tensor, "n d"], _Known]:
     """The points as the fast product takes them, and what is known about them."""
-    from shapelib import threads
     from shapelib.geometry import loops
 
     n, features = x.shape
@@ -212,7 +212,7 @@ def _round(
             )  # fmt: skip
             values[part] = rows
 
-    threads.in_threads(n, work)
+    in_threads(n, work)
     return values, _known(squares, lost, features)
 
 
@@ -242,7 +242,6 @@ def _examine(
     out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
 ) -> None:
     """Search `rows` block by block, each thread its own: see `loops.search`."""
-    from shapelib import threads
     from shapelib.geometry import loops
 
     # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
@@ -260,7 +259,7 @@ def _examine(
                 summed, stored, tiny, most, *targets,
             )  # fmt: skip
 
-    threads.in_threads(len(rows), work)
+    in_threads(len(rows), work)
 
 
 def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:

@@ -25,8 +25,10 @@ from shapelib.geometry.metrics import (
 )
 from shapelib.models import loading
 from shapelib.states import pool
+from shapelib.states.reading import run_facts
 from shapelib.store import keys, tables
 from shapelib.text import corpus
+from shapelib.threads import in_threads
 
 BATCH = 4096
 GROUPS = 8
@@ -188,33 +190,6 @@ def key(
     )  # fmt: skip
 
 
-def run_facts(
-    model: loading.Model,
-    text: corpus.Corpus,
-    pooled: dict[str, int],
-    started: float,
-    **asked: object,
-) -> tables.Provenance:
-    """The provenance of a run of a model over a text, `started` at that `time.perf_counter`."""
-    source = model.source
-    return tables.provenance(
-        **asked,
-        model=model.name,
-        dtype=model.dtype,
-        fingerprint=source.fingerprint,
-        revision=source.revision,
-        tokenizer=source.tokenizer_hub,
-        caveat=source.caveat,
-        licence=source.known.licence if source.known else None,
-        corpus=text.name,
-        corpus_sha256=text.sha256,
-        corpus_truncated=text.report.truncated,
-        device=str(model.device),
-        pooled=pooled,
-        seconds=round(time.perf_counter() - started, 1),
-    )
-
-
 def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
     if isinstance(sets, str) or not sets or len(set(sets)) < len(sets):
         raise ShapelibError(f"sets must be different token sets, such as {SETS}; got {sets!r}")
@@ -239,8 +214,6 @@ def _measure(
     """Rows of layer, token set and metric with their values."""
     from tqdm import tqdm
 
-    from shapelib import threads
-
     layers = list(pooled.states)
     at_once = torch.get_num_threads()
     rows: list[dict[str, object]] = []
@@ -257,7 +230,7 @@ def _measure(
                 return [row for layer in measured for row in layer]
 
             # Whole layers, a thread each: nothing waits for another thread but at the end.
-            rows += [row for part in threads.in_threads(len(some), work, 1) for row in part]
+            rows += [row for part in in_threads(len(some), work, 1) for row in part]
             bar.update(len(some))
     return rows
 

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ from jaxtyping import Float
 from shapelib.errors import ShapelibError
 from shapelib.models import masks
 from shapelib.models.loading import Model
-from shapelib.text.corpus import Window
+from shapelib.store import tables
+from shapelib.text.corpus import Corpus, Window
 
 # Windows are drawn until this much more is pooled than asked for, so that a set without massive
 # vectors fills its batches as well.
@@ -210,3 +212,30 @@ def _not_finite(model: Model, layer: int) -> str:
         else f"{model.dtype} may overflow here: use dtype float32, or look at the weights"
     )
     return f"{model.name}: hidden states of layer {layer} hold NaN or infinity; {advice}"
+
+
+def run_facts(
+    model: Model,
+    text: Corpus,
+    pooled: dict[str, int],
+    started: float,
+    **asked: object,
+) -> tables.Provenance:
+    """The provenance of a run of a model over a text, `started` at that `time.perf_counter`."""
+    source = model.source
+    return tables.provenance(
+        **asked,
+        model=model.name,
+        dtype=model.dtype,
+        fingerprint=source.fingerprint,
+        revision=source.revision,
+        tokenizer=source.tokenizer_hub,
+        caveat=source.caveat,
+        licence=source.known.licence if source.known else None,
+        corpus=text.name,
+        corpus_sha256=text.sha256,
+        corpus_truncated=text.report.truncated,
+        device=str(model.device),
+        pooled=pooled,
+        seconds=round(time.perf_counter() - started, 1),
+    )

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from shapelib.errors import ShapelibError
+from shapelib.threads import in_threads
 
 # Rows, or entries of blocks, of one pass on an accelerator.
 _PASS = 2**24
@@ -151,8 +152,8 @@ class _Fastfood(Projection):
     def _contract_on_cpu(self, g: Tensor) -> Tensor:
         from shapelib.subspace import hadamard
 
-        loop, total = hadamard.contract, torch.zeros(self.dimension, dtype=torch.float64)
-        return _summed(len(self._index), self._least(), loop, total, g, *self._numbers())
+        loop, rows, least = hadamard.contract, len(self._index), self._least()
+        return _summed(rows, least, loop, self.dimension, g, *self._numbers())
 
     def _least(self) -> int:
         return max(1, _LEAST // self._index.shape[1])
@@ -200,8 +201,8 @@ class _Partition(Projection):
     def _contract_on_cpu(self, g: Tensor) -> Tensor:
         from shapelib.subspace import hadamard
 
-        total = torch.zeros(self.dimension, dtype=torch.float64)
-        return _summed(self.size, _LEAST, hadamard.gather, total, g, self._indices()) * self._scale
+        loop, found = hadamard.gather, self._indices()
+        return _summed(self.size, _LEAST, loop, self.dimension, g, found) * self._scale
 
     def _indices(self) -> Any:
         return self._index.numpy().view(_index_type(self.dimension))
@@ -329,26 +330,20 @@ def _transform(x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows n"]:
 def _in_threads(
     parts: int, least: int, loop: Callable[..., Any], out: Tensor, *numbers: Any
 ) -> None:
-    from shapelib import threads
-
     arrays, rows = _arrays(numbers), out.numpy()
-    threads.in_threads(parts, lambda first, last: loop(*arrays, first, last, rows), least)
+    in_threads(parts, lambda first, last: loop(*arrays, first, last, rows), least)
 
 
-def _summed(
-    parts: int, least: int, loop: Callable[..., Any], zeros: Tensor, *numbers: Any
-) -> Tensor:
-    """The sum of what `loop` adds to zeros, a thread at a time."""
-    from shapelib import threads
-
+def _summed(parts: int, least: int, loop: Callable[..., Any], d: int, *numbers: Any) -> Tensor:
+    """The sum of what `loop` adds to d zeros, a thread at a time."""
     arrays = _arrays(numbers)
 
     def part(first: int, last: int) -> Tensor:
-        total = zeros.clone()
+        total = torch.zeros(d, dtype=torch.float64)
         loop(*arrays, first, last, total.numpy())
         return total
 
-    return torch.stack(threads.in_threads(parts, part, least)).sum(0).float()
+    return torch.stack(in_threads(parts, part, least)).sum(0).float()
 
 
 def _arrays(numbers: tuple[Any, ...]) -> list[Any]:

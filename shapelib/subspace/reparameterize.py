@@ -12,12 +12,12 @@ from torch.autograd.function import once_differentiable
 from shapelib.errors import ShapelibError
 from shapelib.store import tables
 from shapelib.subspace import trainable
-from shapelib.subspace.projection import Projection, dense, fastfood
+from shapelib.subspace.projection import Projection, fastfood
 from shapelib.subspace.trainable import Groups, Piece
 
+# Of the files that `Subspace.save` writes.
 VERSION = 1
-"""Of the files that `Subspace.save` writes."""
-_FORMAT = "shapelib-subspace"
+FORMAT = "shapelib-subspace"
 _NAME, _Z, _SCALES = "subspace", "subspace_z", "subspace_scales"
 _PROBES = 64
 
@@ -191,7 +191,7 @@ class Subspace:
             tensors["scales"] = self.scales.detach().cpu()
         numbers = self.projection
         metadata = {
-            "format": _FORMAT, "version": str(VERSION), "kind": numbers.kind,
+            "format": FORMAT, "version": str(VERSION), "kind": numbers.kind,
             "size": str(numbers.size), "dimension": str(numbers.dimension),
             "seed": str(numbers.seed), "block": json.dumps(numbers.block),
             "groups": json.dumps(None if self.groups is None else list(self.groups.values())),
@@ -309,62 +309,3 @@ class _Parameters(torch.autograd.Function):
             of_scales[group] += torch.dot(flat[part], subspace._moved[part])
             flat[part] *= scales[group]
         return None, subspace.projection.rmatvec(flat), of_scales.float()
-
-
-def load(model: nn.Module, path: str | Path) -> Subspace:
-    """Put the subspace that `Subspace.save` wrote upon the same base model, in place.
-
-    :param model: the base model, with the parameters that it had before; a random head must be
-        drawn with the same seed.
-    :param path: the file.
-    :returns: the subspace, which is also the model's attribute ``subspace``.
-    :raises ShapelibError: for a file that is not such a subspace, or of another version, for
-        another base model, and where its seed draws another P here.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise ShapelibError(f"no such subspace: {str(path)!r}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ShapelibError(f"{str(path)!r} is not a subspace: {error}") from error
-    if facts.get("format") != _FORMAT:
-        raise ShapelibError(f"{str(path)!r} holds tensors, but no subspace that shapelib saved")
-    if facts["version"] != str(VERSION):
-        raise ShapelibError(
-            f"{str(path)!r} has version {facts['version']}; this shapelib reads version {VERSION}"
-        )
-    pieces = trainable.trained(model)
-    if trainable.fingerprint(model, pieces) != facts["base"]:
-        raise ShapelibError(
-            f"{str(path)!r} was saved on another base model: parameters of this "
-            f"{type(model).__name__} differ in name, shape, value or in which of them train; a "
-            "random head must be drawn with the same seed"
-        )
-    size, dimension, seed = (int(facts[name]) for name in ("size", "dimension", "seed"))
-    projection = (
-        dense(size, dimension, seed)
-        if facts["kind"] == "dense"
-        else fastfood(size, dimension, seed, block=json.loads(facts["block"]))
-    )
-    kept = json.loads(facts["groups"])
-    groups = kept and dict(zip((piece.name for piece in pieces), kept, strict=True))
-    subspace = Subspace(model, projection, pieces, groups)
-    with torch.no_grad():
-        subspace.z.copy_(tensors["z"])
-        if subspace.scales is not None:
-            subspace.scales.copy_(tensors["scales"])
-    if not torch.allclose(subspace._probe(), tensors["probe"], rtol=1e-3, atol=1e-6):
-        subspace.z.data.zero_()
-        subspace.merge()
-        raise ShapelibError(
-            f"{str(path)!r}: the installed numpy draws another P from seed {seed} than the one "
-            "that the subspace was trained in"
-        )
-    subspace._refresh()
-    subspace._place(subspace._views())
-    return subspace

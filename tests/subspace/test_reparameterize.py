@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from shapelib import fastfood, reparameterize
+from shapelib import fastfood, reparameterize, subspace
 from shapelib.errors import ShapelibError
-from shapelib.subspace import reparameterize as subspace
 from shapelib.subspace import trainable
 from shapelib.subspace.projection import dense
 
