@@ -101,7 +101,7 @@ def test_the_three_steps_are_commands_that_work():
     assert extras is not None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
-    runs = re.findall(r"^shapelib run (.*)", RERUN, re.M)
+    runs = re.findall(r"^shapebook run (.*)", RERUN, re.M)
     assert len(runs) == 3
     for command in runs:
         notebook, *rest = shlex.split(command)
