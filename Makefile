@@ -19,17 +19,17 @@ ROOM := 5
 .PHONY: book defaults test stress html record bench lint clean
 
 book: $(VENV)/.book
-	$(BIN)/python -m shapelib.pages book
+	$(BIN)/shapebook build
 
 # As a reader who opens a notebook runs it: with its own parameters, which are short.
 defaults: $(VENV)/.book
-	$(BIN)/python -m shapelib.pages book --defaults
+	$(BIN)/shapebook build --defaults
 
 html: $(VENV)/.book
-	$(BIN)/python -m shapelib.pages html
+	$(BIN)/shapebook html
 
 record: $(VENV)/.book
-	$(BIN)/python -m shapelib.pages record
+	$(BIN)/shapebook record
 
 # Each of the two has a core: more threads would only wait for each other.
 test stress: export OMP_NUM_THREADS = 1

@@ -9,7 +9,9 @@ import imports
 import pytest
 from imports import ROOT, brings, closure, lacking, of_file, of_notebook, providers
 
-from shapelib import cli, extras, notebooks
+from shapebook.notebooks import notebook as notebooks
+from shapelib import extras
+from shapelib.cli.app import app
 from shapelib.errors import ShapelibError
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -32,7 +34,9 @@ def made_by(stamp: str) -> tuple[str, ...]:
 def commands() -> dict[str, set[str]]:
     """What each command of the command line imports, by its name."""
     files = [
-        each for name, each in imports.modules().items() if re.search(r"\bcli\b|cache_com", name)
+        each
+        for name, each in imports.modules().items()
+        if re.fullmatch(r"shapelib\.cli\.\w+|shapebook\.run", name)
     ]
     found: dict[str, set[str]] = {}
     for file in files:
@@ -91,7 +95,7 @@ def test_make_test_installs_what_tests_and_benchmarks_import():
 
 
 def test_the_run_command_has_what_its_line_of_the_readme_installs():
-    line = re.search(r'`shapelib run` \(`pip install "\.\[([\w,]+)\]"`\)', README)
+    line = re.search(r'`shapebook run` \(`pip install "\.\[([\w,]+)\]"`\)', README)
     assert line is not None
     assert lacking(commands()[RUN], *line[1].split(",")) == {}
     assert made_by("book") == tuple(line[1].split(","))
@@ -175,7 +179,7 @@ def test_a_command_names_what_several_workers_lack_first(
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.setattr(sys, "argv", ["shapelib", *words, *asked, "--output", str(tmp_path / "o")])
     with pytest.raises(ShapelibError, match=r'several workers need Dask; .*"shapelib\[cluster\]"'):
-        cli.app(standalone_mode=False)
+        app(standalone_mode=False)
     assert not (tmp_path / "o").exists()
 
 

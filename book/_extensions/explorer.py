@@ -15,8 +15,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
-from shapelib import explorer, store
-from shapelib.course import course
+from shapebook.claims.course import course
+from shapebook.pages import explorer
+from shapelib.store import tables
 
 PROFILES = "executed/data/profiles.csv"
 TRAINING = "results/training"
@@ -33,10 +34,10 @@ class Explorer(SphinxDirective):
         if not file.is_file():
             raise self.error(f"explorer: {PROFILES} is missing; run: make record")
         profiles = pd.read_csv(file).astype({"centered": "boolean"})
-        kept = store.kept(TRAINING)
+        kept = tables.kept(TRAINING)
         for each in ("shape", "training"):
             self.env.note_dependency(str(kept / f"{each}.parquet"))
-        shape, training = (store.read_table(kept / f"{n}.parquet") for n in ("shape", "training"))
+        shape, training = (tables.read_table(kept / f"{n}.parquet") for n in ("shape", "training"))
         data = explorer.data(profiles, course(shape, training))
         self.env.metadata[self.env.docname]["explorer"] = "yes"
         return [nodes.raw("", _html(data), format="html")]
