@@ -48,13 +48,26 @@ def run(
     typer.echo(f"written to {out} and {page}")
 
 
+Defaults = Annotated[
+    bool, typer.Option("--defaults", help="Run notebooks with their own, short parameters.")
+]
+
+
 @app.command()
-def build() -> None:
+def build(defaults: Defaults = False) -> None:
     """Run the pages of this checkout that are stale, and render the book in _build/html."""
     from shapebook.pages import build
 
     root = Path.cwd()
-    build.render(root, build.assemble(root, build.execute(root)))
+    build.render(root, build.assemble(root, build.execute(root, defaults)))
+
+
+@app.command(hidden=True)
+def page(name: str, defaults: Defaults = False) -> None:
+    """Run one page of this checkout: what `build` calls, two at a time."""
+    from shapebook.pages import build
+
+    build.execute_page(Path.cwd(), name, defaults)
 
 
 @app.command()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
+from stress import STRESS
+
 NARROW = {"width": 390, "height": 844}
 WIDE = {"width": 1400, "height": 900}
 ARGS = (
@@ -45,8 +47,10 @@ _LOOK = r"""async () => {
       problems.push(`raw mathematics: ${node.data.trim()}`);
   return problems;
 }"""
-# Serious and critical findings; what is folded away is unfolded, since a reader may.
-_AXE = """async () => {
+# Serious and critical findings; what is folded away is unfolded, since a reader may. Contrast takes
+# nine tenths of the time, so of texts that are alike in all that it depends on (their colour and
+# size, and the ground of everything around them) one is looked at, unless all are asked for.
+_AXE = """async all => {
   for (const details of document.querySelectorAll("details")) details.open = true;
   // What is unfolded fades in, and has no contrast until it has.
   for (const fading of document.getAnimations()) fading.effect.updateTiming({duration: 0});
@@ -55,24 +59,54 @@ _AXE = """async () => {
     each => each.scrollWidth > each.clientWidth);
   for (let turn = 0; turn < 50 && waiting(); turn++)
     await new Promise(done => setTimeout(done, 100));
-  const found = await axe.run({preload: false, resultTypes: ["violations"]});
-  return found.violations
+  const alike = new Map(), grounds = new Map();
+  const ground = each => {
+    if (!each) return "";
+    if (!grounds.has(each)) {
+      const is = getComputedStyle(each);
+      const own = [is.backgroundColor, is.backgroundImage, is.opacity, is.position, is.filter];
+      grounds.set(each, `${own}/${ground(each.parentElement)}`);
+    }
+    return grounds.get(each);
+  };
+  const texts = document.evaluate(
+    "//body//text()[normalize-space()]/..", document, null, 6, null);
+  for (let at = 0; at < texts.snapshotLength; at++) {
+    const each = texts.snapshotItem(at), is = getComputedStyle(each);
+    const look = [is.color, is.fontSize, is.fontWeight, is.textShadow, is.visibility, is.display];
+    const key = `${look}/${ground(each)}`;
+    if (each.checkVisibility() && !alike.has(key)) alike.set(key, each);
+  }
+  const options = {preload: false, resultTypes: ["violations"]};
+  const contrast = "color-contrast";
+  const found = await axe.run({...options, rules: {[contrast]: {enabled: false}}});
+  const read = all ? document : {include: [...alike.values()]};
+  const pale = await axe.run(read, {...options, runOnly: [contrast]});
+  return [...found.violations, ...pale.violations]
     .filter(each => ["serious", "critical"].includes(each.impact))
     .map(each => `${each.impact} ${each.id}, ${each.nodes.length} times, such as `
       + each.nodes[0].html.slice(0, 200));
+}"""
+# A page that is open hears of another scheme with its next frame.
+_SCHEME = """async scheme => {
+  const shown = () => document.documentElement.dataset.theme === scheme;
+  for (let turn = 0; turn < 50 && !shown(); turn++)
+    await new Promise(done => setTimeout(done, 20));
+  return shown();
 }"""
 _WIDTHS = "() => [document.documentElement.scrollWidth, window.innerWidth]"
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.href)"
 _NAMES = "() => [...document.querySelectorAll('[id]')].map(element => element.id)"
 
 
-def accessibility(page: Any) -> list[str]:
+def accessibility(page: Any, all_texts: bool = STRESS) -> list[str]:
     """What the accessibility checker axe finds serious or critical on an open page, contrast
-    included. Its script is injected here and is no part of the page."""
+    included: of one text of each look, or of all. Its script is injected here and is no part of the
+    page."""
     from axe_playwright_python.base import AXE_SCRIPT
 
     page.evaluate(AXE_SCRIPT)
-    return page.evaluate(_AXE)
+    return page.evaluate(_AXE, all_texts)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -110,19 +144,28 @@ class Reader:
     def look(self, path: str) -> list[str]:
         """Open one page, wide and then narrow; gives its problems, none if all is well."""
         self.problems = []
+        self.page.emulate_media(color_scheme=self.scheme)
         self.page.set_viewport_size(WIDE)
         self.page.goto(f"{self.address}/{path}")
+        return self._look(self.scheme)
+
+    def look_again(self, scheme: str) -> list[str]:
+        """The open page in another colour scheme, as when a reader's system turns dark at night."""
+        self.problems = []
+        self.page.emulate_media(color_scheme=scheme)
+        return self._look(scheme)
+
+    def _look(self, scheme: str) -> list[str]:
         self.problems += self.page.evaluate(_LOOK)
-        shown = self.page.evaluate("() => document.documentElement.dataset.theme")
-        if shown != self.scheme:
-            self._note(f"colour scheme is {shown}, not", self.scheme)
+        if not self.page.evaluate(_SCHEME, scheme):
+            self._note("colour scheme is not", scheme)
         for size in (WIDE, NARROW):
             self.page.set_viewport_size(size)
             needed, available = self.page.evaluate(_WIDTHS)
             if needed > available:
                 self._note(f"{needed} px of content on a screen of", f"{available} px")
         # A look takes a second: wide in the light scheme, narrow in the dark one.
-        self.page.set_viewport_size(WIDE if self.scheme == "light" else NARROW)
+        self.page.set_viewport_size(WIDE if scheme == "light" else NARROW)
         self.problems += accessibility(self.page)
         return self.problems
 

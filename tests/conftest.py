@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stress import STRESS
 
 TEXT = """Anarchism is a political philosophy that is sceptical of all justifications for authority.
 A cat may sit on the mat, and a dog may sit on the log, but neither of them reads this line.
 The moon orbits the earth, the earth orbits the sun, and the sun orbits the centre of the galaxy.
 Rivers carry sand to the sea; the sea carries it along the coast; the wind carries it inland.
 """
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked `stress` waits for `make stress`."""
+    left_out = [] if STRESS else [each for each in items if each.get_closest_marker("stress")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [each for each in items if each not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -152,3 +152,32 @@ def test_kept_training_runs_say_how_many_measurements_their_seconds_are_of(
     (run,) = tables.read_table(tmp_path / "training" / "training.parquet").attrs["provenance"]
     assert "seconds" not in run
     assert "runs" not in run
+
+
+def test_the_commands_are_timed_in_a_clone_that_has_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import commands
+
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    (origin / "Makefile").write_text(
+        'book:\n\t@test -z "$$PYTHONPATH" && test ! -e "$$SHAPELIB_CACHE"\n'
+        "\t@echo 'a-page: cell 1 of 1: 2.0 s'; echo 'a-page: done in 3 s'\n"
+    )
+    git = ("git", "-C", str(origin), "-c", "user.name=a", "-c", "user.email=a@b.c")
+    commands.said("git", "init", "--quiet", str(origin))
+    commands.said(*git, "add", "Makefile")
+    commands.said(*git, "commit", "--quiet", "--message", "one")
+    monkeypatch.setattr(commands, "ROOT", origin)
+    monkeypatch.setenv("PYTHONPATH", "somewhere")
+    record = commands.measured(tmp_path, ("make book", "make book, again"))
+    assert [run["command"] for run in record["runs"]] == ["make book", "make book, again"]
+    assert record["runs"][0]["pages"] == {"a-page": 3.0}
+    assert record["runs"][0]["seconds"] >= 0
+    assert record["machine"]["cores"] >= 1
+    assert record["machine"]["memory"] >= 1
+    assert len(record["commit"]) >= 7
+    with pytest.raises(SystemExit, match="make nothing failed"):
+        commands.measured(tmp_path / "other", ("make nothing",))

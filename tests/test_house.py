@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 # From the lowest floor up; what stands on one floor does not import each other.
 FLOORS = (
     ("errors", "face", "threads"),
+    ("extras",),
     ("geometry", "store"),
     ("figures", "models", "subspace", "text"),
     ("finetuning", "states"),

@@ -23,9 +23,9 @@ def changes(notebook: str | Path, given: Mapping[str, Any]) -> Changes:
     file = Path(notebook).resolve()
     found = [
         {name: (value, there[name]) for name, value in here.items() if there[name] != value}
-        for _, of, book in notebooks.runs_of_book(file.parent.parent)
-        if of.name == file.name
-        for there in [notebooks.check(notebook, book)]
+        for run in notebooks.runs_of_book(file.parent.parent)
+        if run.notebook.name == file.name
+        for there in [notebooks.check(notebook, run.parameters)]
     ]
     counted = [{k: v for k, v in each.items() if k not in _PLACES} for each in found]
     return min(counted, key=len, default={})

@@ -5,10 +5,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shapebook.notebooks import kernel
 from shapebook.notebooks.shown import BORROWED, MEASURED
+from shapelib import extras
 from shapelib.errors import ShapelibError, advice, nearest
 from shapelib.store import tables
 
@@ -46,18 +47,28 @@ def assignments(source: str) -> dict[str, Any]:
     }
 
 
-def runs_of_book(root: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+class Run(NamedTuple):
+    """What a checkout's ``params/NAME.yml`` says: the run behind one page of a book."""
+
+    name: str
+    notebook: Path
+    parameters: dict[str, Any]
+    after: str | None
+    """The page that is run before, since both show the same measurements."""
+
+
+def runs_of_book(root: Path) -> Iterator[Run]:
     """The pages that a checkout's ``params/*.yml`` name, each with its notebook and parameters."""
     import yaml
 
+    known = ["notebook", "parameters", "after"]
     for file in sorted((root / "params").glob("*.yml")):
         entry = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if unknown := set(entry) - {"notebook", "parameters"}:
+        if unknown := set(entry) - set(known):
             wrong = sorted(unknown)[0]
-            raise ShapelibError(
-                f"params/{file.name}: {nearest(wrong, ['notebook', 'parameters'])}; got {wrong!r}"
-            )
-        yield file.stem, root / "notebooks" / entry["notebook"], entry["parameters"]
+            raise ShapelibError(f"params/{file.name}: {nearest(wrong, known)}; got {wrong!r}")
+        notebook = root / "notebooks" / entry["notebook"]
+        yield Run(file.stem, notebook, entry["parameters"], entry.get("after"))
 
 
 def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +134,7 @@ def run(
     """
     given = dict(given or {})
     merged = check(notebook, given)
+    extras.require("running notebooks", "models", "book")
     notebook, output = Path(notebook), Path(output)
     if output.suffix != ".ipynb":
         raise ShapelibError(f"the output {str(output)!r} must end in .ipynb")

@@ -1,28 +1,35 @@
 """The book's pages: run what is stale, gather figures and verdicts, assemble, record and render.
 
-A page is a file ``params/PAGE.yml``: the notebook it is made from and the parameters it is run
-with. What is stale is decided by a hash of notebook, parameters and the code that the notebook
-imports, never by file times.
+A page is a file ``params/PAGE.yml``: the notebook it is made from, the parameters it is run with,
+and the page, if there is one, ``after`` which it is run since it shows the same measurements. What
+is stale is decided by a hash of notebook, parameters and the code that the notebook imports, never
+by file times. Two stale pages run at a time, each in a process of its own.
 """
 
 import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shapebook.figures import shown as drawing
+from shapebook.notebooks import kernel, shown
 from shapebook.notebooks import notebook as notebooks
-from shapebook.notebooks import shown
-from shapebook.pages import models, status, timings
-from shapelib import figures
-from shapelib.errors import ShapelibError
-from shapelib.store import keys
+from shapebook.pages import models, side_by_side, status, timings
+from shapelib import extras, figures
+from shapelib.errors import ShapelibError, nearest
+from shapelib.store import assets, cache, keys
 
 # What a killed run left where it worked: no page.
 UNFINISHED = shutil.ignore_patterns(".run-*")
+# Pages that run at a time; the pages of two chains of measurements are most that can.
+_AT_ONCE = 2
+# Bytes that the book keeps in an empty cache, weights expanded; and what any run takes for a while.
+_CACHE, _WORK = 1_300_000_000, 300_000_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Page:
     name: str
     notebook: Path
     parameters: dict[str, Any]
+    after: str | None = None
 
     @property
     def key(self) -> str:
@@ -42,15 +50,25 @@ class Page:
         )
 
 
-def pages(root: Path) -> list[Page]:
-    """The pages of a checkout, from ``params/*.yml``; parameters are checked."""
+def pages(root: Path, defaults: bool = False) -> list[Page]:
+    """The pages of a checkout, from ``params/*.yml``; parameters are checked.
+
+    `defaults`: with no parameters given, each notebook at its own.
+    """
     found = []
-    for name, notebook, parameters in notebooks.runs_of_book(root):
-        notebooks.check(notebook, parameters)
-        found.append(Page(name, notebook, parameters))
+    for run in notebooks.runs_of_book(root):
+        notebooks.check(run.notebook, run.parameters)
+        found.append(Page(*run))
     if not found:
         raise ShapelibError(f"no pages: {root / 'params'} holds no .yml file")
-    return found
+    names = [page.name for page in found]
+    for page in found:
+        if page.after is not None and page.after not in names:
+            raise ShapelibError(
+                f"params/{page.name}.yml: after: {page.after!r} is no page; "
+                f"{nearest(page.after, names)}"
+            )
+    return [replace(page, parameters={}) for page in found] if defaults else found
 
 
 def source(notebook: notebooks.Notebook) -> list[list[str]]:
@@ -67,27 +85,109 @@ def code(notebook: notebooks.Notebook) -> keys.Code:
     return keys.closure_of("".join(cells), ("shapelib", "shapebook"))
 
 
-def execute(root: Path) -> Path:
-    """Run every stale page into ``_build/executed``, with its figures and verdicts beside it."""
-    executed = root / "_build" / "executed"
+def execute(root: Path, defaults: bool = False) -> Path:
+    """Run every stale page into ``_build/executed``, with its figures and verdicts beside it.
+
+    `defaults`: with the notebooks' own parameters, and into ``_build/defaults``. What was finished
+    is kept when a page fails.
+    """
+    executed, wanted = _executed(root, defaults), pages(root, defaults)
     executed.mkdir(parents=True, exist_ok=True)
-    wanted = pages(root)
+    stale = []
     for page in wanted:
-        target = executed / f"{page.name}.ipynb"
-        key = page.key
-        if target.is_file() and _told(target).get("key") == key:
+        if _is_fresh(page, executed):
             print(f"{page.name}: up to date", flush=True)
-            continue
-        print(f"{page.name}: running {page.notebook.name}", flush=True)
-        notebooks.run(page.notebook, target, page.parameters, told=_say)
-        done = notebooks.read(target)
-        done.metadata[notebooks.RUN]["key"] = key
-        notebooks.write(done, target)
-        print(f"{page.name}: {notebooks.cost(done)['seconds']} s", flush=True)
+        else:
+            stale.append(page)
+    if stale:
+        _prepare(stale)
+    cores = side_by_side.cores()
+    if len(stale) == 1 or cores == 1:
+        for page in stale:
+            print(f"{page.name}: running {page.notebook.name}", flush=True)
+            run_page(page, executed)
+    elif stale:
+        words = ("--defaults",) if defaults else ()
+        jobs = [
+            side_by_side.Job(
+                page.name, (*_PROGRAM, "page", page.name, *words), page.after, _weight(root, page)
+            )
+            for page in stale
+        ]
+        print(f"{len(jobs)} pages to run, {_AT_ONCE} at a time", flush=True)
+        with kernel.stoppable():
+            side_by_side.run(jobs, _AT_ONCE, partial(print, flush=True))
     for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
         stray.unlink()
     gather(executed, root / "benchmarks")
     return executed
+
+
+def execute_page(root: Path, name: str, defaults: bool = False) -> None:
+    """Run one page by its name, as `execute` runs all that are stale."""
+    named = {page.name: page for page in pages(root, defaults)}
+    if name not in named:
+        raise ShapelibError(f"no such page: {name!r}; {nearest(name, [*named])}")
+    run_page(named[name], _executed(root, defaults))
+
+
+def _executed(root: Path, defaults: bool) -> Path:
+    return root / "_build" / ("defaults" if defaults else "executed")
+
+
+def run_page(page: Page, executed: Path) -> None:
+    """Run one page into a folder of executed ones, and say what each cell took."""
+    target, key = executed / f"{page.name}.ipynb", page.key
+    notebooks.run(page.notebook, target, page.parameters, told=_say)
+    done = notebooks.read(target)
+    done.metadata[notebooks.RUN]["key"] = key
+    notebooks.write(done, target)
+    print(f"done in {notebooks.cost(done)['seconds']:.0f} s", flush=True)
+
+
+# How a page is run in a process of its own.
+_PROGRAM = (sys.executable, "-m", "shapebook")
+
+
+def _is_fresh(page: Page, executed: Path) -> bool:
+    target = executed / f"{page.name}.ipynb"
+    return target.is_file() and _told(target).get("key") == page.key
+
+
+def _prepare(stale: list[Page]) -> None:
+    """See to all that pages need before the first of them runs, so that none fails for it later:
+    packages, a cache that can be written, and the weights and texts that parameters name."""
+    extras.require("running the pages", "models", "book")
+    cache.check(room=max(_CACHE - cache.size(), 0) + _WORK)
+    given = [notebooks.check(page.notebook, page.parameters) for page in stale]
+    named = {text for each in given for text in _texts(each)}
+    for name in assets.ASSETS:
+        if name in named:
+            print(f"{name}: looked for in the cache, fetched if it is not there", flush=True)
+            assets.fetch(name)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a plain value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value:
+            yield from _texts(each)
+        if isinstance(value, dict):
+            for each in value.values():
+                yield from _texts(each)
+
+
+def _weight(root: Path, page: Page) -> float:
+    """The seconds that the page took when the whole book was last timed, from an empty cache; else
+    those of its recorded run, which may have found its measurements kept; 0 without either."""
+    timed = timings.read(root / "benchmarks" / "commands.json") or {"runs": []}
+    for run in timed["runs"]:
+        if page.name in run["pages"]:
+            return float(run["pages"][page.name])
+    recorded = root / "book" / "executed" / f"{page.name}.ipynb"
+    return float(notebooks.cost(notebooks.read(recorded))["seconds"]) if recorded.is_file() else 0.0
 
 
 def gather(executed: Path, benchmarks: Path) -> None:
@@ -168,24 +268,22 @@ def render(root: Path, book: Path) -> None:
 
 def record(root: Path) -> None:
     """Keep a finished run: executed pages to ``book/executed``, verdict outputs to notebooks."""
-    executed = execute(root)
+    executed, defaults = execute(root), execute(root, defaults=True)
     kept = root / "book" / "executed"
     fresh = kept.with_name(".executed")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(executed, fresh, ignore=UNFINISHED)
     shutil.rmtree(kept, ignore_errors=True)
     fresh.replace(kept)
-    for notebook in sorted({page.notebook for page in pages(root)}):
-        record_verdicts(notebook, root / "_build" / "defaults" / notebook.name)
+    for page in {page.notebook: page for page in pages(root)}.values():
+        record_verdicts(page.notebook, defaults / f"{page.name}.ipynb")
     print("recorded: book/executed and the verdict cells of notebooks/")
 
 
-def record_verdicts(notebook: Path, scratch: Path) -> None:
-    """Run a notebook at its defaults and keep the outputs of its verdict cells, and no others."""
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    notebooks.run(notebook, scratch)
+def record_verdicts(notebook: Path, at_defaults: Path) -> None:
+    """Keep what a notebook's verdict cells gave in its run at its defaults, and no other output."""
     # papermill adds a cell of parameters only where some are given: cells correspond one to one.
-    template, done = notebooks.read(notebook), notebooks.read(scratch)
+    template, done = notebooks.read(notebook), notebooks.read(at_defaults)
     for cell, ran in zip(template.cells, done.cells, strict=True):
         if cell.cell_type != "code":
             continue

@@ -44,13 +44,16 @@ def tables(benchmarks: Path) -> dict[str, str]:
     """Every table of the recorded benchmarks as Markdown, by the name of its file; empty where
     nothing was recorded.
 
+    ``commands`` is of ``commands.json``, the one record in minutes of a machine.
     ``timings-layer`` and ``timings-apart`` are of ``results.json``, as is ``timings-profile``;
     ``timings-NAME`` is of each ``NAME.json`` of `_SMALL`, ``peers`` and ``answers`` compare
     packages. A file of `_SMALL` holds a `title`, a `yardstick`, and `ratios` with `name`,
     `median`, `least`, `greatest` and `turns`, and may have a `note`; or it holds a list of such.
     """
     results, values = read(benchmarks / "results.json"), read(benchmarks / "values.json")
+    whole = read(benchmarks / "commands.json")
     found = {
+        "commands": _commands(whole) if whole else "",
         "timings-layer": _layer(results) if results else "",
         "timings-apart": _apart(results["apart"]) if results and "apart" in results else "",
         "timings-profile": _profile(results["profile"]) if results and "profile" in results else "",
@@ -65,6 +68,24 @@ def tables(benchmarks: Path) -> dict[str, str]:
             else "\n".join(f"## {each['title']}\n\n{_small(each)}" for each in kept)
         )
     return found
+
+
+def _commands(record: dict[str, Any]) -> str:
+    """What each command took as a whole, and the machine that its minutes are of."""
+    lines = _head("command", "time")
+    for run in record["runs"]:
+        command, _, note = run["command"].partition(", ")
+        shown = f"`{command}`, {note}" if note else f"`{command}`"
+        seconds = run["seconds"]
+        time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+        lines.append(f"| {shown} | {time} |")
+    machine = record["machine"]
+    lines.append(
+        f"\n{machine['processor']}, {machine['cores']} cores, {machine['memory']} GiB of memory, "
+        f"Python {record['python']}; measured on {record['measured']} at commit "
+        f"{record['commit']}.\n"
+    )
+    return "\n".join(lines)
 
 
 def read(file: Path) -> Any:

@@ -121,7 +121,9 @@ def sweep(
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
     from shapelib.states.sweep import KIND, fill, missing, plan
     from shapelib.store.cells import look, open_store
+    from shapelib.store.workers import check
 
+    check(workers, dask)
     kept = look(output, KIND)
     steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(

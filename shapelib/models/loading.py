@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from shapelib.errors import ShapelibError
 from shapelib.models import reports
+from shapelib.models.gguf_once import parsed_once
 from shapelib.models.placement import device_of, place
 from shapelib.models.placement import pick_device as pick_device
 from shapelib.models.sources import Source as Source
@@ -205,7 +206,7 @@ def _dequantized(source: Source) -> Path:
         _log.info("dequantising %s to float32 once; later runs reuse it", source.name)
         folder, file = source.folder.parent, source.folder.name
         try:
-            with _bars_on_terminals_only():
+            with _bars_on_terminals_only(), parsed_once():
                 network = transformers.AutoModel.from_pretrained(
                     folder, gguf_file=file, dtype=torch.float32
                 )

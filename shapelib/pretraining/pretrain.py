@@ -32,16 +32,25 @@ _KEEP_EVERY = 30.0
 _log = logging.getLogger("shapelib")
 
 
-def suite(recipe: Recipe, *, device: str = "auto", progress: bool = True) -> Path:
+def suite(
+    recipe: Recipe, *, until: int | None = None, device: str = "auto", progress: bool = True
+) -> Path:
     """The folder of a recipe's checkpoints in the user's cache: trained once, then reused.
 
-    Its key is the recipe, the text and the code. As with `train`, an interrupted run goes on and a
-    deleted checkpoint is trained again. Raises `ShapelibError` as `train` does.
+    Its key is the recipe, the text and the code. As with `train`, an interrupted run goes on, a
+    deleted checkpoint is trained again, and `until` ends a run early. Raises `ShapelibError` as
+    `train` does.
     """
-    return train(recipe, _folder(recipe), device=device, progress=progress)
+    return train(recipe, _folder(recipe), until=until, device=device, progress=progress)
 
 
-def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = True) -> list[Path]:
+def suites(
+    recipes: Sequence[Recipe],
+    *,
+    until: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> list[Path]:
     """`suite` for several recipes at once, each in a process of its own with its share of cores.
 
     Small models train faster so than one after another with all cores. A progress bar shows the
@@ -51,7 +60,7 @@ def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = 
     new = [
         (recipe, folder)
         for recipe, folder in zip(recipes, folders, strict=True)
-        if not set(recipe.checkpoints) <= set(checkpoints.whole(folder))
+        if not set(recipe.up_to(until)) <= set(checkpoints.whole(folder))
     ]
     if new:
         cores = torch.get_num_threads()
@@ -60,7 +69,9 @@ def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = 
             at_once, get_context("spawn"), torch.set_num_threads, (cores // at_once,)
         ) as pool:
             running = [
-                pool.submit(train, *each, device=device, progress=progress and number == 0)
+                pool.submit(
+                    train, *each, until=until, device=device, progress=progress and number == 0
+                )
                 for number, each in enumerate(new)
             ]
             for each in running:
@@ -78,6 +89,7 @@ def train(
     recipe: Recipe,
     output: str | Path,
     *,
+    until: int | None = None,
     device: str = "auto",
     minutes: float | None = None,
     progress: bool = True,
@@ -97,18 +109,21 @@ def train(
     :param output: a folder, new or of this recipe. It comes to hold ``recipe.json``,
         ``training.parquet`` (what `pretraining.table` gives) and, for each checkpoint, a
         safetensors folder ``step-…`` with tokenizer and ``training.json``.
+    :param until: go no further than this checkpoint of the recipe, by its step: the beginning of
+        the run, with the learning rates of the whole.
     :param device: as in `load`.
     :param minutes: stop by itself after that time.
     :param progress: whether a bar is shown.
     :returns: the folder, which is a suite for `sweep`.
     :raises ShapelibError: for a folder of another recipe or of other files, for a loss that is no
-        longer finite (what was kept stays), for a device that is not there, and for a text too
-        short for the vocabulary or a single window.
+        longer finite (what was kept stays), for a device that is not there, for a text too short
+        for the vocabulary or a single window, and for `until` where the recipe keeps nothing.
     """
     from filelock import FileLock
 
     if minutes is not None and not minutes > 0:
         raise ShapelibError(f"minutes is {minutes!r}; a number above 0 is accepted")
+    asked_for = recipe.up_to(until)
     output, text = Path(output), corpus.load_corpus(recipe.corpus)
     where = loading.pick_device(device)
     asked = {**recipe.as_dict(), "corpus_sha256": text.sha256}
@@ -119,13 +134,13 @@ def train(
     with FileLock(checkpoints.work(output) / "lock"):
         checkpoints.clear_leftovers(output)
         kept = checkpoints.whole(output, say=True)
-        missing = [step for step in recipe.checkpoints if step not in kept]
+        missing = [step for step in asked_for if step not in kept]
         if missing:
-            until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+            end = math.inf if minutes is None else time.monotonic() + 60 * minutes
             training = first or Training(recipe, text, where)
             _say_epochs(recipe, training.stream.tokens)
             try:
-                _fill(training, output, missing, until, progress)
+                _fill(training, output, missing, end, progress)
             except LossNotFinite as error:
                 kept = checkpoints.whole(output)
                 raise ShapelibError(
@@ -206,6 +221,7 @@ def measure(
     tokens: int = 4096,
     batch: int = 4096,
     seeds: Sequence[int] = (0, 1, 2, 3),
+    until: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """The shape table of a run: every whole checkpoint on text that was held out of training.
@@ -218,6 +234,7 @@ def measure(
     :param tokens: how many vectors of each layer are measured for each seed.
     :param batch: how many vectors a batch has.
     :param seeds: which draw the windows.
+    :param until: the last checkpoint that is measured, by its step; None measures all.
     :param progress: whether bars are shown.
     :returns: the rows of `profile`, for each checkpoint and seed.
     :raises ShapelibError: as `profile` does, and where there is no checkpoint.
@@ -229,6 +246,7 @@ def measure(
         "progress": progress,
     }  # fmt: skip
     whole = sorted(checkpoints.whole(Path(output), say=True))
+    whole = [step for step in whole if until is None or step <= until]
     named = [dataclasses.replace(each, name=made.name) for each in sources(output, whole or "all")]
     return tables.combine(
         [profile(each, text, seed=seed, **how) for each in named for seed in seeds]
@@ -282,15 +300,13 @@ def _say_epochs(recipe: Recipe, tokens: int) -> None:
         )  # fmt: skip
 
 
-def _fill(
-    training: Training, output: Path, missing: list[int], until: float, progress: bool
-) -> None:
+def _fill(training: Training, output: Path, missing: list[int], end: float, progress: bool) -> None:
     """Train to each missing checkpoint from the nearest state before it."""
     from tqdm import tqdm
 
     recipe = training.recipe
     bar = tqdm(
-        total=recipe.steps, unit="step", desc=f"{recipe.kind}: training",
+        total=missing[-1], unit="step", desc=f"{recipe.kind}: training",
         disable=None if progress else True,
     )  # fmt: skip
     with bar:
@@ -302,14 +318,14 @@ def _fill(
                 bar.update(training.step - bar.n)
                 bar.set_postfix_str(f"loss {training.losses[-1][0]:.3f}", refresh=False)
                 # After the step, so that even the shortest segment makes one.
-                over = time.monotonic() > until and training.step < recipe.steps
+                over = time.monotonic() > end and training.step < missing[-1]
                 if over or time.monotonic() - kept > _KEEP_EVERY:
                     training.save(output, checkpoints.LATEST, _facts(training))
                     kept = time.monotonic()
                 if over:
                     _log.info(
                         "stopped at step %d of %d: the same command goes on from there",
-                        training.step, recipe.steps,
+                        training.step, missing[-1],
                     )  # fmt: skip
                     return
             facts = {**_facts(training), "perplexity": training.perplexity()}

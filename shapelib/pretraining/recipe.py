@@ -95,6 +95,18 @@ class Recipe:
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
 
+    def up_to(self, until: int | None) -> tuple[int, ...]:
+        """The checkpoints up to that of step `until`, or all of them.
+
+        Raises `ShapelibError` where none is kept at that step.
+        """
+        if until is not None and until not in self.checkpoints:
+            raise ShapelibError(
+                f"the recipe keeps no checkpoint at step {until!r}; a run can end at: "
+                f"{', '.join(map(str, self.checkpoints))}"
+            )
+        return tuple(step for step in self.checkpoints if until is None or step <= until)
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as a plain, JSON-able dictionary."""
         return {**asdict(self), "checkpoints": list(self.checkpoints)}

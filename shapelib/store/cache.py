@@ -55,6 +55,35 @@ def folder(kind: str) -> Path:
     return path
 
 
+def check(room: int = 0) -> None:
+    """Raise `ShapelibError` unless the cache folder can be written and has `room` bytes left.
+
+    Asked before a long run, not after it.
+    """
+    path = root()
+    advice = "set SHAPELIB_CACHE to a folder that"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        # Tried, not asked for: permissions say nothing of a read-only mount.
+        with tempfile.TemporaryFile(dir=path):
+            pass
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        raise ShapelibError(
+            f"the cache folder {path} cannot be written ({error.strerror}); {advice} can be"
+        ) from error
+    if free < room:
+        raise ShapelibError(
+            f"the cache folder {path} has {free / 1e9:.1f} GB left and {room / 1e9:.1f} GB are "
+            f"needed; free some, or {advice} has more"
+        )
+
+
+def size() -> int:
+    """The bytes that all entries hold together."""
+    return sum(each.size for each in entries())
+
+
 def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder of one whole entry; `build` fills a temporary folder if it is missing or damaged.
 

@@ -163,18 +163,20 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def kept(folder: str | Path) -> Path:
-    """A folder of tables kept as data, looked for here and in the folders above.
+    """A folder of tables kept as data, looked for here, in the folders above, and in the checkout
+    that this package runs from.
 
-    So a notebook finds ``results/training`` from wherever in the checkout it is run. Raises
-    `ShapelibError` where there is none.
+    So a notebook finds ``results/training`` from wherever it is run. Raises `ShapelibError` where
+    there is none.
     """
     folder = Path(folder)
-    for above in (Path.cwd(), *Path.cwd().parents):
+    here, package = Path.cwd(), Path(__file__).resolve().parent
+    for above in (here, *here.parents, *package.parents):
         if (above / folder).is_dir():
             return above / folder
     raise ShapelibError(
-        f"no folder {str(folder)!r} here or above; the tables of a checkout's results/ are made "
-        "by the commands in results/README.md"
+        f"no folder {str(folder)!r} here or above, nor in a checkout that shapelib is installed "
+        "from; the tables of a checkout's results/ are made by the commands in results/README.md"
     )
 
 

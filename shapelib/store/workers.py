@@ -32,11 +32,14 @@ _CHATTY = ("distributed", "tornado.application")
 
 
 def check(workers: int, dask: str | None) -> None:
-    """Raise `ShapelibError` unless one of the two ways to have several workers is asked for."""
+    """Raise `ShapelibError` unless one of the two ways to have several workers is asked for, and
+    what they need is installed."""
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ShapelibError(f"workers must be a whole number of at least 1, got {workers!r}")
     if dask is not None and workers > 1:
         raise ShapelibError("give workers, which start here, or the address of a cluster, not both")
+    if dask is not None or workers > 1:
+        _distributed()
 
 
 def here(work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R | BaseException]]:

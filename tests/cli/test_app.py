@@ -11,24 +11,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from commands import MAIN, forks
 
 from shapelib import load_corpus, read_table
 
-MAIN = "from shapelib.cli import main; main()"
 SHAPELIB = [sys.executable, "-c", MAIN]
 OF_BOOK = MAIN.replace("shapelib.cli", "shapebook.run")
 
 
 def shapelib(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    # ``shapebook run`` is the one command of the other program that is met here.
-    program = [sys.executable, "-c", OF_BOOK] if words[:1] == ("run",) else SHAPELIB
-    return subprocess.run(
-        [*program, *map(str, words)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment},
-        check=False,
-    )
+    given = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment}
+    return forks().run(*words, environment=given)
 
 
 def refused(*words: object, **environment: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import MAIN, forks
 from kept import finished, without_a_cell
 
 from shapelib import d90, dimension_sweep
@@ -287,7 +288,7 @@ def test_only_what_is_missing_or_changed_is_run(
     assert kept.read(other.key) is None
 
 
-COMMAND = [sys.executable, "-c", "from shapelib.cli import main; main()", "d90"]
+COMMAND = [sys.executable, "-c", MAIN, "d90"]
 OPTIONS = (
     *("--dimensions", "20,400", "--methods", "DID,SAID", "--learning-rates", "0.01"),
     *("--full-rates", "0.006", "--seeds", "0,1", "--steps", "60", "--batch", "16"),
@@ -395,10 +396,7 @@ def test_bad_input_is_told_before_anything_is_run(
 
 def test_the_command(serial: Path, encoder_folder: Path, animals: Path, tmp_path: Path):
     def d90_command(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *map(str, words)], capture_output=True, text=True, check=False,
-            env={**os.environ, "COLUMNS": "160", "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        return forks().run("d90", *words, environment={**os.environ, "COLUMNS": "160"})
 
     done = d90_command(encoder_folder, animals, "--output", serial, *OPTIONS)
     assert done.returncode == 0, done.stderr

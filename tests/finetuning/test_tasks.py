@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stress import often
 
 from shapelib.errors import ShapelibError
 from shapelib.finetuning import tasks
@@ -153,7 +154,7 @@ def test_a_csv_of_pairs_and_groups_under_other_names(tmp_path: Path):
     assert load_task(**task.asked) == task
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(40, 1000))
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("xyz"), st.integers(0, 4)),

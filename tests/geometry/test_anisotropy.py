@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from stress import often
 
 from shapelib import anisotropy as anisotropy_of
 from shapelib import average_cosine
@@ -164,7 +165,7 @@ def test_cosines_of_known_pairs() -> None:
 # Properties
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=often(40, 1000))
 @given(
     npst.arrays(np.float64, (9, 5), elements=st.floats(-100, 100, allow_subnormal=False, width=32))
 )
@@ -179,7 +180,7 @@ def test_between_one_over_rank_and_one(x: np.ndarray) -> None:
     assert value == pytest.approx(by_svd(x, True), rel=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=often(25, 1000))
 @given(seeds, st.integers(2, 12), st.integers(3, 30), st.floats(0.01, 100))
 def test_rotation_scale_and_translation(seed: int, d: int, n: int, scale: float) -> None:
     x = cloud(n, d, seed)
@@ -194,7 +195,7 @@ def test_rotation_scale_and_translation(seed: int, d: int, n: int, scale: float)
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=often(25, 1000))
 @given(seeds, st.integers(2, 9), st.integers(2, 14), st.booleans())
 def test_the_closed_form_of_the_cosine_is_the_double_loop(
     seed: int, d: int, n: int, centered: bool
@@ -205,7 +206,7 @@ def test_the_closed_form_of_the_cosine_is_the_double_loop(
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=often(25, 1000))
 @given(seeds, st.integers(2, 9), st.integers(2, 30))
 def test_the_cosine_ignores_lengths_and_rotation(seed: int, d: int, n: int) -> None:
     x = cloud(n, d, seed)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stress import often
 
 from shapelib import dimensions, mada, mom, nearest_neighbors, two_nn
 from shapelib.geometry.dimension import (
@@ -221,7 +222,7 @@ def test_copies_do_not_count() -> None:
 # Properties
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=often(20, 1000))
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(2, 6),
@@ -241,7 +242,7 @@ def test_scale_rotation_and_translation(
     assert two_nn(x[::-1].copy(), discard) == pytest.approx(value, rel=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=often(20, 1000))
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 40), st.floats(0.2, 5))
 def test_powers_of_the_ratios_divide_the_dimension(seed: int, d: float, power: float) -> None:
     distances = pareto(200, d, seed)

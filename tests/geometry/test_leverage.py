@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stress import often
 
 from shapelib.geometry.leverage import leave_out, leverage, smallest_share
 
@@ -51,7 +52,7 @@ def test_leverage_points_at_exactly_the_planted_rows():
     ratio=st.sampled_from([1.0, 30.0, 1e3, 1e6]),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=often(40, 1000))
 def test_every_step_equals_measuring_what_is_left(
     n: int, width: int, massive: int, ratio: float, seed: int
 ):

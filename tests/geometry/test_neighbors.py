@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from stress import often
 
 from shapelib import nearest_neighbors
 from shapelib.geometry import neighbors
@@ -185,7 +186,7 @@ coordinates = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(40, 1000))
 @given(
     npst.arrays(np.float32, st.tuples(st.integers(5, 24), st.integers(2, 6)), elements=coordinates),
     st.integers(1, 3),
@@ -198,7 +199,7 @@ def test_any_points_equal_brute_force(x: np.ndarray, k: int, offset: float) -> N
     check(x, k)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=often(20, 1000))
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(60, 200),
@@ -214,7 +215,7 @@ def test_random_adversaries(seed: int, n: int, offset: float, massive: float, co
     check(x, 7)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=often(12, 1000))
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(256, 560),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stress import often
 
 from shapelib.geometry.anisotropy import anisotropy
 from shapelib.geometry.spectrum import (
@@ -31,7 +32,7 @@ def test_shares_are_those_of_the_covariance(n: int, width: int):
 
 
 @given(used=st.integers(1, 12), width=st.integers(12, 30))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=often(20, 1000))
 def test_so_many_equal_directions_are_counted(used: int, width: int):
     shares = np.zeros(width)
     shares[:used] = 1 / used
@@ -47,7 +48,6 @@ def test_effective_rank_by_hand():
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=40))
-@settings(deadline=None)
 def test_isoscore_is_its_published_algorithm(eigenvalues: list[float]):
     """Steps 3 to 6 of Algorithm 1 of Rudman et al. (2022), as printed there."""
     values = np.sort(eigenvalues)[::-1]

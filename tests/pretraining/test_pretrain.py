@@ -18,6 +18,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stress import often, some
 
 from shapelib.errors import ShapelibError
 from shapelib.models import loading, masks
@@ -210,7 +211,7 @@ def test_of_a_single_text_the_end_is_held_out(text: Corpus):
 
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(4, 40), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(40, 1000))
 def test_targets_are_the_text_and_are_counted(kind: str, window: int, seed: int):
     made = recipe(kind, vocabulary=300, window=window, batch=3)
     draw = np.random.default_rng(seed)
@@ -374,7 +375,7 @@ def test_what_a_run_keeps(suites: dict[str, Path], story: Path):
 
 
 def test_all_kinds_learn(story: Path, tmp_path: Path):
-    for kind in KINDS:
+    for kind in some(KINDS, 2):
         made = tiny(
             story, kind, width=32, steps=150, learning_rate=1e-2, warmup=5, checkpoints=(0, 150)
         )
@@ -418,7 +419,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(story: Path, tmp_path: Path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["transformers.models.gpt_neox.modeling_gpt_neox", __name__])
     reached = []
-    for _ in range(4):
+    for _ in range(often(3, 30)):
         ours, theirs = context.Pipe()
         process = context.Process(target=kept_going, args=(str(story), str(folder), theirs))
         process.start()
@@ -464,6 +465,26 @@ def count_updates(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Training, "advance", counted)
     return made
+
+
+def test_a_run_that_ends_early_is_the_beginning_of_the_whole(
+    suites: dict[str, Path], story: Path, tmp_path: Path
+):
+    """With the learning rates of the whole; and asked for the rest, it goes on to the same end."""
+    whole = suites["decoder"]
+    folder = train(tiny(story), tmp_path / "run", until=5, device="cpu", progress=False)
+    assert sorted(checkpoints.whole(folder)) == [0, 3, 5]
+    for step in (3, 5):
+        one, other = (weights(each / checkpoints.folder_of(step)) for each in (folder, whole))
+        assert all(torch.equal(one[name], other[name]) for name in other)
+    assert losses(folder)[1:] == losses(whole)[1:6]
+    measured = pretrain.measure(folder, tokens=64, batch=16, seeds=(0,), until=3, progress=False)
+    assert sorted(set(measured["step"])) == [0, 3]
+    train(tiny(story), folder, device="cpu", progress=False)
+    assert losses(folder)[1:] == losses(whole)[1:]
+    with pytest.raises(ShapelibError, match="at step 4; a run can end at: 0, 3, 5, 8"):
+        train(tiny(story), tmp_path / "other", until=4, device="cpu", progress=False)
+    assert not (tmp_path / "other").exists()
 
 
 def test_only_what_is_missing_is_trained(

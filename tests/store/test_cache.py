@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import shutil
 import time
 from pathlib import Path
 
@@ -116,3 +117,26 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SHAPELIB_CACHE", str(tmp_path / "file" / "below"))
     with pytest.raises(ShapelibError, match="SHAPELIB_CACHE"):
         cache.folder("tables")
+
+
+def test_a_cache_that_cannot_be_written_is_said_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("SHAPELIB_CACHE", str(file / "cache"))
+    with pytest.raises(ShapelibError, match=r"file/cache cannot be written .*set SHAPELIB_CACHE"):
+        cache.check()
+    monkeypatch.setenv("SHAPELIB_CACHE", "/proc")
+    with pytest.raises(ShapelibError, match="the cache folder /proc cannot be written"):
+        cache.check()
+
+
+def test_a_disk_that_is_nearly_full_is_said_before_anything_runs(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usage = shutil.disk_usage(own_cache.parent)._replace(free=10**9)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
+    cache.check(room=10**9)
+    with pytest.raises(ShapelibError, match=r"has 1\.0 GB left and 1\.5 GB are needed; free some"):
+        cache.check(room=15 * 10**8)

@@ -117,3 +117,5 @@ def test_kept_tables_are_found_from_below(tmp_path: Path, monkeypatch: pytest.Mo
     assert tables.kept("results/runs") == tmp_path / "results" / "runs"
     with pytest.raises(ShapelibError, match="no folder 'results/none' here or above"):
         tables.kept("results/none")
+    # From elsewhere, those of the checkout that is imported.
+    assert tables.kept("results/training") == Path(__file__).parents[2] / "results" / "training"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stress import often
 
 from shapelib.errors import ShapelibError
 from shapelib.store import assets, keys
@@ -380,7 +381,7 @@ def letters(
     return {"input_ids": [ord(letter) for letter in text]}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(40, 1500))
 @given(
     st.lists(st.text(max_size=60), min_size=1, max_size=6),
     st.integers(1, 20),

@@ -2,10 +2,11 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import pandas as pd
@@ -41,34 +42,58 @@ def test_parameters_are_read_with_their_defaults(small: Path):
     assert notebooks.parameters(small) == {"size": 2, "name": "a", "rate": 0.5, "many": ["x"]}
 
 
-def test_a_run_uses_the_parameters_and_leaves_no_trace_of_this_machine(small: Path, tmp_path: Path):
-    before = small.read_bytes()
-    out = notebooks.run(small, tmp_path / "out.ipynb", {"size": 21, "rate": 1})
-    executed = notebooks.read(out)
-    printed = [o.text for c in executed.cells for o in c.get("outputs", []) if "text" in o]
-    assert printed == ["42 a 1 ['x']\n", "claim: holds\n"]
-    assert "papermill" not in executed.metadata
-    assert not any("papermill" in c.metadata or "execution" in c.metadata for c in executed.cells)
-    tags = [c.metadata.get("tags", []) for c in executed.cells]
+RECORD = {"id": "a", "verdict": "holds"}
+SHOWN = (
+    "from shapebook import Shown\nclass Some(Shown):\n    def _html(self): return ''\n"
+    f"    def _text(self): return ''\nSome([{json.dumps(RECORD)}])"
+)
+LOUD = "import sys\nprint('loading', file=sys.stderr)\nprint('loaded')"
+
+
+class Ran(NamedTuple):
+    """A run in a kernel of its own, which several tests look at."""
+
+    notebook: Path
+    before: bytes
+    output: Path
+    executed: Any
+    said: str
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder, said = tmp_path_factory.mktemp("run"), []
+    path = make(folder / "small.ipynb", "print(size * 2, name, rate, many)", LOUD, SHOWN)
+    before = path.read_bytes()
+    given = {"size": 21, "rate": 1}
+    output = notebooks.run(path, folder / "out.ipynb", given, told=said.append)
+    return Ran(path, before, output, notebooks.read(output), "".join(said))
+
+
+def test_a_run_uses_the_parameters_and_leaves_no_trace_of_this_machine(ran: Ran):
+    """What a first run says while it loads is not kept either."""
+    cells, folder = ran.executed.cells, ran.output.parent
+    printed = [o.text for c in cells for o in c.get("outputs", []) if "text" in o]
+    assert printed == ["42 a 1 ['x']\n", "loaded\n", "claim: holds\n"]
+    assert "papermill" not in ran.executed.metadata
+    assert not any("papermill" in c.metadata or "execution" in c.metadata for c in cells)
+    tags = [c.metadata.get("tags", []) for c in cells]
     assert ["injected-parameters", "hide-input"] in tags, "code is folded, what papermill adds too"
-    assert str(tmp_path) not in out.read_text()
-    assert small.read_bytes() == before
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.ipynb", "small.ipynb"]
+    assert str(folder) not in ran.output.read_text()
+    assert ran.notebook.read_bytes() == ran.before
+    assert sorted(each.name for each in folder.iterdir()) == ["out.ipynb", "small.ipynb"]
 
 
-def test_what_a_first_run_says_while_it_loads_is_not_kept(tmp_path: Path):
-    loud = "import sys\nprint('loading', file=sys.stderr)\nprint('loaded')"
-    copy = notebooks.read(notebooks.run(make(tmp_path / "loud.ipynb", loud), tmp_path / "o.ipynb"))
-    printed = [o.text for c in copy.cells for o in c.get("outputs", []) if "text" in o]
-    assert printed == ["loaded\n", "claim: holds\n"]
+def test_records_are_found_where_they_are_shown(ran: Ran):
+    assert notebooks.records(ran.executed) == [RECORD]
 
 
-def test_a_run_says_what_it_cost(tmp_path: Path):
+def test_a_run_says_what_it_cost(ran: Ran, tmp_path: Path):
     held = 60_000_000
-    path = make(tmp_path / "small.ipynb", f"import time\nblock = b'x' * {held}\ntime.sleep(0.3)")
-    copy = notebooks.read(notebooks.run(path, tmp_path / "out.ipynb"))
-    cost = notebooks.cost(copy)
-    light = notebooks.cost(notebooks.read(notebooks.run(make(path), tmp_path / "out.ipynb")))
+    hold = f"import time\nblock = b'x' * {held}\ntime.sleep(0.3)"
+    path = make(tmp_path / "small.ipynb", SHOWN, hold)
+    cost = notebooks.cost(notebooks.read(notebooks.run(path, tmp_path / "out.ipynb")))
+    light = notebooks.cost(ran.executed)
     assert cost["seconds"] > 0.3
     assert held * 0.9 < cost["peak_memory"] - light["peak_memory"] < held * 1.5
     assert cost["versions"]["shapelib"]
@@ -76,19 +101,12 @@ def test_a_run_says_what_it_cost(tmp_path: Path):
     assert notebooks.cost(notebooks.read(path)) == {}
 
 
-def test_progress_goes_from_cell_to_cell(small: Path, tmp_path: Path):
-    said: list[str] = []
-    notebooks.run(small, tmp_path / "out.ipynb", {"size": 3}, told=said.append)
-    lines = "".join(said).splitlines()
+def test_progress_goes_from_cell_to_cell(ran: Ran):
+    lines = ran.said.splitlines()
     assert [line.split(":")[0].strip() for line in lines] == [
-        f"cell {n} of 4, Title" for n in (1, 2, 3, 4)
+        f"cell {n} of 6, Title" for n in (1, 2, 3, 4, 5, 6)
     ]
     assert all(re.fullmatch(r"\d+\.\d s", line.split(": ")[1]) for line in lines)
-    said.clear()
-    bad = make(tmp_path / "bad.ipynb", "raise KeyError('gone')")
-    with pytest.raises(ShapelibError):
-        notebooks.run(bad, tmp_path / "out.ipynb", told=said.append)
-    assert "".join(said).splitlines()[-1] == "  cell 2 of 3, Title: failed"
 
 
 def test_a_kernel_has_nothing_to_warn_of(small: Path, tmp_path: Path):
@@ -123,31 +141,28 @@ def test_another_type_is_refused(small: Path, wrong: dict[str, Any], said: str):
         notebooks.check(small, wrong)
 
 
-def test_a_failing_cell_leaves_the_old_copy_whole(small: Path, tmp_path: Path):
-    out = notebooks.run(small, tmp_path / "out.ipynb")
-    old = out.read_bytes()
-    bad = make(tmp_path / "bad.ipynb", "raise KeyError('gone')")
-    with pytest.raises(ShapelibError, match=r"bad\.ipynb failed in cell 2: KeyError: 'gone'"):
-        notebooks.run(bad, out)
-    assert out.read_bytes() == old
+def test_a_failing_cell_leaves_the_old_copy_whole(tmp_path: Path):
+    """And the failure says where its cells are, and what to set."""
+    out = tmp_path / "out.ipynb"
+    out.write_text("the old copy")
+    message = "a window has 300 tokens, but mine reads at most 100; use a shorter window"
+    bad = make(tmp_path / "bad.ipynb", f"raise ValueError({message!r})")
+    notebook = notebooks.read(bad)
+    notebook.cells[1].source += "\nwindow = 512"
+    nbformat.write(notebook, bad)
+    said: list[str] = []
+    with pytest.raises(ShapelibError) as caught:
+        notebooks.run(bad, out, {"window": 400}, told=said.append)
+    told = str(caught.value)
+    assert f"bad.ipynb failed in cell 3: ValueError: {message}" in told
+    assert "the parameter window counts characters and is 400; -p window=100 would do" in told
+    assert str(tmp_path / "out.failed.ipynb") in told
+    assert out.read_text() == "the old copy"
     assert not list(tmp_path.glob(".run-*"))
     failed = notebooks.read(tmp_path / "out.failed.ipynb")
     errors = [o.ename for c in failed.cells for o in c.get("outputs", []) if "ename" in o]
-    assert errors == ["KeyError"], "what a failed run got to is kept beside the good one"
-
-
-def test_a_failure_says_where_its_cells_are_and_what_to_set(tmp_path: Path):
-    message = "a window has 300 tokens, but mine reads at most 100; use a shorter window"
-    path = make(tmp_path / "bad.ipynb", f"raise ValueError({message!r})")
-    notebook = notebooks.read(path)
-    notebook.cells[1].source += "\nwindow = 512"
-    nbformat.write(notebook, path)
-    with pytest.raises(ShapelibError) as caught:
-        notebooks.run(path, tmp_path / "out.ipynb", {"window": 400})
-    assert "the parameter window counts characters and is 400; -p window=100 would do" in str(
-        caught.value
-    )
-    assert str(tmp_path / "out.failed.ipynb") in str(caught.value)
+    assert errors == ["ValueError"], "what a failed run got to is kept beside the good one"
+    assert "".join(said).splitlines()[-1] == "  cell 3 of 4, Title: failed"
 
 
 def test_without_the_extra_it_is_named(small: Path, monkeypatch: pytest.MonkeyPatch):
@@ -213,35 +228,23 @@ def test_templates_carry_their_verdicts_and_no_other_output(path: Path):
     assert all(c.execution_count is None and not c.outputs for c in others)
 
 
-def nbval(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q"]
-    command += ["-p", "no:cacheprovider", "--rootdir", str(path.parent), str(path)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=path.parent, check=False)
-
-
-def test_a_changed_verdict_turns_nbval_red(tmp_path: Path):
-    path = make(tmp_path / "claims.ipynb")
-    done = notebooks.read(notebooks.run(path, tmp_path / "done.ipynb"))
-    nbformat.write(done, path)
-    kept = nbval(path)
-    assert kept.returncode == 0, kept.stdout
-    source = path.read_text()
+def test_a_changed_verdict_turns_nbval_red(ran: Ran, tmp_path: Path):
+    """With the words of `make test`: several notebooks side by side, each with a kernel."""
+    makefile = (ROOT / "Makefile").read_text()
+    (words,) = re.findall(r"python -m pytest (.*--nbval-lax .*) notebooks$", makefile, re.M)
+    source = ran.output.read_text()
     assert "claim: holds\\n" in source
-    path.write_text(source.replace("claim: holds\\n", "claim: does not hold here\\n"))
-    changed = nbval(path)
-    assert changed.returncode == 1, changed.stdout
-    assert "does not hold here" in changed.stdout
-
-
-def test_records_are_found_where_they_are_shown(tmp_path: Path):
-    record = {"id": "a", "verdict": "holds"}
-    cell = (
-        "from shapebook import Shown\nclass Some(Shown):\n    def _html(self): return ''\n"
-        f"    def _text(self): return ''\nSome([{json.dumps(record)}])"
-    )
-    path = make(tmp_path / "shown.ipynb", cell)
-    done = notebooks.read(notebooks.run(path, tmp_path / "out.ipynb"))
-    assert notebooks.records(done) == [record]
+    (tmp_path / "kept.ipynb").write_text(source)
+    changed = source.replace("claim: holds\\n", "claim: does not hold here\\n")
+    (tmp_path / "changed.ipynb").write_text(changed)
+    command = [sys.executable, "-m", "pytest", *shlex.split(words), "-p", "no:cacheprovider"]
+    command += ["--rootdir", str(tmp_path), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "does not hold here" in done.stdout
+    failed = re.findall(r"^FAILED (\S+)", done.stdout, re.M)
+    assert failed == ["changed.ipynb::Cell"], done.stdout
+    assert re.search(r"\b1 failed, 11 passed\b", done.stdout), done.stdout
 
 
 def test_kept_parts_say_where_they_come_from_and_are_no_work_of_the_page():

@@ -1,7 +1,7 @@
 """The recorded pages render without a warning, and a reader's browser finds nothing amiss.
 
 SHAPELIB_BOOK_SOURCE names another source to open instead, such as `_build/source` after
-`make book`.
+`make book`; SHAPELIB_BOOK_SITE a folder of pages that are rendered already, such as `_build/html`.
 """
 
 import json
@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from browser import NARROW, WIDE, Reader, accessibility, broken_links, serve
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from shapebook.claims.judge import VERDICTS, Shown, label, sentence
 from shapebook.notebooks import notebook as notebooks
@@ -45,6 +46,8 @@ def render(source: Path, output: Path, config: Path = CONFIG) -> Path:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if rendered := os.environ.get("SHAPELIB_BOOK_SITE"):
+        return Path(rendered).resolve()
     recorded = SOURCE / "executed" / "profiles.ipynb"
     assert recorded.is_file(), f"{recorded} is missing: run `make book` and `make record`"
     return render(SOURCE, tmp_path_factory.mktemp("book"))
@@ -66,13 +69,14 @@ def test_every_reference_is_cited(site: Path):
     assert len(listed) == len(entries)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_are_whole_in_a_browser(browser: Any, address: str, site: Path, scheme: str):
-    reader = Reader(browser, address, scheme)
+def test_pages_are_whole_in_a_browser(browser: Any, address: str, site: Path):
+    """Each is opened once, in the light, and turns dark; others below are opened in the dark."""
+    reader = Reader(browser, address)
     problems, links, names = {}, set(), {}
     for page in PAGES:
-        if found := reader.look(page):
-            problems[page] = found
+        for scheme, found in (("light", reader.look(page)), ("dark", reader.look_again("dark"))):
+            if found:
+                problems[page, scheme] = found
         links.update(reader.links())
         names[page] = reader.names()
     reader.close()
@@ -122,34 +126,40 @@ def test_search_in_files_lists_pages_without_excerpts(browser: Any, site: Path):
     page.close()
 
 
-@pytest.mark.parametrize(
-    ("flaw", "report"),
-    [
-        ('<img src="nowhere.svg" alt="a curve">', "image missing: nowhere.svg"),
-        ('<img src="_static/favicon.svg">', "image without alt text: _static/favicon.svg"),
-        ('<img src="_static/favicon.svg" alt="_static/favicon.svg">', "image without alt text"),
-        ('<img src="https://outside.invalid/a.png" alt="a">', "outside request: https://outside"),
-        ('<script>console.error("amiss")</script>', "console error: amiss"),
-        ('<script>throw new Error("amiss")</script>', "page error: amiss"),
-        ('<script src="nowhere.js"></script>', "answer 404"),
-        (r'<span class="math">\(x\)</span>', r"mathematics not rendered: \(x\)"),
-        (r"<p>\(x\)</p>", r"raw mathematics: \(x\)"),
-        ('<p style="color: #999; background: #fff">pale</p>', "serious color-contrast, 1 times"),
-        ("<details><p style='color: #999; background: #fff'>pale</p></details>", "color-contrast"),
-        ('<div role="list"><p role="note">x</p></div>', "critical aria-required-children"),
-        ('<div style="width: 700px">wide</div>', "px of content on a screen of: 390 px"),
-    ],
-)
-def test_a_flaw_is_reported(browser: Any, site: Path, tmp_path: Path, flaw: str, report: str):
-    # A page without mathematics of its own, so that nothing but the flaw can be wrong with it.
+FLAWS = {
+    '<img src="nowhere.svg" alt="a curve">': "image missing: nowhere.svg",
+    '<img src="_static/favicon.svg">': "image without alt text: _static/favicon.svg",
+    '<img src="_static/favicon.svg?2" alt="_static/favicon.svg">': (
+        "image without alt text: _static/favicon.svg?2"
+    ),
+    '<img src="https://outside.invalid/a.png" alt="a">': "outside request: https://outside",
+    '<script>console.error("amiss")</script>': "console error: amiss",
+    '<script>throw new Error("wrong")</script>': "page error: wrong",
+    '<script src="nowhere.js"></script>': "answer 404: HOST/nowhere.js",
+    r'<span class="math">\(x\)</span>': r"mathematics not rendered: \(x\)",
+    r"<p>\(y\)</p>": r"raw mathematics: \(y\)",
+    '<p style="color: #999; background: #fff">pale</p>': (
+        'serious color-contrast, 1 times, such as <p style="color: #999; background: #fff">'
+    ),
+    '<div role="list"><p role="note">x</p></div>': "critical aria-required-children",
+    '<div style="width: 700px">wide</div>': "px of content on a screen of: 390 px",
+}
+FOLDED = {"<details><p style='color: #888; background: #fff'>pale</p></details>": "color-contrast"}
+
+
+@pytest.mark.parametrize("flaws", [FLAWS, FOLDED], ids=["open", "folded"])
+def test_flaws_are_reported(browser: Any, site: Path, tmp_path: Path, flaws: dict[str, str]):
+    # A page without mathematics of its own, so that nothing but the flaws can be wrong with it.
     page = (site / "references.html").read_text()
     (tmp_path / "_static").symlink_to(site / "_static")
-    (tmp_path / "page.html").write_text(page.replace("</article>", f"{flaw}</article>"))
+    whole = page.replace("</article>", f"{''.join(flaws)}</article>")
+    (tmp_path / "page.html").write_text(whole)
     with serve(tmp_path) as address:
         reader = Reader(browser, address)
-        problems = reader.look("page.html")
+        problems = [each.replace(address, "HOST") for each in reader.look("page.html")]
         reader.close()
-    assert any(report in problem for problem in problems), problems
+    for flaw, report in flaws.items():
+        assert any(report in problem for problem in problems), (flaw, problems)
 
 
 def test_a_broken_link_is_reported(site: Path):
@@ -159,32 +169,65 @@ def test_a_broken_link_is_reported(site: Path):
     assert found == ["/gone.html", "/intro.html#gone"]
 
 
-def test_a_warning_fails_the_render(tmp_path: Path):
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
-    (tmp_path / "references.bib").touch()
-    (tmp_path / "_static").mkdir()
-    shutil.copy(ROOT / "book/_static/favicon.svg", tmp_path / "_static")
-    (tmp_path / "page.md").write_text("# A page\n\n{ref}`nowhere`\n")
-    with pytest.raises(AssertionError, match="nowhere"):
-        render(tmp_path, tmp_path / "output")
+ADDRESS = "https://github.com/someone/something"
 
 
-def test_a_claim_without_a_record_fails_the_render(tmp_path: Path):
-    (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: page\nchapters:\n- file: executed/a\n"
+def small_book(folder: Path, page: str) -> Path:
+    """The source of a book of two pages, of which the second is a notebook."""
+    (folder / "executed").mkdir(parents=True)
+    chapters = "chapters:\n- file: executed/profiles\n"
+    (folder / "_toc.yml").write_text(f"format: jb-book\nroot: page\n{chapters}")
+    (folder / "references.bib").touch()
+    shutil.copytree(ROOT / "book/_static", folder / "_static")
+    shutil.copy(SOURCE / "executed" / "claims.json", folder / "executed")
+    notebook = new_notebook(cells=[new_markdown_cell("# Another"), new_code_cell("1")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, folder / "executed" / "profiles.ipynb")
+    (folder / "page.md").write_text(f"# A page\n\n{page}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small book: a table of claims, one of parameters and one of verdicts, as runs make them,
+    and with an address in the configuration."""
+    folder = tmp_path_factory.mktemp("small")
+    parts = [f"a-part-of-the-grid-{n}" for n in range(9)]
+    cell = new_code_cell(
+        f"# What *counts*.\nparts = {parts}\nseed = 0\n# Another.\ndevice = 'auto'"
     )
-    (tmp_path / "references.bib").touch()
-    (tmp_path / "executed").mkdir()
-    shutil.copytree(ROOT / "book/_static", tmp_path / "_static")
-    (tmp_path / "executed" / "a.md").write_text("# Another\n")
-    (tmp_path / "page.md").write_text("# A page\n\n```{claim-table}\n```\n")
-    records = [{**each, "page": "a"} for each in RECORDS]
-    kept = tmp_path / "executed" / "claims.json"
-    kept.write_text(json.dumps(records))
-    assert records[-1]["claim"] in (render(tmp_path, tmp_path / "out") / "page.html").read_text()
-    kept.write_text(json.dumps(records[:-1]))
-    with pytest.raises(AssertionError, match=rf"'{records[-1]['id']}' has no record"):
-        render(tmp_path, tmp_path / "out")
+    cell.metadata["tags"] = ["parameters"]
+    notebook = new_notebook(cells=[cell])
+    notebook.metadata[notebooks.RUN] = {"parameters": {"seed": 1}}
+    told = status.parameters({"page": notebook}).replace("executed/page.ipynb", "page.md")
+    kept = Shown(RECORDS)._repr_mimebundle_()[0]["text/html"]
+    # Pages that were recorded before have no class to know such tables by.
+    kept = re.sub(r"<table[^>]*>", "<table class='dataframe verdicts'>", kept, count=1)
+    shown = f'<div class="cell_output"><div class="output text_html">{kept}</div></div>'
+    raw = f"```{{raw}} html\n{shown}\n```\n"
+    source = small_book(folder / "book", f"{told}\n\n{raw}\n```{{claim-table}}\n```\n")
+    records = [{**each, "page": "profiles"} for each in RECORDS]
+    (source / "executed" / "claims.json").write_text(json.dumps(records))
+    config = yaml.safe_load(CONFIG.read_text())
+    config["repository"]["url"] = ADDRESS
+    extensions = config["sphinx"]["local_extensions"]
+    config["sphinx"]["local_extensions"] = {
+        name: str(ROOT / folder) for name, folder in extensions.items()
+    }
+    (folder / "_config.yml").write_text(yaml.safe_dump(config))
+    return render(source, folder / "out", folder / "_config.yml")
+
+
+def test_a_warning_and_a_claim_without_a_record_fail_the_render(small: Path, tmp_path: Path):
+    assert RECORDS[-1]["claim"] in (small / "page.html").read_text()
+    source = small_book(tmp_path / "book", "{ref}`nowhere`\n\n```{claim-table}\n```\n")
+    (source / "executed" / "claims.json").write_text(json.dumps(RECORDS[:-1]))
+    with pytest.raises(AssertionError) as caught:
+        render(source, tmp_path / "out")
+    said = str(caught.value)
+    assert f"'{RECORDS[-1]['id']}' has no record" in said
+    assert re.search(r"WARNING: .*nowhere", said)
+    assert "2 warnings (with warnings treated as errors)" in said
 
 
 _CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
@@ -339,42 +382,48 @@ _PLACES = """() => {
 }"""
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_the_explorer_has_room_for_every_recipe(
-    browser: Any, address: str, size: dict[str, int], tmp_path: Path
-):
+_FITS = """() => {
+  const right = document.querySelector(".explorer-figure .main-svg").getBoundingClientRect().right;
+  return right <= innerWidth && right > 0.6 * innerWidth;
+}"""
+
+
+def test_the_explorer_has_room_for_every_recipe(browser: Any, address: str, tmp_path: Path):
     reader = Reader(browser, address)
     page = reader.page
-    page.set_viewport_size(size)
     page.goto(f"{address}/explorer.html")
     page.get_by_label("What").select_option("training")
     tick_all(page, "group")
     tick_all(page, "set")
-    lines = lines_of(page)
-    assert len(lines) == 20
-    looks = [
-        (each["line"]["color"], each["line"]["dash"], each["marker"]["symbol"][0]) for each in lines
-    ]
-    assert len(set(looks)) == 20
-    places = page.evaluate(_PLACES)
-    assert len(places["entries"]) == 20
-    assert places["drawn"][3] - places["drawn"][2] > 300
-    for at, (left, right, top, bottom) in enumerate(places["entries"]):
-        assert places["title"][3] <= top < bottom <= places["status"][2]
-        assert 0 <= left < right <= size["width"]
-        for other in places["entries"][:at]:
-            assert other[3] <= top or other[1] <= left
-    named = page.locator(".explorer-legend li").all_inner_texts()
-    assert [each["name"] for each in lines] == [each.splitlines()[0] for each in named]
-    # The legend shows the stroke of its curve, and what is saved has a legend of its own.
-    shown = page.locator(".explorer-legend path:first-child").first
-    assert shown.get_attribute("stroke") == lines[0]["line"]["color"]
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save figure").click()
-    download.value.save_as(tmp_path / "figure.svg")
-    saved = (tmp_path / "figure.svg").read_text()
-    legend = saved[saved.index('class="legend"') :]
-    assert [each["name"] for each in lines if each["name"] not in legend] == []
+    for size in (WIDE, NARROW):
+        page.set_viewport_size(size)
+        page.wait_for_function(_FITS)
+        lines = lines_of(page)
+        assert len(lines) == 20
+        looks = [
+            (each["line"]["color"], each["line"]["dash"], each["marker"]["symbol"][0])
+            for each in lines
+        ]
+        assert len(set(looks)) == 20
+        places = page.evaluate(_PLACES)
+        assert len(places["entries"]) == 20
+        assert places["drawn"][3] - places["drawn"][2] > 300
+        for at, (left, right, top, bottom) in enumerate(places["entries"]):
+            assert places["title"][3] <= top < bottom <= places["status"][2]
+            assert 0 <= left < right <= size["width"]
+            for other in places["entries"][:at]:
+                assert other[3] <= top or other[1] <= left
+        named = page.locator(".explorer-legend li").all_inner_texts()
+        assert [each["name"] for each in lines] == [each.splitlines()[0] for each in named]
+        # The legend shows the stroke of its curve, and what is saved has a legend of its own.
+        shown = page.locator(".explorer-legend path:first-child").first
+        assert shown.get_attribute("stroke") == lines[0]["line"]["color"]
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save figure").click()
+        download.value.save_as(tmp_path / "figure.svg")
+        saved = (tmp_path / "figure.svg").read_text()
+        legend = saved[saved.index('class="legend"') :]
+        assert [each["name"] for each in lines if each["name"] not in legend] == []
     assert reader.problems == []
     reader.close()
 
@@ -525,9 +574,9 @@ _ENDS = """() => document.querySelectorAll(".scroll-more").forEach(
   each => { each.scrollLeft = each.scrollWidth })"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str, scheme: str):
-    reader = Reader(browser, address, scheme)
+def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str):
+    """Opened in the dark: a page says what scheme it is opened in before it is drawn."""
+    reader = Reader(browser, address, "dark")
     page = reader.page
     pages = {
         "intro": "figure-box", "executed/profiles": "figure-box", "method": "MathJax",
@@ -537,7 +586,12 @@ def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str, scheme: str
         page.set_viewport_size(NARROW)
         page.goto(f"{address}/{name}.html")
         page.wait_for_selector(".scroll-cue")
+        assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
         found = page.evaluate(_SCROLLING)
+        page.emulate_media(color_scheme="light")
+        page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
+        assert page.evaluate(_SCROLLING) == found
+        page.emulate_media(color_scheme="dark")
         assert [each for each in found if kind in each["what"]], (name, found)
         assert [each for each in found if not (each["told"] and each["fades"])] == []
         assert page.locator(".scroll-cue:visible").count() == len(found)
@@ -594,30 +648,6 @@ def test_equations_stand_beside_or_above_their_numbers(browser: Any, address: st
     page.close()
 
 
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a page with a table of parameters and one of verdicts, as runs make them."""
-    folder = tmp_path_factory.mktemp("tables")
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: page\n")
-    (folder / "references.bib").touch()
-    shutil.copytree(ROOT / "book/_static", folder / "_static")
-    parts = [f"a-part-of-the-grid-{n}" for n in range(9)]
-    cell = new_code_cell(
-        f"# What *counts*.\nparts = {parts}\nseed = 0\n# Another.\ndevice = 'auto'"
-    )
-    cell.metadata["tags"] = ["parameters"]
-    notebook = new_notebook(cells=[cell])
-    notebook.metadata[notebooks.RUN] = {"parameters": {"seed": 1}}
-    told = status.parameters({"page": notebook}).replace("executed/page.ipynb", "page.md")
-    kept = Shown(RECORDS)._repr_mimebundle_()[0]["text/html"]
-    # Pages that were recorded before have no class to know such tables by.
-    kept = re.sub(r"<table[^>]*>", "<table class='dataframe verdicts'>", kept, count=1)
-    shown = f'<div class="cell_output"><div class="output text_html">{kept}</div></div>'
-    (folder / "page.md").write_text(f"# A page\n\n{told}\n\n```{{raw}} html\n{shown}\n```\n")
-    with serve(render(folder, folder / "out")) as address:
-        yield address
-
-
 _TABLES = """() => ["parameters", "verdicts"].map(name => {
   const table = document.querySelector(`table.${name}`);
   const box = table.parentElement;
@@ -633,32 +663,32 @@ _TABLES = """() => ["parameters", "verdicts"].map(name => {
 })"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_tables_of_parameters_and_verdicts_are_cards_on_a_phone(
-    browser: Any, tables: str, scheme: str
-):
-    reader = Reader(browser, tables, scheme)
-    assert reader.look("page.html") == []
-    reader.page.set_viewport_size(WIDE)
-    for table in reader.page.evaluate(_TABLES):
-        assert table["head"]
-        assert not table["stacked"]
-        assert table["over"] <= 1
-    reader.page.set_viewport_size(NARROW)
-    for table in reader.page.evaluate(_TABLES):
-        assert not table["head"]
-        assert table["stacked"]
-        assert table["over"] <= 1
-        assert min(table["widths"]) > 0.8
-    # A row that the pointer is on is a little darker or lighter, and no brighter in colour.
-    reader.page.set_viewport_size(WIDE)
-    row = reader.page.locator("table.verdicts tbody tr").first
-    row.hover()
-    ground = row.evaluate("row => getComputedStyle(row).backgroundColor")
-    levels = [int(each) for each in re.findall(r"\d+", ground)][:3]
-    assert max(levels) - min(levels) < 40
-    assert accessibility(reader.page) == []
-    reader.close()
+def test_tables_of_parameters_and_verdicts_are_cards_on_a_phone(browser: Any, small: Path):
+    with serve(small) as address:
+        reader = Reader(browser, address)
+        for scheme in ("light", "dark"):
+            found = reader.look("page.html") if scheme == "light" else reader.look_again(scheme)
+            assert found == []
+            reader.page.set_viewport_size(WIDE)
+            for table in reader.page.evaluate(_TABLES):
+                assert table["head"]
+                assert not table["stacked"]
+                assert table["over"] <= 1
+            reader.page.set_viewport_size(NARROW)
+            for table in reader.page.evaluate(_TABLES):
+                assert not table["head"]
+                assert table["stacked"]
+                assert table["over"] <= 1
+                assert min(table["widths"]) > 0.8
+            # A row that the pointer is on is a little darker or lighter, and no brighter in colour.
+            reader.page.set_viewport_size(WIDE)
+            row = reader.page.locator("table.verdicts tbody tr").first
+            row.hover()
+            ground = row.evaluate("row => getComputedStyle(row).backgroundColor")
+            levels = [int(each) for each in re.findall(r"\d+", ground)][:3]
+            assert max(levels) - min(levels) < 40
+            assert accessibility(reader.page) == []
+        reader.close()
 
 
 def test_folded_code_is_a_thin_line_that_the_keyboard_opens(browser: Any, address: str):
@@ -693,21 +723,12 @@ def test_no_repository_buttons_without_an_address(site: Path):
         assert "mybinder" not in html
 
 
-def test_an_address_brings_the_repository_buttons(site: Path, tmp_path: Path):
-    config = yaml.safe_load(CONFIG.read_text())
-    config["repository"]["url"] = "https://github.com/someone/something"
-    extensions = config["sphinx"]["local_extensions"]
-    config["sphinx"]["local_extensions"] = {
-        name: str(ROOT / folder) for name, folder in extensions.items()
-    }
-    changed = tmp_path / "_config.yml"
-    changed.write_text(yaml.safe_dump(config))
-    page = (render(SOURCE, tmp_path, changed) / "executed/profiles.html").read_text()
+def test_an_address_brings_the_repository_buttons(small: Path):
+    page = (small / "executed/profiles.html").read_text()
     assert [each for each in BUTTONS if each not in page] == []
-    repository = "https://github.com/someone/something"
-    assert f'href="{repository}"' in page
-    assert f'href="{repository}/edit/main/book/executed/profiles.ipynb"' in page
-    assert f'href="{repository}/issues/new' in page
+    assert f'href="{ADDRESS}"' in page
+    assert f'href="{ADDRESS}/edit/main/book/executed/profiles.ipynb"' in page
+    assert f'href="{ADDRESS}/issues/new' in page
     assert "mybinder.org/v2/gh/someone/something/main" in page
     assert "lab/tree/book/executed/profiles.ipynb" in page
     assert "download-source-button" in page

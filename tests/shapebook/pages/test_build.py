@@ -1,6 +1,9 @@
 """Pages: what is stale, what is gathered, and that the recorded ones belong to their sources."""
 
+import contextlib
+import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,9 +19,9 @@ RECORDED = ROOT / "book" / "executed"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A checkout with one page that takes a moment."""
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with one page that takes a moment, and has run."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_notebook
 
@@ -33,13 +36,35 @@ def checkout(tmp_path: Path) -> Path:
     verdict.metadata["tags"] = ["nbval-check-output"]
     notebook = new_notebook(cells=[parameters, figure, new_code_cell(whole), verdict])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "params").mkdir()
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "intro.md").write_text("# Intro\n")
-    nbformat.write(notebook, tmp_path / "notebooks" / "quick.ipynb")
-    params(tmp_path, 3)
-    return tmp_path
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "notebooks").mkdir()
+    (root / "params").mkdir()
+    (root / "book").mkdir()
+    (root / "book" / "intro.md").write_text("# Intro\n")
+    nbformat.write(notebook, root / "notebooks" / "quick.ipynb")
+    params(root, 3)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        build.execute(root)
+    assert "quick: running" in said.getvalue()
+    return root
+
+
+@pytest.fixture(scope="module")
+def recorded(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, recorded; a run of it was killed in between."""
+    root = shutil.copytree(ran, tmp_path_factory.mktemp("recorded") / "checkout")
+    executed = root / "_build" / "executed"
+    left = executed / ".run-killed" / "quick.ipynb"
+    left.parent.mkdir()
+    shutil.copy(executed / "quick.ipynb", left)
+    build.record(root)
+    return root
+
+
+@pytest.fixture
+def checkout(ran: Path, tmp_path: Path) -> Path:
+    """A copy of the one that has run, to change at will."""
+    return shutil.copytree(ran, tmp_path / "checkout")
 
 
 def params(root: Path, size: int) -> None:
@@ -49,8 +74,6 @@ def params(root: Path, size: int) -> None:
 
 def test_only_what_is_stale_is_run(checkout: Path, capsys: pytest.CaptureFixture[str]):
     build.execute(checkout)
-    assert "quick: running" in capsys.readouterr().out
-    build.execute(checkout)
     assert capsys.readouterr().out == "quick: up to date\n"
     params(checkout, 4)
     build.execute(checkout)
@@ -58,23 +81,18 @@ def test_only_what_is_stale_is_run(checkout: Path, capsys: pytest.CaptureFixture
 
 
 def test_touching_a_file_makes_nothing_stale(checkout: Path, capsys: pytest.CaptureFixture[str]):
-    build.execute(checkout)
     (checkout / "notebooks" / "quick.ipynb").touch()
-    capsys.readouterr()
     build.execute(checkout)
     assert capsys.readouterr().out == "quick: up to date\n"
 
 
-def test_what_a_killed_run_left_is_no_page(checkout: Path):
+def test_what_a_killed_run_left_is_no_page(recorded: Path):
     """Its folder, hidden beside the pages, would be rendered, and its labels found twice."""
-    executed = build.execute(checkout)
-    left = executed / ".run-killed" / "quick.ipynb"
-    left.parent.mkdir()
-    left.write_bytes((executed / "quick.ipynb").read_bytes())
-    assert not list((build.assemble(checkout, executed) / "executed").glob(".run-*"))
-    build.record(checkout)
-    assert not list((checkout / "book" / "executed").glob(".run-*"))
-    assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
+    executed = recorded / "_build" / "executed"
+    assert list(executed.glob(".run-*"))
+    assert not list((build.assemble(recorded, executed) / "executed").glob(".run-*"))
+    assert not list((recorded / "book" / "executed").glob(".run-*"))
+    assert (recorded / "book" / "executed" / "quick.ipynb").is_file()
 
 
 def test_figures_data_and_sources_are_gathered(checkout: Path):
@@ -143,24 +161,100 @@ def test_the_recorded_speed_is_drawn_with_its_rows(checkout: Path):
     assert rows[1].startswith("TwoNN,shapelib,")
 
 
-def test_recording_keeps_the_run_and_the_verdict_cells_only(checkout: Path):
-    build.record(checkout)
-    kept = notebook.read(checkout / "book" / "executed" / "quick.ipynb")
+def test_recording_keeps_the_run_and_the_verdict_cells_only(recorded: Path):
+    kept = notebook.read(recorded / "book" / "executed" / "quick.ipynb")
     assert kept.metadata["shapelib"]["parameters"] == {"size": 3}
-    template = notebook.read(checkout / "notebooks" / "quick.ipynb")
+    template = notebook.read(recorded / "notebooks" / "quick.ipynb")
     outputs = [[o.text for o in c.outputs] for c in template.cells]
     assert outputs == [[], [], [], ["claim: holds\n"]]
     assert [c.execution_count for c in template.cells[:3]] == [None] * 3
     assert template.cells[3].execution_count is not None
 
 
-def test_a_failing_page_leaves_the_recorded_one(checkout: Path):
-    build.record(checkout)
+def test_a_failing_page_leaves_the_recorded_one(recorded: Path, tmp_path: Path):
+    checkout = shutil.copytree(recorded, tmp_path / "checkout")
     template = checkout / "notebooks" / "quick.ipynb"
     template.write_text(template.read_text().replace("Numbers(pd", "1 / 0, (pd"))
     with pytest.raises(ShapelibError, match="ZeroDivisionError"):
         build.record(checkout)
     assert (checkout / "book" / "executed" / "quick.ipynb").is_file()
+
+
+def second(root: Path, **words: str) -> None:
+    """Another page of the same notebook."""
+    said = "".join(f"{name}: {value}\n" for name, value in words.items())
+    text = f"notebook: quick.ipynb\n{said}parameters: {{size: 5}}\n"
+    (root / "params" / "second.yml").write_text(text)
+
+
+def test_several_pages_run_each_in_a_process_of_its_own(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    second(checkout, after="quick")
+    monkeypatch.setattr(build.side_by_side, "cores", lambda: 2)
+    monkeypatch.chdir(checkout)
+    executed = build.execute(checkout)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "2 pages to run, 2 at a time"
+    assert [re.sub(r"\d+ s$", "", each) for each in said if "done" in each] == [
+        "quick: done in ", "second: done in "
+    ]  # fmt: skip
+    kept = {each: notebook.read(executed / f"{each}.ipynb") for each in ("quick", "second")}
+    sizes = {name: page.metadata["shapelib"]["parameters"] for name, page in kept.items()}
+    assert sizes == {"quick": {"size": 3}, "second": {"size": 5}}
+    build.execute(checkout)
+    assert capsys.readouterr().out == "quick: up to date\nsecond: up to date\n"
+
+
+def test_a_failing_page_is_named_and_the_others_are_kept(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+):
+    second(checkout)
+    bad = (checkout / "notebooks" / "quick.ipynb").read_text()
+    bad = bad.replace("Numbers(pd", "size == 5 or 1 / 0; Numbers(pd")
+    (checkout / "notebooks" / "quick.ipynb").write_text(bad)
+    monkeypatch.setattr(build.side_by_side, "cores", lambda: 2)
+    monkeypatch.chdir(checkout)
+    with pytest.raises(ShapelibError, match=r"^quick: quick\.ipynb failed in cell 4: ZeroDivision"):
+        build.execute(checkout)
+    assert (checkout / "_build" / "executed" / "second.ipynb").is_file()
+
+
+def test_pages_at_their_notebooks_defaults_are_others(checkout: Path):
+    executed = build.execute(checkout)
+    defaults = build.execute(checkout, defaults=True)
+    assert (defaults / "data" / "quick.csv").read_text() == "size\n2\n"
+    assert (executed / "data" / "quick.csv").read_text() == "size\n3\n"
+
+
+def test_what_is_missing_is_said_before_any_page_runs(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def lacking(*extras: str) -> list[str]:
+        assert extras == ("models", "book")
+        return ["distributed"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(build.extras, "missing", lacking)
+        with pytest.raises(ShapelibError, match="running the pages needs distributed; run: pip"):
+            build.execute(checkout)
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "_CACHE", 10**18)
+        with pytest.raises(ShapelibError, match=r"GB left and [0-9.]+ GB are needed"):
+            build.execute(checkout)
+    assert "running" not in capsys.readouterr().out
+
+
+def test_weights_and_texts_that_parameters_name_are_fetched_first(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+    monkeypatch.setattr(build.assets, "fetch", asked.append)
+    template = checkout / "notebooks" / "quick.ipynb"
+    given = 'size = 2\\nlayers = {\\"minilm-l6\\": [3]}\\ncorpus = \\"enwiki-sample\\"'
+    template.write_text(template.read_text().replace("size = 2", given))
+    build.execute(checkout)
+    assert asked == ["minilm-l6", "enwiki-sample"]
 
 
 def test_bad_params(checkout: Path):
@@ -170,6 +264,9 @@ def test_bad_params(checkout: Path):
         build.pages(checkout)
     file.write_text("notebook: quick.ipynb\nparameter: {size: 3}\n")
     with pytest.raises(ShapelibError, match="did you mean 'parameters'"):
+        build.pages(checkout)
+    file.write_text("notebook: quick.ipynb\nafter: quik\nparameters: {}\n")
+    with pytest.raises(ShapelibError, match=r"after: 'quik' is no page; did you mean 'quick'"):
         build.pages(checkout)
     file.unlink()
     with pytest.raises(ShapelibError, match="no pages"):

@@ -180,3 +180,18 @@ def test_what_the_page_on_peers_says_of_the_answers_holds_of_the_record():
             assert all(each is None or abs(each / ours - 1) > 0.5 for each in others)
             assert row["DADApy, told to remove copies"] == ours
             assert (row["DADApy"] is None) == (row["lowest"] == 90)
+
+
+COMMANDS = {
+    "runs": [{"command": "make book", "seconds": 612.0, "pages": {"one": 60.0}},
+             {"command": "make book, again", "seconds": 17.4, "pages": {}}],
+    "machine": {"processor": "a CPU", "cores": 2, "memory": 24},
+    "commit": "abc", "python": "3.11.7", "measured": "2026-11-28",
+}  # fmt: skip
+
+
+def test_the_two_commands_are_told_in_minutes_of_a_machine(tmp_path: Path):
+    text = tables(tmp_path, commands=COMMANDS)["commands"]
+    assert "| `make book` | 10.2 min |" in text
+    assert "| `make book`, again | 17 s |" in text
+    assert "a CPU, 2 cores, 24 GiB of memory, Python 3.11.7; measured on 2026-11-28" in text

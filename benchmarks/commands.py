@@ -1,0 +1,103 @@
+"""What `make book` and `make test` take on a machine that has nothing, installing included.
+
+A fresh clone of this checkout's commit, with no environment, an empty cache of shapelib's, of pip's
+and of numba's; the times are whole minutes of this machine's, which its processor, cores and memory
+name. Packages come from the index that pip is set to. Run it alone on the machine:
+
+    python benchmarks/commands.py           # both, and `make book` once more, with all it has kept
+    python benchmarks/commands.py --book    # without the tests
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).with_name("commands.json")
+BOOK = ("make book", "make book, again")
+TEST = "make test"
+# What would lend the clone something of this environment's or of another run's.
+_OWN = ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SHAPELIB_BOOK_SITE")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--book", action="store_true", help="without make test")
+    commands = BOOK if parser.parse_args().book else (*BOOK, TEST)
+    with tempfile.TemporaryDirectory(prefix="shapelib-commands-") as folder:
+        record = measured(Path(folder), commands)
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+    print(RESULTS.read_text())
+
+
+def measured(folder: Path, commands: tuple[str, ...]) -> dict[str, Any]:
+    """The record of these commands, in a clone below `folder`."""
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    environment = {name: value for name, value in os.environ.items() if name not in _OWN}
+    for name in ("SHAPELIB_CACHE", "PIP_CACHE_DIR", "NUMBA_CACHE_DIR"):
+        environment[name] = str(folder / name.lower())
+    runs = []
+    for command in commands:
+        words = command.split(",")[0].split()
+        seconds, printed = timed(words, clone, environment)
+        runs.append({"command": command, "seconds": round(seconds, 1), "pages": pages(printed)})
+    return {
+        "runs": runs,
+        "machine": machine(),
+        "commit": said("git", "-C", str(clone), "describe", "--always", "--abbrev=12"),
+        "python": platform.python_version(),
+        "measured": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def timed(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, str]:
+    """Seconds of a command, and what it printed, which is shown as it comes."""
+    started, lines = time.monotonic(), []
+    with subprocess.Popen(
+        words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode:
+        sys.exit(f"{' '.join(words)} failed with {process.returncode}: nothing was recorded")
+    return time.monotonic() - started, "".join(lines)
+
+
+def pages(printed: str) -> dict[str, float]:
+    """The seconds of each page that a run of the book says it ran."""
+    found = re.findall(r"^([\w-]+): done in (\d+) s$", printed, re.M)
+    return {name: float(seconds) for name, seconds in found}
+
+
+def machine() -> dict[str, Any]:
+    """What minutes hang on: the processor, the cores to be had, the memory in GiB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"processor": processor(), "cores": os.cpu_count(), "memory": round(memory)}
+
+
+def processor() -> str:
+    """What the processor calls itself, where the system says so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def said(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
