@@ -179,6 +179,7 @@ def small_book(folder: Path, page: str) -> Path:
     shutil.copy(SOURCE / "executed" / "claims.json", folder / "executed")
     notebook = new_notebook(cells=[new_markdown_cell("# Another"), new_code_cell("1")])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     nbformat.write(notebook, folder / "executed" / "profiles.ipynb")
     (folder / "page.md").write_text(f"# A page\n\n{page}")
     return folder
@@ -224,7 +225,7 @@ def test_a_warning_and_a_claim_without_a_record_fail_the_render(small: Path, tmp
     said = str(caught.value)
     assert f"'{RECORDS[-1]['id']}' has no record" in said
     assert re.search(r"WARNING: .*nowhere", said)
-    assert "2 warnings (with warnings treated as errors)" in said
+    assert "build finished with problems, 2 warnings" in said
 
 
 _CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
