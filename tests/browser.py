@@ -48,7 +48,7 @@ _LOOK = r"""async () => {
   return problems;
 }"""
 # Serious and critical findings; what is folded away is unfolded, since a reader may. Contrast takes
-# nine tenths of the time, so of texts that are alike in all that it depends on (their own colour and
+# nine tenths of the time, so of texts that are alike in all that it depends on (their colour and
 # size, and the ground of everything around them) one is looked at, unless all are asked for.
 _AXE = """async all => {
   for (const details of document.querySelectorAll("details")) details.open = true;
