@@ -182,6 +182,7 @@ def small_book(folder: Path, page: str) -> Path:
     shutil.copy(SOURCE / "executed" / "claims.json", folder / "executed")
     notebook = new_notebook(cells=[new_markdown_cell("# Another"), new_code_cell("1")])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     nbformat.write(notebook, folder / "executed" / "profiles.ipynb")
     (folder / "page.md").write_text(f"# A page\n\n{page}")
     return folder
@@ -227,7 +228,7 @@ def test_a_warning_and_a_claim_without_a_record_fail_the_render(small: Path, tmp
     said = str(caught.value)
     assert f"'{RECORDS[-1]['id']}' has no record" in said
     assert re.search(r"WARNING: .*nowhere", said)
-    assert "2 warnings (with warnings treated as errors)" in said
+    assert "build finished with problems, 2 warnings" in said
 
 
 _CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
@@ -587,20 +588,20 @@ def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str):
         page.goto(f"{address}/{name}.html")
         page.wait_for_selector(".scroll-cue")
         assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
-        found = page.evaluate(_SCROLLING)
-        page.emulate_media(color_scheme="light")
-        page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
-        assert page.evaluate(_SCROLLING) == found
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function(f"() => document.documentElement.dataset.theme === '{scheme}'")
+            found = page.evaluate(_SCROLLING)
+            assert [each for each in found if kind in each["what"]], (name, found)
+            assert [each for each in found if not (each["told"] and each["fades"])] == []
+            assert page.locator(".scroll-cue:visible").count() == len(found)
+            assert [each for each in found if each["tab"] < 0] == []
+            for each in found:
+                # Of two panels more than the first is within the screen.
+                assert "figure-box" not in each["what"] or each["share"] > 0.4
+            if "profiles" in name:
+                assert min(each["share"] for each in found if "figure-box" in each["what"]) > 0.6
         page.emulate_media(color_scheme="dark")
-        assert [each for each in found if kind in each["what"]], (name, found)
-        assert [each for each in found if not (each["told"] and each["fades"])] == []
-        assert page.locator(".scroll-cue:visible").count() == len(found)
-        assert [each for each in found if each["tab"] < 0] == []
-        for each in found:
-            # Of two panels more than the first is within the screen.
-            assert "figure-box" not in each["what"] or each["share"] > 0.4
-        if "profiles" in name:
-            assert min(each["share"] for each in found if "figure-box" in each["what"]) > 0.6
         # At the end there is no more.
         page.evaluate(_ENDS)
         page.wait_for_function("() => !document.querySelector('.scroll-more')")
