@@ -10,7 +10,6 @@ pages run at a time, each in a process of its own.
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from shapelib import (
     figures,
     model_pages,
     notebooks,
+    rendering,
     run_pages,
     side_by_side,
     timing_figures,
@@ -242,25 +242,6 @@ def assemble(root: Path, executed: Path) -> Path:
     return target
 
 
-def render(root: Path, book: Path) -> None:
-    """Render a source into ``_build/html``; warnings are errors.
-
-    Raises `ShapelibError` where Jupyter Book is not installed or finds something wrong.
-    """
-    program = Path(sys.executable).with_name("jupyter-book")
-    if not program.exists():
-        raise ShapelibError('rendering needs Jupyter Book; run: pip install "shapelib[book]"')
-    # Pages of an earlier book that this one no longer has must not stay.
-    shutil.rmtree(root / "_build" / "html", ignore_errors=True)
-    command = [
-        str(program), "build", str(book), "--config", "_config.yml", "--path-output", ".",
-        "--all", "-W", "--keep-going", "-n",
-    ]  # fmt: skip
-    if subprocess.run(command, cwd=root, check=False).returncode != 0:
-        raise ShapelibError("the book was not rendered: see Jupyter Book's messages above")
-    print("rendered: _build/html/intro.html")
-
-
 def record(root: Path) -> None:
     """Keep a finished run: executed pages to ``book/executed``, verdict outputs to notebooks."""
     executed, defaults = execute(root), execute(root, defaults=True)
@@ -313,7 +294,7 @@ def main(arguments: list[str] | None = None) -> None:
         elif asked.step == "record":
             record(root)
         elif asked.step == "book":
-            render(root, assemble(root, execute(root, asked.defaults)))
+            rendering.render(root, assemble(root, execute(root, asked.defaults)))
         elif asked.step == "page":
             wanted = at_defaults(root) if asked.defaults else pages(root)
             folder = root / "_build" / ("defaults" if asked.defaults else "executed")
@@ -324,7 +305,7 @@ def main(arguments: list[str] | None = None) -> None:
                 )
             run_page(named[asked.name], folder)
         else:
-            render(root, root / "book")
+            rendering.render(root, root / "book")
     except ShapelibError as error:
         sys.exit(f"shapelib: {error}")
 

@@ -60,8 +60,8 @@ def test_modules_import_only_what_stands_above_them():
         "training_rules", "tuning_rules", "claims", "published", "figures", "bell_figures",
         "training_figures", "tuning_tables", "tuning_figures", "validation", "validation_figures",
         "execution", "notebooks", "whose", "standalone", "glance", "explorer", "model_pages",
-        "timings", "timing_figures", "run_pages", "side_by_side", "pages", "listing", "summary",
-        "console", "options", "cache_commands", "cli",
+        "timings", "timing_figures", "run_pages", "side_by_side", "rendering", "pages",
+        "listing", "summary", "console", "options", "cache_commands", "cli",
     ]  # fmt: skip
     modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")} - {"__init__"}
     assert modules == set(order)
