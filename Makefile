@@ -11,7 +11,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-INSTALL := $(PIP) install --constraint constraints.txt
+# Python compiles what it imports, which is a part of what is installed; pip would compile all.
+INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 # GB that the environment takes, pip's unpacking included.
 ROOM := 5
 

@@ -1,8 +1,8 @@
 """What `make book` and `make test` take on a machine that has nothing, installing included.
 
-A fresh clone of this checkout's commit, with no environment, an empty cache of shapelib's, of pip's
-and of numba's; the times are whole minutes of this machine's, which its processor, cores and memory
-name. Packages come from the index that pip is set to. Run it alone on the machine:
+A fresh clone of this checkout's commit, with no environment and empty caches, pip's excepted: what
+it has downloaded before it need not download again, since a network is nothing of ours. The times
+are of this machine, which its processor, cores and memory name. Run it alone on the machine:
 
     python benchmarks/commands.py           # both, and `make book` once more, with all it has kept
     python benchmarks/commands.py --book    # without the tests
@@ -43,7 +43,7 @@ def measured(folder: Path, commands: tuple[str, ...]) -> dict[str, Any]:
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     environment = {name: value for name, value in os.environ.items() if name not in _OWN}
-    for name in ("SHAPELIB_CACHE", "PIP_CACHE_DIR", "NUMBA_CACHE_DIR"):
+    for name in ("SHAPELIB_CACHE", "NUMBA_CACHE_DIR"):
         environment[name] = str(folder / name.lower())
     runs = []
     for command in commands:

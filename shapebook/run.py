@@ -56,10 +56,10 @@ Defaults = Annotated[
 @app.command()
 def build(defaults: Defaults = False) -> None:
     """Run the pages of this checkout that are stale, and render the book in _build/html."""
-    from shapebook.pages import build
+    from shapebook.pages import build, rendering
 
     root = Path.cwd()
-    build.render(root, build.assemble(root, build.execute(root, defaults)))
+    rendering.render(root, build.assemble(root, build.execute(root, defaults)))
 
 
 @app.command(hidden=True)
@@ -73,10 +73,10 @@ def page(name: str, defaults: Defaults = False) -> None:
 @app.command()
 def html() -> None:
     """Render the recorded pages of this checkout, in _build/html; nothing is run."""
-    from shapebook.pages import build
+    from shapebook.pages import rendering
 
     root = Path.cwd()
-    build.render(root, root / "book")
+    rendering.render(root, root / "book")
 
 
 @app.command()

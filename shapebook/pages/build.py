@@ -1,4 +1,4 @@
-"""The book's pages: run what is stale, gather figures and verdicts, assemble, record and render.
+"""The book's pages: run what is stale, gather figures and verdicts, assemble and record.
 
 A page is a file ``params/PAGE.yml``: the notebook it is made from, the parameters it is run with,
 and the page, if there is one, ``after`` which it is run since it shows the same measurements. What
@@ -8,7 +8,6 @@ by file times. Two stale pages run at a time, each in a process of its own.
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -245,25 +244,6 @@ def assemble(root: Path, executed: Path) -> Path:
     shutil.copytree(root / "book", target, ignore=shutil.ignore_patterns("executed"))
     shutil.copytree(executed, target / "executed", ignore=UNFINISHED)
     return target
-
-
-def render(root: Path, book: Path) -> None:
-    """Render a source into ``_build/html``; warnings are errors.
-
-    Raises `ShapelibError` where Jupyter Book is not installed or finds something wrong.
-    """
-    program = Path(sys.executable).with_name("jupyter-book")
-    if not program.exists():
-        raise ShapelibError('rendering needs Jupyter Book; run: pip install "shapelib[book]"')
-    # Pages of an earlier book that this one no longer has must not stay.
-    shutil.rmtree(root / "_build" / "html", ignore_errors=True)
-    command = [
-        str(program), "build", str(book), "--config", "_config.yml", "--path-output", ".",
-        "--all", "-W", "--keep-going", "-n",
-    ]  # fmt: skip
-    if subprocess.run(command, cwd=root, check=False).returncode != 0:
-        raise ShapelibError("the book was not rendered: see Jupyter Book's messages above")
-    print("rendered: _build/html/intro.html")
 
 
 def record(root: Path) -> None:

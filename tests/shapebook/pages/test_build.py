@@ -5,13 +5,14 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from shapebook.claims.judge import VERDICTS, claims
 from shapebook.notebooks import notebook
-from shapebook.pages import build
+from shapebook.pages import build, rendering
 from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parents[3]
@@ -255,6 +256,45 @@ def test_weights_and_texts_that_parameters_name_are_fetched_first(
     template.write_text(template.read_text().replace("size = 2", given))
     build.execute(checkout)
     assert asked == ["minilm-l6", "enwiki-sample"]
+
+
+def test_a_book_is_rendered_where_anything_of_it_changed(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """By a program that stands for Jupyter Book, whose own errors leave no book for whole."""
+    asked: list[list[str]] = []
+    fails = False
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        html = checkout / "_build" / "html"
+        html.mkdir(parents=True)
+        (html / "intro.html").write_text("rendered")
+        return subprocess.CompletedProcess(command, int(fails))
+
+    monkeypatch.setattr(rendering.subprocess, "run", run)
+    (checkout / "_config.yml").write_text("title: one\n")
+    book = checkout / "book"
+
+    def rendered() -> bool:
+        before = len(asked)
+        rendering.render(checkout, book)
+        return len(asked) > before
+
+    assert rendered()
+    assert not rendered()
+    assert "up to date" in capsys.readouterr().out
+    for file, text in {"book/intro.md": "# Other\n", "_config.yml": "title: two\n"}.items():
+        (checkout / file).write_text(text)
+        assert rendered()
+        assert not rendered()
+    (checkout / "_build" / "html" / "intro.html").unlink()
+    assert rendered()
+    fails = True
+    (book / "intro.md").write_text("# Wrong\n")
+    for _ in range(2):
+        with pytest.raises(ShapelibError, match="the book was not rendered"):
+            rendering.render(checkout, book)
 
 
 def test_bad_params(checkout: Path):
