@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapelib.pretraining import pretrain
+from shapelib import pretraining
 from shapelib.pretraining.recipe import Recipe, recipe
 from shapelib.store import tables
 
@@ -42,16 +42,16 @@ def main() -> None:
         sys.exit(f"no such run: {', '.join(unknown)}; known: {', '.join(RUNS)}")
     for pair in range(0, len(names), 2):
         chosen = [RUNS[name] for name in names[pair : pair + 2]]
-        for made, folder in zip(chosen, pretrain.suites(chosen), strict=True):
+        for made, folder in zip(chosen, pretraining.suites(chosen), strict=True):
             keep(made, folder)
 
 
 def keep(made: Recipe, folder: Path) -> None:
     """Put one run's rows into its tables."""
-    mixed = pretrain.measure(folder, tokens=16_384, seeds=(0,))
-    whole = pretrain.measure(folder)
+    mixed = pretraining.measure(folder, tokens=16_384, seeds=(0,))
+    whole = pretraining.measure(folder)
     put("shape", made, tables.combine([mixed, whole]))
-    put("training", made, pretrain.table(folder))
+    put("training", made, pretraining.table(folder))
     print(f"{made.name}: kept", flush=True)
 
 

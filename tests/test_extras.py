@@ -19,7 +19,6 @@ README = (ROOT / "README.md").read_text()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXTENSIONS = sorted((ROOT / "book" / "_extensions").glob("*.py"))
 FINE_TUNING = ROOT / "notebooks" / "fine-tuning-dimension.ipynb"
-RUN = "run"
 
 
 def made_by(stamp: str) -> tuple[str, ...]:
@@ -31,13 +30,10 @@ def made_by(stamp: str) -> tuple[str, ...]:
     return tuple(found[1].split(","))
 
 
-def commands() -> dict[str, set[str]]:
-    """What each command of the command line imports, by its name."""
-    files = [
-        each
-        for name, each in imports.modules().items()
-        if re.fullmatch(r"shapelib\.cli\.\w+|shapebook\.run", name)
-    ]
+def commands(program: str) -> dict[str, set[str]]:
+    """What each command of `shapelib` or `shapebook` imports, by its name."""
+    home = {"shapelib": r"shapelib\.cli\.\w+", "shapebook": r"shapebook\.run"}[program]
+    files = [each for name, each in imports.modules().items() if re.fullmatch(home, name)]
     found: dict[str, set[str]] = {}
     for file in files:
         tree = ast.parse(file.read_text("utf-8"))
@@ -77,11 +73,12 @@ def test_make_book_installs_what_a_page_may_import(notebook: Path):
 
 
 def test_make_book_installs_what_makes_the_book():
-    programs = set(re.findall(r"-m (shape\w*(?:\.\w+)*)", MAKEFILE))
-    assert programs
+    programs = set(re.findall(r"\$\(BIN\)/(shape\w+)", MAKEFILE))
+    assert programs == {"shapebook"}
+    made = {name for names in commands("shapebook").values() for name in names}
     extensions = {name for file in EXTENSIONS for name in of_file(file)}
     extensions -= {file.stem for file in EXTENSIONS}
-    assert lacking(programs | extensions, *made_by("book")) == {}
+    assert lacking(made | extensions, *made_by("book")) == {}
 
 
 def test_make_test_installs_what_tests_and_benchmarks_import():
@@ -94,17 +91,18 @@ def test_make_test_installs_what_tests_and_benchmarks_import():
             assert lacking(names, *made_by("test")) == {}, file.name
 
 
-def test_the_run_command_has_what_its_line_of_the_readme_installs():
+@pytest.mark.parametrize("command", sorted(commands("shapebook")))
+def test_the_books_command_has_what_its_line_of_the_readme_installs(command: str):
     line = re.search(r'`shapebook run` \(`pip install "\.\[([\w,]+)\]"`\)', README)
     assert line is not None
-    assert lacking(commands()[RUN], *line[1].split(",")) == {}
+    assert lacking(commands("shapebook")[command], *line[1].split(",")) == {}
     assert made_by("book") == tuple(line[1].split(","))
 
 
-@pytest.mark.parametrize("command", sorted(set(commands()) - {RUN}))
+@pytest.mark.parametrize("command", sorted(commands("shapelib")))
 def test_a_command_has_what_the_readme_installs_or_names_what_it_lacks(command: str):
     assert re.search(r'^pip install "\.\[models\]"$', README, re.M)
-    assert unasked(commands()[command], "models") == {}
+    assert unasked(commands("shapelib")[command], "models") == {}
 
 
 def test_the_library_has_what_the_readme_installs_or_names_what_it_lacks():

@@ -15,9 +15,9 @@ ROWS = "shapelib_data"
 
 
 def published_profile(table: pd.DataFrame) -> "Figure":
-    """Both measures of `published.published`, over relative depth, a panel a model.
+    """Both published measures, over relative depth, a panel a model.
 
-    :param table: what `published.published` gives.
+    :param table: what `shapebook.experiments.published.published` gives.
     """
     from matplotlib.figure import Figure
 

@@ -6,7 +6,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import shapebook
 import shapelib
 from shapelib.errors import ShapelibError
 from shapelib.store import cache, keys
@@ -43,7 +42,7 @@ def _key_of_source(root: Path, book: Path) -> str:
     """Changes when anything does that the rendered book depends on: its files, the configuration,
     the kept tables, the two packages (their docstrings are a page), and the program that renders.
     """
-    packages = [Path(path) for each in (shapelib, shapebook) for path in each.__path__]
+    packages = [*map(Path, shapelib.__path__), Path(__file__).parents[1]]
     folders = (book, root / "results", *packages)
     files = [root / "_config.yml", *(file for each in folders for file in sorted(each.rglob("*")))]
     hashes = [

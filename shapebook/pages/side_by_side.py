@@ -14,7 +14,7 @@ from shapelib.errors import ShapelibError
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 # Seconds that a process has to end after it was asked to.
 _GRACE = 10.0
-_SAYS = "shapelib: "
+_SAYS = "shapebook: "
 
 
 @dataclass(frozen=True)

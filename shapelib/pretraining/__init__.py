@@ -4,10 +4,10 @@ from shapelib.face import face
 
 _HOME = {
     "Recipe": "recipe",
-    "measure": "pretrain",
+    "measure": "measured",
     "suite": "pretrain",
     "suites": "pretrain",
-    "table": "pretrain",
+    "table": "measured",
     "train": "pretrain",
 }
 __getattr__, __dir__, __all__ = face(__name__, _HOME)

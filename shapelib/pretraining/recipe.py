@@ -1,7 +1,9 @@
 """What is trained: kinds of model, sizes, and the recipe that decides a training run."""
 
+import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from shapelib.errors import ShapelibError, nearest
@@ -27,6 +29,8 @@ BLOCKS = ("sequential", "parallel")
 CORPUS = "enwiki-sample"
 PAD, MASK = SPECIAL_TOKENS = ("<pad>", "<mask>")
 """The first ids of every tokenizer."""
+CONFIG = "recipe.json"
+"""The file of a run's folder that holds its recipe."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,19 @@ def recipe(kind: str = "decoder", size: str = "nano", **changes: Any) -> Recipe:
         made = replace(made, checkpoints=log_spaced(made.steps))
     _check_checkpoints(made)
     return made
+
+
+def recipe_of(output: str | Path) -> Recipe:
+    """The recipe of a run's folder. Raises `ShapelibError` where there is none."""
+    config = Path(output) / CONFIG
+    try:
+        read = json.loads(config.read_text("utf-8"))
+        del read["corpus_sha256"]
+        return Recipe(**{**read, "checkpoints": tuple(read["checkpoints"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShapelibError(
+            f"{str(output)!r} is not the folder of a run: its {CONFIG} cannot be read ({error})"
+        ) from error
 
 
 def log_spaced(steps: int, first: int = 10, per_doubling: int = 2) -> tuple[int, ...]:

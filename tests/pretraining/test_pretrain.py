@@ -23,9 +23,9 @@ from stress import often, some
 from shapelib.errors import ShapelibError
 from shapelib.models import loading, masks
 from shapelib.models.suites import sources
-from shapelib.pretraining import checkpoints, pretrain, training
+from shapelib.pretraining import checkpoints, measured, pretrain, training
 from shapelib.pretraining.pretrain import suite, train
-from shapelib.pretraining.recipe import KINDS, Recipe, log_spaced, recipe
+from shapelib.pretraining.recipe import KINDS, Recipe, log_spaced, recipe, recipe_of
 from shapelib.pretraining.training import IGNORED, Training, build
 from shapelib.states.pool import pool
 from shapelib.states.profile import profile
@@ -478,8 +478,8 @@ def test_a_run_that_ends_early_is_the_beginning_of_the_whole(
         one, other = (weights(each / checkpoints.folder_of(step)) for each in (folder, whole))
         assert all(torch.equal(one[name], other[name]) for name in other)
     assert losses(folder)[1:] == losses(whole)[1:6]
-    measured = pretrain.measure(folder, tokens=64, batch=16, seeds=(0,), until=3, progress=False)
-    assert sorted(set(measured["step"])) == [0, 3]
+    shape = measured.measure(folder, tokens=64, batch=16, seeds=(0,), until=3, progress=False)
+    assert sorted(set(shape["step"])) == [0, 3]
     train(tiny(story), folder, device="cpu", progress=False)
     assert losses(folder)[1:] == losses(whole)[1:]
     with pytest.raises(ShapelibError, match="at step 4; a run can end at: 0, 3, 5, 8"):
@@ -567,7 +567,7 @@ def test_several_suites_are_those_trained_alone(suites: dict[str, Path], story: 
 
 
 def test_a_run_is_measured_on_held_out_text(suites: dict[str, Path], story: Path, text: Corpus):
-    table = pretrain.measure(suites["encoder"], tokens=128, batch=64, seeds=(3, 4), progress=False)
+    table = measured.measure(suites["encoder"], tokens=128, batch=64, seeds=(3, 4), progress=False)
     assert table["model"].unique().tolist() == ["encoder-16-warmup2-seed0"]
     assert table["role"].unique().tolist() == ["encoder"]
     assert table["corpus"].unique().tolist() == ["story.txt, held out"]
@@ -586,7 +586,7 @@ def test_a_run_is_measured_on_held_out_text(suites: dict[str, Path], story: Path
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path):
-    for ask in (pretrain.table, pretrain.measure, pretrain.recipe_of):
+    for ask in (measured.table, measured.measure, recipe_of):
         with pytest.raises(ShapelibError, match="is not the folder of a run"):
             ask(tmp_path)
 

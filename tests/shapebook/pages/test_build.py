@@ -182,7 +182,8 @@ def test_a_failing_page_leaves_the_recorded_one(recorded: Path, tmp_path: Path):
 
 
 def second(root: Path, **words: str) -> None:
-    """Another page of the same notebook."""
+    """Another page of the same notebook; neither has run."""
+    shutil.rmtree(root / "_build")
     said = "".join(f"{name}: {value}\n" for name, value in words.items())
     text = f"notebook: quick.ipynb\n{said}parameters: {{size: 5}}\n"
     (root / "params" / "second.yml").write_text(text)
@@ -231,6 +232,8 @@ def test_pages_at_their_notebooks_defaults_are_others(checkout: Path):
 def test_what_is_missing_is_said_before_any_page_runs(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    shutil.rmtree(checkout / "_build")
+
     def lacking(*extras: str) -> list[str]:
         assert extras == ("models", "book")
         return ["distributed"]

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from shapelib.side_by_side import Job, run
 
-from shapelib import side_by_side
+from shapebook.pages import side_by_side
+from shapebook.pages.side_by_side import Job, run
 from shapelib.errors import ShapelibError
 
 CORES = side_by_side.cores()
@@ -91,7 +91,7 @@ def test_each_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_one_that_fails_ends_the_run_and_others_finish(tmp_path: Path):
-    bad = job("bad", "import sys; sys.exit('shapelib: page.ipynb failed in cell 3')", weight=9.0)
+    bad = job("bad", "import sys; sys.exit('shapebook: page.ipynb failed in cell 3')", weight=9.0)
     jobs = [bad, noted(tmp_path, "beside", weight=8.0), noted(tmp_path, "later")]
     with pytest.raises(ShapelibError, match=r"^bad: page\.ipynb failed in cell 3$"):
         run(jobs, 2)
