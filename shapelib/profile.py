@@ -24,6 +24,7 @@ from shapelib.metrics import (
     directions_of,
     neighbors_at_most,
 )
+from shapelib.trained_as import trained_as, warmup_tokens
 
 BATCH = 4096
 GROUPS = 8
@@ -112,6 +113,9 @@ def profile(
             of one window depend on each other; missing where fewer than 6 windows were read. For a
             dimension, a group's value is that at its own points, their neighbours sought among the
             points of all groups.
+        ``by_group``
+            The value in each of these groups, in their order, apart by blanks; empty where there
+            are too few windows for groups.
         ``batches``, ``batch_size``, ``n``
             Batches measured (of ``mom_k100`` one, since it costs twice as much), vectors of one,
             and of all.
@@ -203,6 +207,9 @@ def run_facts(
     return store.provenance(
         **asked,
         model=model.name,
+        parameters=model.parameters,
+        training=trained_as(model),
+        warmup_tokens=warmup_tokens(model.source.known),
         dtype=model.dtype,
         fingerprint=source.fingerprint,
         revision=source.revision,
@@ -327,6 +334,7 @@ def _measure_set(
             "value": float(np.mean(found_values)) if found_values else math.nan,
             "std": _std(found_values),
             "stderr": _std([found[metric] for found in over_groups]) / max(groups, 1) ** 0.5,
+            "by_group": " ".join(f"{found[metric]:.7g}" for found in over_groups),
             "batches": len(found_values), "batch_size": batch, "groups": groups,
             "n": len(found_values) * batch, "duplicates": duplicates,
         }  # fmt: skip
@@ -342,6 +350,7 @@ COLUMNS = {
     "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
     "removed": "float64", "metric": "str",
     "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
+    "by_group": "str",
     "batches": "int64", "batch_size": "int64", "groups": "int64", "n": "int64",
     "duplicates": "int64",
 }  # fmt: skip

@@ -2,12 +2,11 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from shapelib import whose
-from shapelib.claims import METADATA as CLAIMS
 from shapelib.notebooks import Notebook
 
 # Paragraphs that read the book's figures, and where such a part or another begins.
@@ -118,8 +117,7 @@ class _Page:
             if kind in data:
                 return self._image(kind, data[kind], cell)
         if "text/html" in data:
-            limits = _limits(output.get("metadata", {}).get(CLAIMS, []))
-            return f'<div class="wide" tabindex="0">{data["text/html"]}</div>{limits}'
+            return f'<div class="wide" tabindex="0">{data["text/html"]}</div>'
         return _pre(data.get("text/plain", ""))
 
     def _image(self, kind: str, data: str, cell: Any) -> str:
@@ -211,18 +209,6 @@ def _note(changes: whose.Changes, kept: Sequence[str]) -> str:
         'reading or caveat.</p><div class="wide" tabindex="0"><table><thead><tr>'
         '<th scope="col">parameter</th><th scope="col">here</th><th scope="col">in the book</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div></aside>"
-    )
-
-
-def _limits(records: Sequence[Mapping[str, Any]]) -> str:
-    """What bounds the verdicts of a table."""
-    said: dict[str, list[str]] = {}
-    for record in records:
-        if limit := whose.limit(record):
-            said.setdefault(limit, []).append(record["number"])
-    return "".join(
-        f"<p>Claim {escape(', '.join(map(str, numbers)))}: {escape(limit)}.</p>"
-        for limit, numbers in said.items()
     )
 
 
