@@ -4,6 +4,7 @@ A verdict is a record of plain values (JSON) with its numbers; pages print recor
 a verdict.
 """
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,8 +18,7 @@ from shapelib.records import METADATA as METADATA
 from shapelib.records import Record as Record
 from shapelib.records import Shown as Shown
 from shapelib.records import words as words
-from shapelib.rulebook import Claim
-from shapelib.rulebook import claims as claims
+from shapelib.rulebook import PATH, Claim, read
 from shapelib.statistic import Statistic, chosen, nothing
 from shapelib.verdicts import UNTESTABLE, together, word
 from shapelib.verdicts import WORDS as WORDS
@@ -49,6 +49,12 @@ _TABLES = {
     ),
 }
 _BY_GROUP = ("agree",)
+
+
+@functools.cache
+def claims() -> dict[str, Claim]:
+    """All claims, by id."""
+    return read(PATH, RULES)
 
 
 def judge(claim: str, table: pd.DataFrame) -> Record:
@@ -172,7 +178,7 @@ def _judged(
 def _statistic(claim: Claim, rows: pd.DataFrame) -> Statistic:
     layers = rows["layer"].nunique() if claim.table == "shape" else rules.LEAST
     if layers < rules.LEAST:
-        return nothing(f"it has {layers} layers that count, and {rules.LEAST} are needed")
+        return nothing(f"layers that count: {layers}, and {rules.LEAST} are needed")
     return RULES[claim.table][claim.rule](claim, rows)
 
 

@@ -1,7 +1,6 @@
 """Reading ``claims.yml``: each claim with its rule and its regime, every field checked."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,14 +100,12 @@ def asked_for(direction: str, margin: float) -> str:
     return words.get(direction, "must lie within plus and minus {}").format(value)
 
 
-@functools.cache
-def claims() -> dict[str, Claim]:
-    """All claims, by id."""
-    return read(PATH)
+Rules = Mapping[str, Iterable[str]]
+"""The names of the rules that there are, by the table that they judge."""
 
 
-def read(path: Path) -> dict[str, Claim]:
-    """Read and check a file of claims.
+def read(path: Path, rules: Rules) -> dict[str, Claim]:
+    """Read and check a file of claims, whose rules are some of `rules`.
 
     Raises `ShapelibError` that names the claim and the field for: a field that is unknown, missing
     or of the wrong type, and an unknown rule, role, regime, table, direction or kind of training.
@@ -116,16 +113,17 @@ def read(path: Path) -> dict[str, Claim]:
     import yaml
 
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for name in {"regimes", "claims"} ^ set(given):
-        raise ShapelibError(
-            f"{path.name} has 'regimes' and 'claims'; {name!r} is one too many or few"
-        )
+    for name in ("regimes", "claims"):
+        if name not in given:
+            raise ShapelibError(f"{path.name}: {name!r} is missing")
+    for name in given:
+        _one_of(name, ("regimes", "claims"), "part", path.name)
     regimes = {
         name: _regime(name, fields, f"{path.name}, regime {name!r}")
         for name, fields in given["regimes"].items()
     }
     return {
-        name: _claim(name, fields, regimes, f"{path.name}, claim {name!r}")
+        name: _claim(name, fields, regimes, rules, f"{path.name}, claim {name!r}")
         for name, fields in given["claims"].items()
     }
 
@@ -139,17 +137,18 @@ def _regime(name: str, fields: Mapping[str, Any], where: str) -> Regime:
 
 
 def _claim(
-    name: str, fields: Mapping[str, Any], regimes: Mapping[str, Regime], where: str
+    name: str, fields: Mapping[str, Any], regimes: Mapping[str, Regime], rules: Rules, where: str
 ) -> Claim:
     asked = dict(fields)
     otherwise = asked.pop("otherwise", [])
     regime = _one_of(asked.get("regime"), regimes, "regime", where)
     asked |= {"id": name, "regime": regimes[regime], "series": tuple(asked.get("series", ()))}
-    made = _checked(Claim(**_fields(Claim, asked, where)), where)
-    return replace(made, otherwise=tuple(_reading(made, each, where) for each in otherwise))
+    made = _checked(Claim(**_fields(Claim, asked, where)), rules, where)
+    readings = tuple(_reading(made, each, rules, where) for each in otherwise)
+    return replace(made, otherwise=readings)
 
 
-def _reading(claim: Claim, fields: Mapping[str, Any], where: str) -> Reading:
+def _reading(claim: Claim, fields: Mapping[str, Any], rules: Rules, where: str) -> Reading:
     """The claim with the fields of a reading in place of its own; of `select` those it names."""
     changed = dict(fields)
     what, added = changed.pop("what", ""), changed.pop("added", False)
@@ -161,22 +160,21 @@ def _reading(claim: Claim, fields: Mapping[str, Any], where: str) -> Reading:
     if "series" in changed:
         changed["series"] = tuple(changed["series"])
     changed["select"] = {**claim.select, **changed.get("select", {})}
-    return Reading(what, added, _checked(replace(claim, **changed), where))
+    return Reading(what, added, _checked(replace(claim, **changed), rules, where))
 
 
-def _checked(claim: Claim, where: str) -> Claim:
-    from shapelib.claims import RULES
-
+def _checked(claim: Claim, rules: Rules, where: str) -> Claim:
     _one_of(claim.table, TABLES, "table", where)
-    _one_of(claim.rule, RULES[claim.table], "rule", where)
+    _one_of(claim.rule, rules[claim.table], "rule", where)
     _one_of(claim.role, ROLES, "role", where)
     _one_of(claim.asks, ASKS, "asks", where)
     _one_of(claim.direction, ASKS[claim.asks], "direction", where)
     _one_of(claim.along, ALONG[claim.table], "along", where)
     _one_of(claim.layers, LAYERS, "layers", where)
     if claim.margin < 0 and claim.asks != "bound":
+        article = "an" if claim.asks == "equality" else "a"
         raise ShapelibError(
-            f"{where}: margin is {claim.margin}; of {claim.asks} 0 or more is accepted"
+            f"{where}: margin is {claim.margin}; of {article} {claim.asks} it is 0 or more"
         )
     return claim
 

@@ -10,7 +10,7 @@ import pytest
 from browser import NARROW, WIDE, accessibility
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from shapelib import claims, notebooks, standalone
+from shapelib import notebooks, standalone
 
 ROOT = Path(__file__).parent.parent
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>x</title></svg>'
@@ -129,20 +129,6 @@ def test_a_run_of_ones_own_says_which_text_is_the_books():
         "The book's reading of Figure 1. It falls.",
         "The book's caveat. One seed.",
     ]
-
-
-def test_one_models_verdict_says_what_bounds_it():
-    def shown(*met: bool) -> str:
-        models = [{"model": f"m{n}", "statistic": 0.5, "met": each} for n, each in enumerate(met)]
-        record = {"number": 7, "title": "t", "verdict": "holds in part", "models": models}
-        output = new_output(
-            "execute_result", {"text/html": "<table></table>"}, metadata={claims.METADATA: [record]}
-        )
-        return page(new_code_cell("x", outputs=[output]))
-
-    bound = "<p>Claim 7: one model is no class, so by the rules no single model can get more.</p>"
-    assert bound in shown(True)
-    assert "no class" not in shown(True, False)
 
 
 class Outside(HTMLParser):

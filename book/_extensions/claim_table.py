@@ -110,7 +110,7 @@ def _paragraph(*parts: nodes.Node | str) -> nodes.paragraph:
 
 
 def _effects(record: records.Record) -> list[nodes.Node]:
-    """Each model's number with its interval; of many, a list; without a word, what would test it."""
+    """Each model's number with its interval; of many, a list; of no word, what would test it."""
     models = record["models"]
     lines = [
         _paragraph(nodes.literal("", each["model"]), f" {records.sentence(each)}")
