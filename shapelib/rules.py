@@ -57,17 +57,22 @@ def ends_low(claim: Claim, layers: pd.DataFrame) -> Statistic:
 
 
 def top_depth(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """The depth of the highest layer, see `top`."""
+    return top(layers)
+
+
+def top(layers: pd.DataFrame) -> Statistic:
     """The depth of the highest layer, and the least and the greatest depth of a layer that differs
     from it by no more than both errors together: where the top may lie."""
-    top = layers.loc[layers["value"].idxmax()]
+    highest = layers.loc[layers["value"].idxmax()]
     factor = student(int(layers["groups"].min()) - 1)
-    reach = factor * (layers["stderr"] + top["stderr"])
-    near = layers[top["value"] - layers["value"] <= reach]
+    reach = factor * (layers["stderr"] + highest["stderr"])
+    near = layers[highest["value"] - layers["value"] <= reach]
     if near.empty or not math.isfinite(factor):
-        return Statistic(float(top["depth"]), math.nan, math.nan, {}, why=_FEW)
-    details = {"highest": float(top["value"]), "highest_layer": int(top["layer"])}
+        return Statistic(float(highest["depth"]), math.nan, math.nan, {}, why=_FEW)
+    details = {"highest": float(highest["value"]), "highest_layer": int(highest["layer"])}
     ends = float(near["depth"].min()), float(near["depth"].max())
-    return Statistic(float(top["depth"]), *ends, details, over=_groups(layers))
+    return Statistic(float(highest["depth"]), *ends, details, over=_groups(layers))
 
 
 def uniform(claim: Claim, layers: pd.DataFrame) -> Statistic:

@@ -121,14 +121,27 @@ def test_a_run_of_ones_own_says_which_text_is_the_books():
     own = standalone.html(new_notebook(cells=cells), CHANGES)
     assert "not the book's" not in plain
     assert "The book's" not in plain
-    assert own.index("</h1>") < own.index("This run is not the book's.") < own.index("falls")
+    assert own.index("</h1>") < own.index("This run is not the book's.") < own.index("More.")
+    assert "It falls." in plain
+    assert not re.search(r"It falls|One seed|Reading|Caveat", own), "that was read elsewhere"
     assert "<td>['mine']</td><td>['a', 'b']</td>" in unescape(own)
     assert "tables kept as data is not of it: <code>python results/tuning.py DID</code>." in own
-    boxes = re.findall(r'<div class="books">(.*?)</div>', own, re.S)
-    assert [re.sub(r"<[^>]+>", "", each).strip() for each in boxes] == [
-        "The book's reading of Figure 1. It falls.",
-        "The book's caveat. One seed.",
+
+
+def test_a_page_to_be_passed_on_names_no_place_of_the_machine(tmp_path: Path):
+    place = tmp_path / "some one" / "model"
+    changes = {"models": ([str(place)], ["a"]), "corpus": ("/data/text.txt", "b")}
+    cells = [
+        new_markdown_cell("# A page"),
+        new_code_cell(f"models = {[str(place)]!r}\ncorpus = '/data/text.txt'"),
+        new_code_cell("x", outputs=[new_output("stream", text=f"read {Path.home()}/.cache/x")]),
     ]
+    shown = unescape(standalone.html(new_notebook(cells=cells), changes))
+    assert str(tmp_path) not in shown
+    assert "/data" not in shown
+    assert f"{Path.home()}/" not in shown
+    assert "<td>['model']</td>" in shown
+    assert "corpus = 'text.txt'" in shown
 
 
 class Outside(HTMLParser):
