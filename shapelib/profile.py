@@ -109,8 +109,9 @@ def profile(
             Mean and standard deviation over batches, as in the paper; no unit. Of one batch ``std``
             is missing.
         ``stderr``, ``groups``
-            Standard error of the mean over so many disjoint groups of whole windows, because tokens
-            of one window depend on each other; missing where fewer than 6 windows were read. For a
+            Standard error of the mean over so many disjoint groups of whole articles (of whole
+            windows where there are few articles), because tokens of one window depend on each
+            other, and windows of one article; missing where fewer than 6 windows were read. For a
             dimension, a group's value is that at its own points, their neighbours sought among the
             points of all groups.
         ``by_group``
@@ -301,6 +302,7 @@ def _measure_set(
 ) -> Iterator[dict[str, object]]:
     """A row for each metric of one token set of one layer."""
     rows = pooled.rows(tokens, layer)[: batches * batch].reshape(batches, batch)
+    dealt = pooled.grouped(max(groups, 1))
     by_batch: list[dict[Metric, float]] = []
     searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]] = []
     duplicates = 0
@@ -309,7 +311,7 @@ def _measure_set(
         k = MADA_K if number else MOM_K
         found = neighbors_at_most(pooled.taken(layer, members), k)
         by_batch.append(dimensions_of(found.distances))
-        group = torch.from_numpy(pooled.window[members] % max(groups, 1))
+        group = torch.from_numpy(dealt[members])
         searched.append((found.distances, group.to(found.first.device)[found.first]))
         duplicates += found.duplicates
     resampled = groups >= 3 and batches

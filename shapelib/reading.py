@@ -29,6 +29,8 @@ class Encoded(NamedTuple):
     ids: list[int]
     special: list[bool]
     """Which ids the tokenizer added (a beginning-of-sequence token, [CLS], [SEP])."""
+    article: int = 0
+    """Of which article the window is."""
 
 
 def encode(model: Model, window: Window, beginning: bool | None = None) -> Encoded:
@@ -73,7 +75,7 @@ def draw(
     drawn: list[Encoded] = []
     plain = 0
     for window in windows:
-        each = encode(model, window, beginning)
+        each = encode(model, window, beginning)._replace(article=window.article)
         if len(each.ids) > longest:
             raise ShapelibError(
                 f"a window has {len(each.ids)} tokens, but {model.name} reads at most {longest}; "
