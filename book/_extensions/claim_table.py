@@ -14,9 +14,10 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from shapelib import glance, records, rulebook
+from shapebook.claims import records, rulebook
+from shapebook.claims.verdicts import UNTESTABLE
+from shapebook.pages import glance
 from shapelib.errors import ShapelibError
-from shapelib.verdicts import UNTESTABLE
 
 RECORDS = "executed/claims.json"
 # How a page's section of verdicts, and its paragraph of claims, begin.

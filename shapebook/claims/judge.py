@@ -1,0 +1,217 @@
+"""Judge the papers' claims: from tables to a word, by the rules that ``claims.yml`` fixed.
+
+A verdict is a record of plain values (JSON) with its numbers; pages print records, nobody types
+a verdict.
+"""
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from shapebook.claims import layers, regimes, training, tuning
+from shapebook.claims.records import RECORDS as RECORDS
+from shapebook.claims.records import Record as Record
+from shapebook.claims.records import Shown as Shown
+from shapebook.claims.records import words as words
+from shapebook.claims.rulebook import PATH, Claim, read
+from shapebook.claims.statistic import Statistic, nothing
+from shapebook.claims.verdicts import UNTESTABLE, together, word
+from shapebook.claims.verdicts import WORDS as WORDS
+from shapelib.errors import ShapelibError, nearest
+from shapelib.store.tables import chosen
+
+RULES = {"shape": layers.RULES, "course": training.RULES, "d90": tuning.RULES}
+# The tables that claims are judged from: what messages call them, and columns they must have.
+_TABLES = {
+    "shape": (
+        "shape table",
+        {
+            *("model", "role", "layer", "depth", "after_norm", "tokens", "metric", "centered"),
+            *("value", "stderr", "groups"),
+        },
+    ),
+    "course": (
+        "table of curves along training",
+        {
+            *("recipe", "model", "role", "run", "step", "tokens_seen", "tokens", "metric"),
+            *("mixing", "value", "by_group", "warmup_tokens"),
+        },
+    ),
+    "d90": (
+        "table of the d90 of single runs",
+        {
+            *("task", "model", "role", "init", "method", "definition", "rates", "seed", "D", "m"),
+            *("d90", "largest_tried", "score", "train_score", "tokens_seen"),
+        },
+    ),
+}
+_BY_GROUP = ("agree",)
+
+
+@functools.cache
+def claims() -> dict[str, Claim]:
+    """All claims, by id."""
+    return read(PATH, RULES)
+
+
+def judge(claim: str, table: pd.DataFrame) -> Record:
+    """The verdict on one claim from a table, as a record of plain values.
+
+    The word is one of six (`shapebook.claims.verdicts.WORDS`), computed from each model's interval
+    of 95 %. A model outside the claim's regime has its numbers and no word but ``not testable
+    here``. The record holds the rule, each model's statistic and word, what is said beside it (one
+    model or one run alone), and further readings, which are numbers without a word.
+
+    :param claim: an id of ``claims.yml``.
+    :param table: as `shapelib.profile` makes it, of any number of models; for a claim about
+        training as `shapebook.claims.course.course` makes it, for one about fine-tuning as
+        `shapelib.finetuning.d90.by_seed`. How many parameters a model has and how it was trained is
+        read from its provenance.
+    :returns: the record.
+    :raises ShapelibError: for an unknown claim, and for a table that lacks a column (it is named).
+    """
+    if claim not in claims():
+        raise ShapelibError(f"no such claim: {claim!r}; {nearest(claim, list(claims()))}")
+    fixed = claims()[claim]
+    _check(fixed, table)
+    runs = table.attrs.get("provenance", [])
+    judged = [_judged(fixed, name, rows, runs) for name, rows in _groups(fixed, table)]
+    tested = [each for each in judged if each["word"] != UNTESTABLE]
+    return {
+        "id": fixed.id,
+        "number": fixed.number,
+        "title": fixed.title,
+        "paper": fixed.paper,
+        "asked": fixed.asked,
+        "claim": fixed.claim,
+        "effect": fixed.effect,
+        "role": fixed.role,
+        "verdict": together(each["word"] for each in judged),
+        "beside": _beside(fixed, tested),
+        "asks": fixed.asks,
+        "direction": fixed.direction,
+        "margin": fixed.margin,
+        "states": fixed.rule_in_words,
+        "fixed": fixed.fixed,
+        "speaks_of": fixed.regime.speaks_of,
+        "would_test": fixed.regime.would_test,
+        "models": judged,
+        "readings": [
+            {
+                "what": each.what,
+                "added": each.added,
+                **_as_record(name, _statistic(each.claim, rows)),
+            }
+            for each in fixed.otherwise
+            for name, rows in _groups(each.claim, table)
+        ],
+    }
+
+
+def _check(claim: Claim, table: pd.DataFrame) -> None:
+    what, columns = _TABLES[claim.table]
+    needed = {
+        *columns,
+        *claim.select,
+        *claim.measured,
+        *(key for one in claim.series for key in one),
+    }
+    if claim.rule in _BY_GROUP:
+        needed.add("by_group")
+    if lacking := sorted(needed - set(table.columns)):
+        raise ShapelibError(
+            f"claim {claim.id!r} is judged from a {what}, and this has no column {lacking[0]!r}"
+        )
+
+
+def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """What each statistic is taken from, with its name."""
+    rows = table if claim.role == "any" else table[table["role"] == claim.role]
+    rows = chosen(rows, claim.select)
+    if claim.table == "shape":
+        if claim.layers == "inner":
+            rows = rows[(rows["layer"] > 0) & ~rows["after_norm"]]
+        return [(str(name), group) for name, group in rows.groupby("model", sort=False)]
+    if claim.table == "d90":
+        by = ["task"] if claim.along == "task" else ["model", "task"]
+        return [(" on ".join(name), group) for name, group in rows.groupby(by, sort=False)]
+    if claim.along == "all":
+        there = not any(chosen(rows, one).empty for one in claim.series)
+        return [("both", rows)] if there else []
+    return [(str(name), group) for name, group in rows.groupby("recipe", sort=False)]
+
+
+def _judged(
+    claim: Claim, name: str, rows: pd.DataFrame, runs: Iterable[Mapping[str, Any]]
+) -> Record:
+    """One model's record: its numbers, its word, and why there is none."""
+    found = _statistic(claim, rows)
+    reasons = [
+        f"its {column} is {', '.join(map(str, there))}, and the rule is fixed at {wanted}"
+        for column, wanted in claim.measured.items()
+        if (there := list(rows[column].unique())) != [wanted]
+    ]
+    if beyond := regimes.outside(claim.regime, regimes.facts(rows, runs)):
+        reasons.append(f"outside the claim's regime: {beyond}")
+    if not found.testable:
+        reasons.append(found.why or "no interval")
+    said = word(
+        found.low, found.high, asks=claim.asks, direction=claim.direction, margin=claim.margin
+    )
+    record = _as_record(name, found)
+    if claim.beside in found.details:
+        record["beside"] = {claim.beside: _plain(found.details[claim.beside])}
+    several = "one run" if "run" not in rows or rows["run"].nunique() == 1 else "runs"
+    return {
+        **record,
+        "word": UNTESTABLE if reasons else said,
+        "outside": "; ".join(reasons),
+        "role": str(rows["role"].iloc[0]),
+        "of": sorted(map(str, rows["model"].unique())),
+        "one_run": claim.table == "course" and several == "one run",
+    }
+
+
+def _statistic(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    count = rows["layer"].nunique() if claim.table == "shape" else layers.LEAST
+    if count < layers.LEAST:
+        return nothing(f"layers that count: {count}, and {layers.LEAST} are needed")
+    return RULES[claim.table][claim.rule](claim, rows)
+
+
+def _beside(claim: Claim, tested: list[Record]) -> list[str]:
+    """That one model, or one run, stands alone behind the word."""
+    said = []
+    if tested and claim.along not in ("all", "task"):
+        of_role = Counter(role for role, _ in {(each["role"], *each["of"][:1]) for each in tested})
+        if sum(of_role.values()) == 1:
+            said.append("one model alone")
+        elif min(of_role.values()) == 1:
+            said.append("one model of a role alone")
+    if tested and all(each["one_run"] for each in tested):
+        said.append("one run" if len(tested) == 1 and claim.along != "all" else "one run each")
+    return said
+
+
+def _as_record(name: str, each: Statistic) -> Record:
+    return {
+        "model": name,
+        "statistic": _plain(each.value),
+        "low": _plain(each.low),
+        "high": _plain(each.high),
+        "over": each.over,
+        "why": each.why,
+        "censored": each.censored,
+        "details": {key: _plain(value) for key, value in each.details.items()},
+    }
+
+
+def _plain(value: float) -> float | int | None:
+    """JSON has no NaN: a missing number is null."""
+    if isinstance(value, int):
+        return value
+    return round(value, 6) if math.isfinite(value) else None
