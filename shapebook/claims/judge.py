@@ -61,16 +61,16 @@ def claims() -> dict[str, Claim]:
 def judge(claim: str, table: pd.DataFrame) -> Record:
     """The verdict on one claim from a table, as a record of plain values.
 
-    The word is one of six (`shapebook.claims.verdicts.WORDS`), computed from each model's interval
-    of 95 %. A model outside the claim's regime has its numbers and no word but ``not testable
-    here``. The record holds the rule, each model's statistic and word, what is said beside it (one
-    model or one run alone), and further readings, which are numbers without a word.
+    The word is one of six, computed from each model's interval of 95 %. A model outside the claim's
+    regime has its numbers and no word but ``not testable here``. The record holds the rule, each
+    model's statistic and word, what is said beside it (one model or one run alone), and further
+    readings, which are numbers without a word.
 
     :param claim: an id of ``claims.yml``.
     :param table: as `shapelib.profile` makes it, of any number of models; for a claim about
         training as `shapebook.claims.course.course` makes it, for one about fine-tuning as
-        `shapelib.finetuning.d90.by_seed`. How many parameters a model has and how it was trained is
-        read from its provenance.
+        `finetuning.by_seed`. How many parameters a model has and how it was trained is read from
+        its provenance.
     :returns: the record.
     :raises ShapelibError: for an unknown claim, and for a table that lacks a column (it is named).
     """
