@@ -14,7 +14,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from shapebook.claims import judge
+from shapebook.claims import records, rulebook
+from shapebook.claims.verdicts import UNTESTABLE
 from shapebook.pages import glance
 from shapelib.errors import ShapelibError
 
@@ -32,54 +33,62 @@ class ClaimTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         file = Path(self.env.srcdir) / RECORDS
         self.env.note_dependency(str(file))
-        self.env.note_dependency(judge.__file__)
+        self.env.note_dependency(str(rulebook.PATH))
         try:
-            records = json.loads(file.read_text(encoding="utf-8"))
-            glance.check(records)
+            recorded = json.loads(file.read_text(encoding="utf-8"))
+            glance.check(recorded)
         except (OSError, ValueError, ShapelibError) as error:
             raise self.error(f"claim-table: {error}") from error
-        claimed = [each for each in records if not each["asked"]]
-        asked = [each for each in records if each["asked"]]
+        claimed = [each for each in recorded if not each["asked"]]
+        asked = [each for each in recorded if each["asked"]]
         return [
             *self._answers(f"The papers' {len(claimed)} claims", claimed),
             *self._answers(f"{len(asked)} questions of this book", asked),
-            *(self._table(*each) for each in glance.papers(records).items()),
+            _paragraph(records.multiplicity(recorded)),
+            *(self._table(*each) for each in glance.papers(recorded).items()),
         ]
 
-    def _answers(self, what: str, records: list[judge.Record]) -> list[nodes.Node]:
-        """What holds and what does not, in a few lines."""
+    def _answers(self, what: str, recorded: list[records.Record]) -> list[nodes.Node]:
+        """Which claims have which word, a line a word; the words that none has in one line."""
         made = nodes.bullet_list(classes=["answers"])
-        for word, found in glance.by_verdict(records).items():
+        by_word = glance.by_verdict(recorded)
+        for word, found in by_word.items():
+            if not found:
+                continue
             found.sort(key=lambda each: each["number"])
-            line = _paragraph(nodes.strong("", f"{word.capitalize()}: "), "" if found else "none")
+            line = _paragraph(nodes.strong("", f"{word.capitalize()}: "))
             for each in found:
                 line += [self._link(each, each["title"]), nodes.Text(f" ({each['number']})")]
                 line += nodes.Text("; " if each is not found[-1] else "")
             made += nodes.list_item("", line)
+        if empty := [word for word, found in by_word.items() if not found]:
+            made += nodes.list_item("", _paragraph(nodes.strong("", "None: "), ", ".join(empty)))
         return [_paragraph(f"{what}:"), made]
 
-    def _table(self, paper: str, records: list[judge.Record]) -> nodes.table:
+    def _table(self, paper: str, recorded: list[records.Record]) -> nodes.table:
         group = nodes.tgroup(cols=len(COLUMNS))
         group += [nodes.colspec(colwidth=width) for width in COLUMNS.values()]
         head = nodes.row()
         head += [nodes.entry("", nodes.paragraph("", name)) for name in COLUMNS]
-        body = nodes.tbody("", *(self._row(each) for each in records))
+        body = nodes.tbody("", *(self._row(each) for each in recorded))
         group += [nodes.thead("", head), body]
         return nodes.table("", nodes.title("", paper), group, classes=["claims", "colwidths-given"])
 
-    def _row(self, record: judge.Record) -> nodes.row:
-        strict = record["verdict_at_95"]
-        rule = f"{record['states']} {record['margin']}{judge.proviso(record)}".rstrip(".")
+    def _row(self, record: records.Record) -> nodes.row:
+        rule = [
+            f"{record['states'][0].upper()}{record['states'][1:]}.",
+            f"It speaks of {record['speaks_of']}.",
+            f"The rule was fixed {record['fixed']}.",
+        ]
         cells = [
             [
-                _paragraph(nodes.strong("", judge.label(record)), f" {record['claim']}"),
-                _folded("rule", [_paragraph(f"{rule[0].upper()}{rule[1:]}.")]),
+                _paragraph(nodes.strong("", records.label(record)), f" {record['claim']}"),
+                _folded("rule", [_paragraph(each) for each in rule]),
             ],
             [nodes.raw("", glance.strip(record) or "–", format="html")],
             [
                 _paragraph(nodes.strong("", "", self._link(record, record["verdict"]))),
-                _paragraph(glance.reason(record)),
-                *([_paragraph(f"(at 95 %: {strict})")] if strict != record["verdict"] else []),
+                _paragraph(records.reason(record)),
             ],
             _effects(record),
         ]
@@ -87,7 +96,7 @@ class ClaimTable(SphinxDirective):
         row += [nodes.entry("", *cell) for cell in cells]
         return row
 
-    def _link(self, record: judge.Record, text: str) -> nodes.Node:
+    def _link(self, record: records.Record, text: str) -> nodes.Node:
         """A link to the page that reached the verdict."""
         return addnodes.pending_xref(
             "", nodes.inline("", text),
@@ -101,14 +110,17 @@ def _paragraph(*parts: nodes.Node | str) -> nodes.paragraph:
     return nodes.paragraph("", "", *made)
 
 
-def _effects(record: judge.Record) -> list[nodes.Node]:
-    """Each model's number with its interval; of many, how many meet the rule, and a list."""
+def _effects(record: records.Record) -> list[nodes.Node]:
+    """Each model's number with its interval; of many, a list; of no word, what would test it."""
     models = record["models"]
     lines = [
-        _paragraph(nodes.literal("", each["model"]), f" {judge.sentence(each)}") for each in models
+        _paragraph(nodes.literal("", each["model"]), f" {records.sentence(each)}")
+        for each in models
     ]
+    if record["verdict"] == UNTESTABLE:
+        lines.append(_paragraph(f"would test it: {record['would_test']}"))
     if not models:
-        return [_paragraph("no model at hand")]
+        return [_paragraph("no model at hand"), *lines]
     of = [_paragraph(f"{record['effect']}:")]
     return [*of, *lines] if len(models) <= FEW else [*of, _folded("each model", lines)]
 
@@ -134,8 +146,8 @@ def answer(app: Sphinx, tree: nodes.document) -> None:
         if each["page"] == page.name:
             place = judged["ids"][0]
             verdict = nodes.reference("", each["verdict"], internal=True, refid=place)
-            why = f" ({reason})" if (reason := glance.reason(each)) else ""
-            line = _paragraph(f"{judge.label(each)} {each['title']}: ", verdict, why)
+            why = f" ({reason})" if (reason := records.reason(each)) else ""
+            line = _paragraph(f"{records.label(each)} {each['title']}: ", verdict, why)
             found += nodes.list_item("", line)
     short = _paragraph(nodes.strong("", "In short."))
     claimed.parent.insert(claimed.parent.index(claimed) + 1, [short, found])

@@ -1,62 +1,25 @@
-"""The statistic of each rule of ``claims.yml``: a function of the rows of a shape table."""
+"""The statistic of each rule about layers: a function of the rows of a shape table."""
 
-import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from shapebook.claims.rulebook import Claim
+from shapebook.claims.statistic import (
+    Statistic,
+    by_group,
+    halved,
+    nothing,
+    smallest_agreement,
+    student,
+    within,
+)
 from shapelib.store.tables import chosen
 
-
-@dataclass(frozen=True)
-class Claim:
-    """One entry of ``claims.yml``."""
-
-    id: str
-    number: int
-    title: str
-    paper: str
-    claim: str
-    effect: str
-    role: str
-    select: dict[str, Any]
-    rule: str
-    states: str
-    margin: float
-    confidence: float
-    series: tuple[dict[str, Any], ...] = ()
-    asked: str = ""
-    table: str = "shape"
-    """What is judged: a ``shape`` table, the ``course`` of a training, or the ``d90`` of runs."""
-    along: str = ""
-    """What a statistic is taken over, where that is not one model: of a training the runs of a
-    ``recipe``, the recipes of a ``family``, or ``all`` rows; of d90 all models of a ``task``."""
-    otherwise: tuple[dict[str, Any], ...] = ()
-    """Of a claim about no shape table: what else it is judged on, and `what` that is."""
-    at_most: str = ""
-    because: str = ""
-    student: bool = False
-    """Whether an interval over runs is Student's of 95 %, in place of two standard errors."""
-
-
-class Statistic(NamedTuple):
-    """One model's statistic with its interval, and whether the whole interval meets the rule."""
-
-    value: float
-    low: float
-    high: float
-    met: bool
-    details: dict[str, float]
-    censored: str = ""
-    """``at least`` or ``at most`` where a run counts by more or less than what it would reach."""
-
-    @property
-    def testable(self) -> bool:
-        return math.isfinite(self.low) and math.isfinite(self.high)
+LEAST = 3
+"""Layers that a rule needs."""
 
 
 def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
@@ -68,7 +31,6 @@ def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
     first, middle, last = thirds(layers)
     outer = max((first, last), key=lambda third: float(third["value"].mean()))
     value = float(middle["value"].mean() - outer["value"].mean())
-    low, high = _interval(value, middle["stderr"].mean() + outer["stderr"].mean(), claim, layers)
     top = layers.loc[layers["value"].idxmax()]
     details = {
         "first_third": float(first["value"].mean()),
@@ -77,42 +39,84 @@ def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
         "highest_layer": int(top["layer"]),
         "highest_depth": float(top["depth"]),
     }
-    return Statistic(value, low, high, low > claim.margin, details)
+    return _interval(value, middle["stderr"].mean() + outer["stderr"].mean(), layers, details)
+
+
+def ends_low(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """Mean of the middle third minus the higher of the first and the last layer; errors add."""
+    ordered = layers.sort_values("layer")
+    middle = thirds(layers)[1]
+    end = max((ordered.iloc[0], ordered.iloc[-1]), key=lambda row: float(row["value"]))
+    value = float(middle["value"].mean() - end["value"])
+    details = {
+        "first_layer": float(ordered["value"].iloc[0]),
+        "middle_third": float(middle["value"].mean()),
+        "last_layer": float(ordered["value"].iloc[-1]),
+    }
+    return _interval(value, middle["stderr"].mean() + end["stderr"], layers, details)
+
+
+def top_depth(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """The depth of the highest layer, see `top`."""
+    return top(layers)
+
+
+def top(layers: pd.DataFrame) -> Statistic:
+    """The depth of the highest layer, and the least and the greatest depth of a layer that differs
+    from it by no more than both errors together: where the top may lie."""
+    highest = layers.loc[layers["value"].idxmax()]
+    factor = student(int(layers["groups"].min()) - 1)
+    reach = factor * (layers["stderr"] + highest["stderr"])
+    near = layers[highest["value"] - layers["value"] <= reach]
+    if near.empty or not math.isfinite(factor):
+        return Statistic(float(highest["depth"]), math.nan, math.nan, {}, why=_FEW)
+    details = {"highest": float(highest["value"]), "highest_layer": int(highest["layer"])}
+    ends = float(near["depth"].min()), float(near["depth"].max())
+    return Statistic(float(highest["depth"]), *ends, details, over=_groups(layers))
 
 
 def uniform(claim: Claim, layers: pd.DataFrame) -> Statistic:
     """Highest minus lowest value over the layers; their two standard errors are added."""
     top, bottom = layers.loc[layers["value"].idxmax()], layers.loc[layers["value"].idxmin()]
     value = float(top["value"] - bottom["value"])
-    low, high = _interval(value, top["stderr"] + bottom["stderr"], claim, layers)
-    details = {
-        "highest": float(top["value"]),
-        "highest_layer": int(top["layer"]),
-        "lowest": float(bottom["value"]),
-        "lowest_layer": int(bottom["layer"]),
-    }
-    return Statistic(value, low, high, high <= claim.margin, details)
+    return _interval(value, top["stderr"] + bottom["stderr"], layers, _ends(top, bottom))
+
+
+def ratio(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """Doublings from the lowest to the highest value; their relative errors are added."""
+    top, bottom = layers.loc[layers["value"].idxmax()], layers.loc[layers["value"].idxmin()]
+    if not bottom["value"] > 0:
+        return nothing("a layer's value is not above 0, so there is no ratio")
+    value = math.log2(top["value"] / bottom["value"])
+    errors = sum(each["stderr"] / each["value"] for each in (top, bottom)) / math.log(2)
+    return _interval(value, errors, layers, _ends(top, bottom))
 
 
 def agree(claim: Claim, layers: pd.DataFrame) -> Statistic:
     """The smallest rank correlation (Spearman) over the layers between two of the claim's series.
 
-    Its interval holds the quantiles of 2000 redraws (seed 0) of every value from a normal
-    distribution with its standard error: what other windows of the text would change. It says
-    nothing about other models.
+    Its interval deletes groups of windows in all layers and series at once (`halved`): what other
+    windows of the text would change. It says nothing about other models.
     """
     wide = [chosen(layers, one).sort_values("layer") for one in claim.series]
+    if len({tuple(one["layer"]) for one in wide}) != 1:
+        return nothing("not every measurement has every layer")
     names = [one["metric"] for one in claim.series]
-    values = np.array([one["value"].to_numpy() for one in wide], dtype=float)
-    errors = np.array([one["stderr"].to_numpy() for one in wide], dtype=float)
-    pairs = list(itertools.combinations(range(len(values)), 2))
-    details = {f"{names[a]}_and_{names[b]}": spearman(values[a], values[b]) for a, b in pairs}
-    value = float(np.min(list(details.values())))
-    redrawn = values + errors * np.random.default_rng(0).standard_normal((2000, *values.shape))
-    lowest = np.min([spearman(redrawn[:, a], redrawn[:, b]) for a, b in pairs], axis=0)
-    tail = (1 - claim.confidence) / 2
-    low, high = (float(each) for each in np.quantile(lowest, [tail, 1 - tail]))
-    return Statistic(value, low, high, low > claim.margin, details)
+    values = np.array([one["value"].to_numpy(float) for one in wide])
+    value = smallest_agreement(values)
+    if not math.isfinite(value):
+        return nothing("a measurement is missing in a layer, or the same in all")
+    details = {
+        f"{names[a]}_and_{names[b]}": smallest_agreement(values[[a, b]])
+        for a in range(len(values)) for b in range(a)
+    }  # fmt: skip
+    groups = [by_group(one) for one in wide]
+    count = {each.shape[1] for each in groups}
+    if len(count) != 1 or (found := count.pop()) < 3:
+        return Statistic(value, math.nan, math.nan, details, why=_FEW)
+    series = np.array(groups)
+    ends = halved(value, found, lambda weights: smallest_agreement(series @ weights))
+    return Statistic(*within(ends, -1, 1), details, over=_groups(layers))
 
 
 def carried(claim: Claim, layers: pd.DataFrame) -> Statistic:
@@ -121,34 +125,29 @@ def carried(claim: Claim, layers: pd.DataFrame) -> Statistic:
     1 − second ÷ first, of means over the middle third of the layers. The relative standard errors
     of both means are added, for the two series share their windows.
     """
-    first, second = (thirds(chosen(layers, one)) for one in claim.series)
+    parts = [chosen(layers, one) for one in claim.series]
+    if any(one["layer"].nunique() < LEAST for one in parts):
+        return nothing("one of the two sets of tokens is not there")
+    first, second = (thirds(one) for one in parts)
     if [list(part["layer"]) for part in first] != [list(part["layer"]) for part in second]:
-        return Statistic(math.nan, math.nan, math.nan, False, {})
+        return nothing("the two sets of tokens have not the same layers")
     whole, left = first[1], second[1]
     ratio = float(left["value"].mean() / whole["value"].mean())
     errors = [part["stderr"].mean() / part["value"].mean() for part in (whole, left)]
-    low, high = _interval(1 - ratio, ratio * sum(errors), claim, layers)
     details = {"middle_third": float(whole["value"].mean()), "left": float(left["value"].mean())}
-    return Statistic(1 - ratio, low, high, low > claim.margin, details)
+    return _interval(1 - ratio, ratio * sum(errors), layers, details)
 
 
 RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
     "bell": bell,
+    "ends_low": ends_low,
+    "top_depth": top_depth,
     "uniform": uniform,
+    "ratio": ratio,
     "agree": agree,
     "carried": carried,
 }
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> Any:
-    """Rank correlation along the last axis; NaN where a series is constant or has a gap."""
-    from scipy import stats
-
-    ranks = [stats.rankdata(each, axis=-1, nan_policy="propagate") for each in (a, b)]
-    x, y = (each - each.mean(axis=-1, keepdims=True) for each in ranks)
-    with np.errstate(invalid="ignore"):
-        found = (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
-    return float(found) if found.ndim == 0 else found
+_FEW = "too few groups of windows for an interval"
 
 
 def thirds(layers: pd.DataFrame) -> list[pd.DataFrame]:
@@ -157,16 +156,23 @@ def thirds(layers: pd.DataFrame) -> list[pd.DataFrame]:
     return [ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3)]
 
 
-def _interval(
-    value: float, error: float, claim: Claim, layers: pd.DataFrame
-) -> tuple[float, float]:
-    """Student's interval with the degrees of freedom of the groups of windows."""
-    from scipy import stats
+def _ends(top: "pd.Series[float]", bottom: "pd.Series[float]") -> dict[str, float]:
+    return {
+        "highest": float(top["value"]),
+        "highest_layer": int(top["layer"]),
+        "lowest": float(bottom["value"]),
+        "lowest_layer": int(bottom["layer"]),
+    }
 
-    freedom = int(layers["groups"].min()) - 1
-    half = (
-        float(stats.t.ppf((1 + claim.confidence) / 2, freedom) * error)
-        if freedom > 0
-        else (math.nan)
-    )
-    return value - half, value + half
+
+def _interval(
+    value: float, error: float, layers: pd.DataFrame, details: dict[str, float]
+) -> Statistic:
+    """With Student's interval, of the degrees of freedom of the groups of windows."""
+    half = student(int(layers["groups"].min()) - 1) * float(error)
+    why = "" if math.isfinite(half) else _FEW
+    return Statistic(value, value - half, value + half, details, over=_groups(layers), why=why)
+
+
+def _groups(layers: pd.DataFrame) -> str:
+    return f"{int(layers['groups'].min())} groups of windows"

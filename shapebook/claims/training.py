@@ -1,174 +1,253 @@
-"""The statistics of claims about training: functions of curves, a column a run.
+"""The statistics of claims about training: functions of curves along it.
 
-An interval is the mean over the training runs plus and minus two standard errors, of at least
-three runs; with fewer there is none, and the claim is not testable. Of three runs it covers about
-82 %; Student's of 95 % is more than twice as wide, and each claim is judged by that as well.
+An interval is over what `course.copies` finds: Student's over three or more training runs, and of
+fewer over groups of windows of text, deleted in all layers and checkpoints at once. A published
+suite is one run, so its interval says what other text would change, and nothing of another run.
 """
 
-import itertools
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from shapebook.claims.course import curve
-from shapebook.claims.layers import Claim, Statistic, spearman
+from shapebook.claims.course import Copies, copies
+from shapebook.claims.rulebook import Claim
+from shapebook.claims.statistic import (
+    Statistic,
+    halved,
+    nothing,
+    over,
+    smallest_agreement,
+    student,
+    within,
+)
 from shapelib.store.tables import chosen
 
-RUNS = 3
-NOTHING = Statistic(math.nan, math.nan, math.nan, False, {})
+LEAST = 4
+"""Checkpoints that a curve needs."""
+_ONE = "one run, and no groups of windows in the table"
+_SHORT = f"fewer than {LEAST} checkpoints that all runs have"
+Curve = Float[np.ndarray, " steps"]
 
 
-def two_phases(claim: Claim, rows: pd.DataFrame) -> Statistic:
-    """The smaller of a rise and the fall that follows it.
+def rise(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    """The largest rise: from a step to a later one, the peak.
 
-    A rise leads from a step to a later one, the peak; the fall leads from the peak to the last
-    step. For each run both are read off at the two steps at which the mean curve of the *other*
-    runs rises most, so that no run chooses where it is judged. Met where both intervals lie above
-    the margin.
+    Each run (of one run, each group of windows) is read off at the two steps at which the mean
+    curve of the *others* rises most, so that nothing chooses where it is judged.
     """
-    curves = curve(chosen(rows, claim.series[0]))
-    found = [_rise_and_fall(curves, run) for run in curves.columns]
-    if len(found) < RUNS:
-        return NOTHING
-    rises, falls, _, peaks = zip(*found, strict=True)
-    rise, fall = over_runs(rises, claim), over_runs(falls, claim)
-    value, low, high = min(rise, fall)
+    return _phase(claim, rows, rising=True)
+
+
+def fall(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    """From the peak of the largest rise to the last step, the peak chosen by the others."""
+    return _phase(claim, rows, rising=False)
+
+
+def grows(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    """Mean over the last quarter of the checkpoints minus the value at the first."""
+    found = copies(chosen(rows, claim.series[0]))
+    if len(found.steps) < LEAST:
+        return nothing(_SHORT)
+    mean = found.curves.mean(axis=1)
     details = {
-        "rise": rise[0],
-        "rise_low": rise[1],
-        "fall": fall[0],
-        "fall_low": fall[1],
-        "peak_step": float(np.median(peaks)),
+        "first": float(mean[0]),
+        "last": float(mean[-1]),
+        "highest": float(mean.max()),
+        "highest_at_step": found.steps[int(mean.argmax())],
     }
-    return Statistic(value, low, high, min(rise[1], fall[1]) > claim.margin, details)
+    return _over_copies(found, _growth, details)
 
 
-def grows_and_settles(claim: Claim, rows: pd.DataFrame) -> Statistic:
-    """Mean over the last quarter of the checkpoints minus the value at the first.
+def settles(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    """Highest minus lowest value over the last quarter of the checkpoints.
 
-    Met where the interval lies above the margin, and the mean curve changes by no more than half
-    the margin over that last quarter.
+    There is nothing to judge where the curve has not grown at all.
     """
-    curves = curve(chosen(rows, claim.series[0]))
-    if curves.shape[1] < RUNS or len(curves) < 4:
-        return NOTHING
-    late = curves.iloc[-max(2, len(curves) // 4) :]
-    value, low, high = over_runs(late.mean() - curves.iloc[0], claim)
-    mean = late.mean(axis=1)
-    change = float(mean.max() - mean.min())
-    details = {
-        "first": float(curves.iloc[0].mean()),
-        "last": float(curves.iloc[-1].mean()),
-        "highest": float(curves.mean(axis=1).max()),
-        "highest_at_step": float(curves.mean(axis=1).idxmax()),
-        "change_over_the_last_quarter": change,
-    }
-    met = low > claim.margin and change <= claim.margin / 2
-    return Statistic(value, low, high, met, details)
+    found = copies(chosen(rows, claim.series[0]))
+    if len(found.steps) < LEAST:
+        return nothing(_SHORT)
+    grown = _over_copies(found, _growth, {})
+    if not grown.low > 0:
+        return nothing("it has not grown, so there is nothing that could settle")
+    late = found.curves.mean(axis=1)[_late(found.curves)]
+    details = {"grown_by": grown.value, "first_of_it": float(late[0]), "last": float(late[-1])}
+    return _over_copies(found, lambda curve: float(np.ptp(curve[_late(curve)])), details)
 
 
 def agree_in_training(claim: Claim, rows: pd.DataFrame) -> Statistic:
     """The smallest rank correlation (Spearman) over the steps between two of the series."""
-    curves = [curve(chosen(rows, one)) for one in claim.series]
-    if curves[0].shape[1] < RUNS:
-        return NOTHING
-    names = [one["metric"] for one in claim.series]
-    details: dict[str, float] = {}
-    intervals = []
-    for a, b in itertools.combinations(range(len(curves)), 2):
-        each = [
-            spearman(curves[a][run].to_numpy(), curves[b][run].to_numpy())
-            for run in curves[a].columns
-        ]
-        intervals.append(over_runs(each, claim))
-        details[f"{names[a]}_and_{names[b]}"] = intervals[-1][0]
-    value, low, high = min(intervals)
-    return Statistic(value, low, high, min(each[1] for each in intervals) > claim.margin, details)
+    return _agreement(claim, rows, whole=True)
 
 
-def peak_stays(claim: Claim, rows: pd.DataFrame) -> Statistic:
-    """By how many doublings of the step the peak moves from the shortest warm-up to the longest.
+def agree_after_start(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    """As `agree_in_training`, from the step on at which the first series' mean is lowest."""
+    return _agreement(claim, rows, whole=False)
 
-    Runs of one seed are compared. There is nothing to judge where the shortest warm-up's curve has
-    not two phases. Met where the interval lies within plus and minus the margin.
+
+def peak_from_warmup(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    """By how many doublings of the tokens read the peak lies from the end of the warm-up.
+
+    The interval is that of the peak's place, widened to the checkpoints on either side of it, for a
+    peak between two checkpoints is seen at one of them; then its distance from the warm-up's end,
+    either way, is taken. There is nothing to judge where a rise or a fall is missing.
     """
     wanted = chosen(rows, claim.series[0])
-    warmups = sorted(wanted["warmup"].dropna().unique())
-    if len(warmups) < 2:
-        return NOTHING
-    short, long = (curve(wanted[wanted["warmup"] == each]) for each in (warmups[0], warmups[-1]))
-    both = [run for run in short.columns if run in long.columns]
-    if len(both) < RUNS:
-        return NOTHING
-    any_size = replace(claim, margin=0.0)
-    if not two_phases(any_size, wanted[wanted["warmup"] == warmups[0]]).met:
-        return NOTHING
-    moved = [math.log2(_peak(long[run]) / _peak(short[run])) for run in both]
-    value, low, high = over_runs(moved, claim)
+    ends = wanted["warmup_tokens"].dropna().unique()
+    if len(ends) != 1 or not ends[0] > 0:
+        return nothing("the end of its warm-up is not known")
+    if wanted["tokens_seen"].isna().any():
+        return nothing("how many tokens its checkpoints have read is not known")
+    found = copies(wanted)
+    if len(found.steps) < LEAST:
+        return nothing(_SHORT)
+    for each, what in ((True, "rises"), (False, "falls")):
+        if not _phase(claim, rows, rising=each).low > 0:
+            return nothing(f"the dimension never surely {what}, so it has no peak")
+    tokens = wanted.drop_duplicates("step").set_index("step")["tokens_seen"].astype(float)
+    place = np.log2(np.maximum(tokens[found.steps].to_numpy(), 1) / float(ends[0]))
+    middle = _over_copies(found, lambda curve: float(place[_extremes(curve)[1]]), {})
+    below, above = place[place < middle.low], place[place > middle.high]
+    low = float(below.max()) if len(below) else -math.inf
+    high = float(above.min()) if len(above) else math.inf
+    least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    peak = int(_extremes(found.curves.mean(axis=1))[1])
     details = {
-        "shortest_warmup": float(warmups[0]),
-        "longest_warmup": float(warmups[-1]),
-        "peak_at_shortest": float(np.median([_peak(short[run]) for run in both])),
-        "peak_at_longest": float(np.median([_peak(long[run]) for run in both])),
+        "warmup_ends_at_tokens": float(ends[0]),
+        "peak_step": found.steps[peak],
+        "peak_at_tokens": float(tokens[found.steps[peak]]),
     }
-    return Statistic(value, low, high, -claim.margin < low and high < claim.margin, details)
+    value, most = abs(middle.value), max(abs(low), abs(high))
+    why = middle.why or ("" if math.isfinite(most) else "the peak may lie beyond the checkpoints")
+    return Statistic(value, least, most, details, over=middle.over, why=why)
 
 
 def lies_above(claim: Claim, rows: pd.DataFrame) -> Statistic:
     """First series minus second, at each one's peak and at its end: the smaller difference.
 
-    Of one run each, so the interval is of the windows measured: two standard errors, added.
+    Of one run each, so the interval is over the windows measured; the two errors are added.
     """
-    first, second = (chosen(rows, one).sort_values("step") for one in claim.series)
-    if first.empty or second.empty:
-        return NOTHING
-    found = []
+    found = [copies(chosen(rows, one)) for one in claim.series]
+    if any(len(one.steps) < LEAST for one in found):
+        return nothing(_SHORT)
+    if not all(one.of for one in found):
+        return nothing(_ONE)
+    differences = []
     for at_the_peak in (True, False):
-        a, b = (
-            one.loc[one["value"].idxmax()] if at_the_peak else one.iloc[-1]
-            for one in (first, second)
-        )
-        found.append((a["value"] - b["value"], 2 * (a["stderr"] + b["stderr"])))
-    value, half = min(found, key=lambda pair: pair[0] - pair[1])
-    details = {"at_the_peak": float(found[0][0]), "at_the_end": float(found[1][0])}
-    low, high = float(value - half), float(value + half)
-    return Statistic(float(value), low, high, low > claim.margin, details)
+        ends = [_end(one, at_the_peak) for one in found]
+        freedom = min(one.curves.shape[1] for one in found) - 1
+        half = student(freedom) * sum(error for _, error in ends)
+        differences.append((ends[0][0] - ends[1][0], half))
+    value, half = min(differences, key=lambda pair: pair[0] - pair[1])
+    details = {"at_the_peak": differences[0][0], "at_the_end": differences[1][0]}
+    return Statistic(value, value - half, value + half, details, over=found[0].over)
 
 
 RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
-    "two_phases": two_phases,
-    "grows_and_settles": grows_and_settles,
+    "rise": rise,
+    "fall": fall,
+    "grows": grows,
+    "settles": settles,
     "agree_in_training": agree_in_training,
-    "peak_stays": peak_stays,
+    "agree_after_start": agree_after_start,
+    "peak_from_warmup": peak_from_warmup,
     "lies_above": lies_above,
 }
 
 
-def _rise_and_fall(curves: pd.DataFrame, run: int) -> tuple[float, float, int, int]:
-    """A run's rise and fall at the steps that the other runs choose (itself, if it is alone)."""
-    others = curves.drop(columns=run) if curves.shape[1] > 1 else curves
-    mean = others.mean(axis=1).to_numpy()
-    pairs = itertools.combinations(range(len(mean)), 2)
-    start, peak = max(pairs, key=lambda pair: mean[pair[1]] - mean[pair[0]])
-    own = curves[run].to_numpy()
-    steps = curves.index
-    return own[peak] - own[start], own[peak] - own[-1], int(steps[start]), int(steps[peak])
+def _phase(claim: Claim, rows: pd.DataFrame, rising: bool) -> Statistic:
+    found = copies(chosen(rows, claim.series[0]))
+    if len(found.steps) < LEAST:
+        return nothing(_SHORT)
+    if not found.of:
+        return nothing(_ONE)
+    values, peaks = [], []
+    for copy in range(found.curves.shape[1]):
+        own = found.curves[:, copy]
+        start, peak = _extremes(np.delete(found.curves, copy, axis=1).mean(axis=1))
+        values.append(own[peak] - own[start if rising else -1])
+        peaks.append(found.steps[peak])
+    mean = found.curves.mean(axis=1)
+    start, peak = _extremes(mean)
+    details = {
+        "lowest": float(mean[start]),
+        "peak": float(mean[peak]),
+        "last": float(mean[-1]),
+        "peak_step": float(np.median(peaks)),
+    }
+    return Statistic(*over(values), details, over=found.over)
 
 
-def _peak(values: pd.Series) -> float:
-    """The step at the top of the largest rise; at least 1, for its logarithm is taken."""
-    _, _, _, peak = _rise_and_fall(values.to_frame(0), 0)
-    return float(max(peak, 1))
+def _agreement(claim: Claim, rows: pd.DataFrame, whole: bool) -> Statistic:
+    found = [copies(chosen(rows, one)) for one in claim.series]
+    if len({tuple(one.steps) for one in found}) != 1 or len(found[0].steps) < LEAST:
+        return nothing(_SHORT)
+    if len({one.curves.shape for one in found}) != 1:
+        return nothing("not every estimator has the same runs or groups of windows")
+    series = np.array([one.curves for one in found])
+    mean = series.mean(axis=-1)
+    if not whole:
+        start = int(mean[0].argmin())
+        series, mean = series[:, start:], mean[:, start:]
+        if mean.shape[1] < LEAST:
+            return nothing(f"fewer than {LEAST} checkpoints after the lowest point")
+    names = [one["metric"] for one in claim.series]
+    details = {
+        f"{names[a]}_and_{names[b]}": smallest_agreement(mean[[a, b]])
+        for a in range(len(names)) for b in range(a)
+    }  # fmt: skip
+    details["from_step"] = found[0].steps[-mean.shape[1]]
+    if not found[0].of:
+        return Statistic(smallest_agreement(mean), math.nan, math.nan, details, why=_ONE)
+    if found[0].of == "runs":
+        bounds = over([smallest_agreement(series[..., run]) for run in range(series.shape[-1])])
+    else:
+        bounds = halved(
+            smallest_agreement(mean), series.shape[-1],
+            lambda weights: smallest_agreement(series @ weights),
+        )  # fmt: skip
+    if not math.isfinite(bounds[0]):
+        return nothing("an estimate is missing, or the same at all checkpoints")
+    return Statistic(*within(bounds, -1, 1), details, over=found[0].over)
 
 
-def over_runs(values: object, claim: Claim) -> tuple[float, float, float]:
-    """Mean over runs with its interval: two standard errors, or Student's where `claim` says so."""
-    from scipy import stats
+def _over_copies(
+    found: Copies, statistic: Callable[[Curve], float], details: dict[str, float]
+) -> Statistic:
+    """A statistic of a curve, over runs, or over groups of windows."""
+    if not found.of:
+        value = statistic(found.curves[:, 0])
+        return Statistic(value, math.nan, math.nan, details, why=_ONE)
+    if found.of == "runs":
+        bounds = over([statistic(curve) for curve in found.curves.T])
+    else:
+        value = statistic(found.curves.mean(axis=1))
+        groups = found.curves.shape[1]
+        bounds = halved(value, groups, lambda weights: statistic(found.curves @ weights))
+    return Statistic(*bounds, details, over=found.over)
 
-    array = np.asarray(values, dtype=float)
-    errors = float(stats.t.ppf(0.975, len(array) - 1)) if claim.student else 2.0
-    half = errors * float(array.std(ddof=1)) / len(array) ** 0.5
-    return float(array.mean()), float(array.mean()) - half, float(array.mean()) + half
+
+def _growth(curve: Curve) -> float:
+    return float(curve[_late(curve)].mean() - curve[0])
+
+
+def _late(curve: np.ndarray) -> slice:
+    """The last quarter of the checkpoints, two at least."""
+    return slice(-max(2, len(curve) // 4), None)
+
+
+def _extremes(curve: Curve) -> tuple[int, int]:
+    """The places between which a curve rises most, the first before the second."""
+    rises = np.triu(curve[None, :] - curve[:, None], k=1)
+    rises[np.tril_indices(len(curve))] = -math.inf
+    start, peak = np.unravel_index(int(rises.argmax()), rises.shape)
+    return int(start), int(peak)
+
+
+def _end(found: Copies, at_the_peak: bool) -> tuple[float, float]:
+    """A curve's value at its highest point or at its last, with its standard error."""
+    place = int(found.curves.mean(axis=1).argmax()) if at_the_peak else -1
+    values = found.curves[place]
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))

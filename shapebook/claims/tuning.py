@@ -1,8 +1,8 @@
-"""The statistics of claims about fine-tuning: functions of the d90 of single runs (`d90.runs`).
+"""The statistics of claims about fine-tuning: functions of the d90 of single runs (`d90.by_seed`).
 
-An interval is one over runs (seeds of the subspace, the head and the order of the data), as in
-`claims.training`; with fewer than three there is none, and the claim is not testable. How a
-run counts that did not reach its bar at any d is said with each rule.
+An interval is Student's over runs (seeds of the subspace, the head and the order of the data); with
+fewer than three there is none, and the claim is not testable. How a run counts that did not reach
+its bar at any d is said with each rule.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from shapebook.claims.layers import Claim, Statistic
-from shapebook.claims.training import NOTHING, RUNS, over_runs
+from shapebook.claims.course import RUNS
+from shapebook.claims.rulebook import Claim
+from shapebook.claims.statistic import Statistic, nothing, over
 from shapelib.store.tables import chosen
+
+_FEW = f"fewer than {RUNS} runs"
 
 
 def share(claim: Claim, runs: pd.DataFrame) -> Statistic:
@@ -23,12 +26,13 @@ def share(claim: Claim, runs: pd.DataFrame) -> Statistic:
     """
     needed = runs["d90"].fillna(runs["D"])
     missing = runs[runs["d90"].isna()]
-    if len(runs) < RUNS or (missing["largest_tried"] < claim.margin * missing["D"]).any():
-        return NOTHING
-    value, low, high = over_runs(needed / runs["D"], claim)
+    if len(runs) < RUNS:
+        return nothing(_FEW)
+    if (missing["largest_tried"] < claim.margin * missing["D"]).any():
+        return nothing("a run did not reach its bar, and was not tried as far as the margin")
     details = {"d90": float(needed.mean()), "D": int(runs["D"].iloc[0]), **_reached(runs)}
     censored = "at most" if len(missing) else ""
-    return Statistic(value, low, high, high < claim.margin, details, censored)
+    return Statistic(*over(needed / runs["D"]), details, censored, over=_runs(runs))
 
 
 def needs_more(claim: Claim, runs: pd.DataFrame) -> Statistic:
@@ -37,15 +41,17 @@ def needs_more(claim: Claim, runs: pd.DataFrame) -> Statistic:
     Where the first was not reached it counts as the largest d tried, where the second was not, as
     D. There is nothing to judge where neither was, in any run.
     """
-    return _doublings(claim, *(chosen(runs, one) for one in claim.series))
+    return _doublings(*(chosen(runs, one) for one in claim.series))
 
 
 def larger_needs_less(claim: Claim, runs: pd.DataFrame) -> Statistic:
     """As `needs_more`, of the smallest model over the largest, of at least three sizes."""
     sizes = sorted(runs["D"].unique())
     if len(sizes) < 3:
-        return NOTHING
-    return _doublings(claim, *(runs[runs["D"] == size] for size in (sizes[0], sizes[-1])))
+        return nothing(f"{len(sizes)} sizes, and three are needed")
+    if "step" in runs and runs["step"].nunique(dropna=False) > 1:
+        return nothing("the models were not trained for equally many updates")
+    return _doublings(*(runs[runs["D"] == size] for size in (sizes[0], sizes[-1])))
 
 
 def bound(claim: Claim, runs: pd.DataFrame) -> Statistic:
@@ -55,12 +61,12 @@ def bound(claim: Claim, runs: pd.DataFrame) -> Statistic:
     can only be higher. There is nothing to judge where that would meet the rule.
     """
     if len(runs) < RUNS:
-        return NOTHING
+        return nothing(_FEW)
     gap = np.sqrt(runs["d90"].fillna(runs["largest_tried"]) / runs["m"])
     error = 1 - runs["train_score"].fillna(1.0)
-    value, low, high = over_runs(gap + error, claim)
-    if runs["d90"].isna().any() and high < claim.margin:
-        return NOTHING
+    bounds = over(gap + error)
+    if runs["d90"].isna().any() and bounds[2] < claim.margin:
+        return nothing("a run did not reach its bar, so its bound may be higher")
     details = {
         "square_root_of_d90_over_m": float(gap.mean()),
         "training_error": float(error.mean()),
@@ -69,7 +75,7 @@ def bound(claim: Claim, runs: pd.DataFrame) -> Statistic:
         **_reached(runs),
     }
     censored = "at least" if runs["d90"].isna().any() else ""
-    return Statistic(value, low, high, high < claim.margin, details, censored)
+    return Statistic(*bounds, details, censored, over=_runs(runs))
 
 
 RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
@@ -80,13 +86,14 @@ RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
 }
 
 
-def _doublings(claim: Claim, first: pd.DataFrame, second: pd.DataFrame) -> Statistic:
+def _doublings(first: pd.DataFrame, second: pd.DataFrame) -> Statistic:
     pairs = first.merge(second, on="seed", suffixes=("", "_second"))
-    if len(pairs) < RUNS or pairs[["d90", "d90_second"]].isna().all(axis=None):
-        return NOTHING
+    if len(pairs) < RUNS:
+        return nothing(f"{_FEW} of both")
+    if pairs[["d90", "d90_second"]].isna().all(axis=None):
+        return nothing("neither reached its bar in any run")
     more = pairs["d90"].fillna(pairs["largest_tried"])
     less = pairs["d90_second"].fillna(pairs["D_second"])
-    value, low, high = over_runs(np.log2(more / less), claim)
     details = {
         "first": 2 ** float(np.log2(more).mean()),
         "second": 2 ** float(np.log2(less).mean()),
@@ -95,7 +102,11 @@ def _doublings(claim: Claim, first: pd.DataFrame, second: pd.DataFrame) -> Stati
     }
     # The first needs more than the largest d tried, and the second at most D.
     censored = "at least" if pairs[["d90", "d90_second"]].isna().any(axis=None) else ""
-    return Statistic(value, low, high, low > claim.margin, details, censored)
+    return Statistic(*over(np.log2(more / less)), details, censored, over=_runs(pairs))
+
+
+def _runs(runs: pd.DataFrame) -> str:
+    return f"{len(runs)} runs"
 
 
 def _reached(runs: pd.DataFrame) -> dict[str, float]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from shapelib.finetuning.best_rate import SCORED
+
 # The pair's models, as tables name them: what a reader needs of it are kind and width.
 _PAIR = re.compile(r"^(encoder|decoder)-(\d+)-warmup\d+-seed\d+(?:-[0-9a-f]{16})?$")
 _RUNS = ["task", "model", "checkpoint", "step", "init", "method"]
@@ -135,6 +137,7 @@ def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
     """
     from shapelib.finetuning.bound import generalization_bound
 
+    runs = runs[runs["rates"] == SCORED]
     held = runs[(runs["definition"] == "papers") & (runs["init"] == "pre-trained")]
     held = held.dropna(subset=["d90"]).reset_index(drop=True)
     if held.empty:
@@ -173,7 +176,7 @@ def published_table(reported: pd.DataFrame) -> pd.DataFrame:
 
 def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """The d90 of each seed by the papers' definition, in the order of `first`."""
-    held = runs[runs["definition"] == "papers"]
+    held = runs[(runs["definition"] == "papers") & (runs["rates"] == SCORED)]
     found = first[_RUNS].merge(held, on=_RUNS, how="left")
     place = found.groupby(_RUNS, sort=False, dropna=False).ngroup()
     wide = found.assign(place=place).pivot(index="place", columns="seed", values="d90")

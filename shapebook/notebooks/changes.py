@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shapebook.claims.verdicts import UNTESTABLE
 from shapebook.notebooks import notebook as notebooks
 
 # What changes where a page is run, and not what it shows.
@@ -31,22 +32,18 @@ def changes(notebook: str | Path, given: Mapping[str, Any]) -> Changes:
     return min(counted, key=len, default={})
 
 
-def judged(record: Mapping[str, Any]) -> str:
-    """A verdict in a line: of which models it is, and what bounds it."""
-    names = [each["model"] for each in record["models"]]
-    of = f" (judged: {', '.join(names)})" if names else ""
-    bound = f"; {limit(record)}" if limit(record) else ""
-    return f"{record['title']}: {record['verdict']}{of}{bound}"
+def judged(record: dict[str, Any]) -> str:
+    """A verdict in a line: of which models it is, what stands alone behind it, or why there is no
+    other word and what would give one."""
+    from shapebook.claims.records import reason, verdict
 
-
-def limit(record: Mapping[str, Any]) -> str:
-    """Why a claim that every judged model meets holds in part only: there was one model."""
-    from shapebook.claims.judge import IN_PART
-
-    tested = [each for each in record["models"] if each["statistic"] is not None]
-    if record["verdict"] == IN_PART and len(tested) == 1 and tested[0]["met"]:
-        return "one model is no class, so by the rules no single model can get more"
-    return ""
+    tested = [each["model"] for each in record["models"] if each["word"] != UNTESTABLE]
+    if tested:
+        return f"{record['title']}: {verdict(record)}; judged: {', '.join(tested)}"
+    return (
+        f"{record['title']}: {record['verdict']} ({reason(record)}); "
+        f"would test it: {record['would_test']}"
+    )
 
 
 def commands(notebook: notebooks.Notebook) -> list[str]:

@@ -2,12 +2,12 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from shapebook.claims.judge import RECORDS
-from shapebook.notebooks.changes import Changes, commands, limit
+from shapebook.notebooks.changes import Changes, commands
 from shapebook.notebooks.notebook import Notebook
 
 # Paragraphs that read the book's figures, and where such a part or another begins.
@@ -21,7 +21,6 @@ a[href] { color: #0a58ca; }
 img { max-width: 100%; background: #fff; }
 a.elsewhere { font-style: italic; }
 aside.run { border: 1px solid #8888; border-left-width: 0.4rem; padding: 0 1rem 1rem; }
-.books { border-left: 0.2rem solid #8888; padding-left: 0.8rem; }
 aside.run td { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; }
 pre { overflow-x: auto; background: #f3f4f5; padding: 0.5rem; }
@@ -63,7 +62,8 @@ def html(notebook: Notebook, changes: Changes | None = None) -> str:
     Formulas become MathML, which browsers draw themselves. References within the notebook are
     links; those to other pages of the book, and to its bibliography, are words. `changes`: the
     parameters that are not the book's (see `changes.changes`): the page says first that its text
-    was written for another run, and marks what that text reads out of figures.
+    was written for another run. What the book reads out of its own figures does not stand, and
+    neither do the places of files on the machine that ran it.
     """
     page = _Page(notebook, bool(changes))
     body = "\n".join(page.cell(cell) for cell in notebook.cells)
@@ -73,6 +73,7 @@ def html(notebook: Notebook, changes: Changes | None = None) -> str:
         body = f"{body[:end]}\n{note}\n{body[end:]}"
     title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
     name = re.sub(r"<[^>]+>", "", title[1]) if title else "A run"
+    body = _without_places(body, changes or {})
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -100,15 +101,10 @@ class _Page:
         return "\n".join([code, *(self._output(each, cell) for each in cell.outputs)])
 
     def _prose(self, source: str) -> str:
-        """Markdown; on a page of another run than the book's, readings and caveats set apart."""
-        if not (self.other and _READING.search(source)):
-            return str(self.markdown.render(source))
-        shown = []
-        for part in _PARTS.split(source):
-            words, found = _READING.subn(_the_books, part)
-            text = str(self.markdown.render(words))
-            shown.append(f'<div class="books">{text}</div>' if found else text)
-        return "\n".join(shown)
+        """Markdown; on a page of another run than the book's without its readings and caveats."""
+        if self.other:
+            source = "".join(part for part in _PARTS.split(source) if not _READING.search(part))
+        return str(self.markdown.render(source))
 
     def _output(self, output: Any, cell: Any) -> str:
         if output.output_type == "stream":
@@ -118,8 +114,7 @@ class _Page:
             if kind in data:
                 return self._image(kind, data[kind], cell)
         if "text/html" in data:
-            limits = _limits(output.get("metadata", {}).get(RECORDS, []))
-            return f'<div class="wide" tabindex="0">{data["text/html"]}</div>{limits}'
+            return f'<div class="wide" tabindex="0">{data["text/html"]}</div>'
         return _pre(data.get("text/plain", ""))
 
     def _image(self, kind: str, data: str, cell: Any) -> str:
@@ -206,29 +201,31 @@ def _note(changes: Changes, kept: Sequence[str]) -> str:
         but = f" What is drawn and judged from tables kept as data is not of it: {by}."
     return (
         '<aside class="run"><p><strong>This run is not the book\'s.</strong> Figures, tables, '
-        f"verdicts, parameters and provenance are of this run.{but} All other text was written for "
-        "the book's run, and need not be true of this one, above all what is marked as the book's "
-        'reading or caveat.</p><div class="wide" tabindex="0"><table><thead><tr>'
+        "verdicts, parameters and provenance are of this run, and so are the lists of sentences "
+        f"below figures, which are computed.{but} All other text was written for the book's run, "
+        "and need not be true of this one; what the book reads out of its own figures is left out."
+        '</p><div class="wide" tabindex="0"><table><thead><tr>'
         '<th scope="col">parameter</th><th scope="col">here</th><th scope="col">in the book</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div></aside>"
     )
 
 
-def _limits(records: Sequence[Mapping[str, Any]]) -> str:
-    """What bounds the verdicts of a table."""
-    said: dict[str, list[str]] = {}
-    for record in records:
-        if bound := limit(record):
-            said.setdefault(bound, []).append(record["number"])
-    return "".join(
-        f"<p>Claim {escape(', '.join(map(str, numbers)))}: {escape(bound)}.</p>"
-        for bound, numbers in said.items()
-    )
+def _without_places(text: str, changes: Changes) -> str:
+    """Files by their names alone: where they lie on a machine is nobody else's business."""
+    given = [value for here, _ in changes.values() for value in _strings(here)]
+    places = {each for each in given if Path(each).expanduser().is_absolute()}
+    places |= {str(Path(each).expanduser()) for each in places}
+    for each in sorted(places, key=len, reverse=True):
+        for spelled in {each, escape(each), escape(repr(each)[1:-1])}:
+            text = text.replace(spelled, escape(Path(each).name or each))
+    return text.replace(f"{Path.home()}/", "~/")
 
 
-def _the_books(found: re.Match[str]) -> str:
-    of = " of" if found[2] else ""
-    return f"**The book's {found[1].lower()}{of}{found[2] or ''}"
+def _strings(value: Any) -> list[str]:
+    """The texts in a parameter's value."""
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in _strings(each)]
+    return [value] if isinstance(value, str) else []
 
 
 def _pre(text: str) -> str:

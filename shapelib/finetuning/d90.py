@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from shapelib.errors import ShapelibError
+from shapelib.finetuning.best_rate import RATES, SCORED, at_best_rate, right_texts
 
 DEFINITIONS = ("papers", "chance-corrected")
 _KEYS = ["task", "model", "checkpoint", "step"]
@@ -109,10 +110,16 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
 
     :param table: as for `d90`, with ``role``, ``D`` and ``train_score`` besides.
     :param level: the share of full fine-tuning that is to be reached.
-    :returns: a row for each task, model, checkpoint, initialisation, method, seed and definition:
+    :returns: a row for each task, model, checkpoint, initialisation, method, seed, definition and
+        way of choosing the learning rate:
 
         ``task``, ``model``, ``checkpoint``, ``step``, ``role``, ``init``, ``method``, ``seed``
-            Which run, as in the table given.
+            Which run, as in the table given; so is ``tokens_seen``, missing where it has none.
+        ``rates``
+            On which texts the best learning rate was chosen, of full fine-tuning as well: those
+            that are scored, as in the papers and in `d90` (``scored texts``); or where the table
+            has ``right``, on every other test text while the rest are scored, then the other way
+            round (``other texts``), which is not optimistic.
         ``definition``, ``threshold``
             Those of `d90`, from the mean over seeds of full fine-tuning, and a third one that
             matters for randomly initialised models, ``against pre-trained``: level × the score of
@@ -129,18 +136,24 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     # Rows are looked up by their label, which joined tables have twice.
     table = table.reset_index(drop=True)
+    ways = [each for each in RATES if each == SCORED or "right" in table]
     for where, runs in table.groupby(_KEYS, sort=False, dropna=False):
-        full = runs[runs["method"] == "full"]
-        best = full.groupby(["init", "seed"])["score"].max().groupby("init").mean()
         chance = _chance(runs)
-        for (init, method, seed), tried in runs[runs["method"] != "full"].groupby(
-            ["init", "method", "seed"], sort=False
+        seen = runs["tokens_seen"].iloc[0] if "tokens_seen" in runs else pd.NA
+        own = runs.groupby(["init", "method", "seed"], sort=False)
+        whole = runs[runs["method"] == "full"]
+        full = {
+            each: at_best_rate(whole, ["init", "seed"], each).groupby("init")["score"].mean()
+            for each in ways
+        }
+        for (init, method, seed), tried, rates in (
+            (*each, rates) for rates in ways for each in own if each[0][1] != "full"
         ):
+            best = full[rates]
             thresholds = {each: _threshold(each, level, best[init], chance) for each in DEFINITIONS}
             bar = best.get("pre-trained", math.nan)
             thresholds["against pre-trained"] = _threshold("papers", level, bar, chance)
-            known = tried.dropna(subset=["score"])
-            top = known.loc[known.groupby("d")["score"].idxmax()].sort_values("d")
+            top = at_best_rate(tried, ["d"], rates)
             for definition, threshold in thresholds.items():
                 value, place = crossing(
                     top["d"].to_numpy(float), top["score"].to_numpy(float), threshold
@@ -148,6 +161,7 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
                 at = None if place is None else top.iloc[place]
                 rows.append(dict(zip(_KEYS, where, strict=True)) | {
                     "role": runs["role"].iloc[0], "init": init, "method": method, "seed": seed,
+                    "tokens_seen": seen, "rates": rates,
                     "definition": definition, "threshold": threshold,
                     "D": int(tried["D"].iloc[0]), "m": int(tried["train"].iloc[0]),
                     "d90": math.nan if at is None else value,
@@ -297,7 +311,7 @@ def _best(runs: pd.DataFrame, seeds: list[int]) -> _Runs:
         size = int(runs["test"].iloc[0])
         right = np.zeros((*scores.shape, size), dtype=np.float32)
         for place, each in chosen.items():
-            right[place] = np.unpackbits(np.frombuffer(bytes.fromhex(each), np.uint8), count=size)
+            right[place] = right_texts(each, size)
     return _Runs(np.array(dimensions, dtype=float), scores, right)
 
 

@@ -94,6 +94,8 @@ class Entry:
     gated: bool = False
     caveat: str = ""
     """Repeated by every table and figure."""
+    training: str = ""
+    """What it was tuned for after language modelling, where that may shape its hidden states."""
     unchecked: str = ""
     """What of this entry no public source was found for, and why."""
     papers: tuple[str, ...] = ()

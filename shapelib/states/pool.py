@@ -41,6 +41,8 @@ class Pool:
     """Blocks of the model: a whole pool has one layer more, the embedding."""
     window: Int[np.ndarray, " n"]
     """The number of the window, in the order windows were drawn."""
+    article: Int[np.ndarray, " n"]
+    """The article that the window is of, as an index into the corpus."""
     position: Int[np.ndarray, " n"]
     """Position in the window, special tokens counted."""
     token: Int[np.ndarray, " n"]
@@ -107,15 +109,30 @@ class Pool:
             yield self.taken(layer, rows)
 
     def group_rows(self, layer: int, tokens: str, count: int) -> list[Int[np.ndarray, " size"]]:
-        """Rows of one layer in `count` disjoint groups of whole windows, cut to equal size.
-
-        Tokens of one window depend on each other; the spread between groups that share no window
-        does not suffer from that.
-        """
-        rows = self.rows(tokens, layer)
-        member = [rows[self.window[rows] % count == group] for group in range(count)]
+        """Rows of one layer in the `count` disjoint groups of `Pool.grouped`, cut to equal size."""
+        rows, group = self.rows(tokens, layer), self.grouped(count)
+        member = [rows[group[rows] == number] for number in range(count)]
         size = min(len(each) for each in member)
         return [each[:size] for each in member]
+
+    def grouped(self, count: int) -> Int[np.ndarray, " n"]:
+        """The group of each row, of `count` groups of whole articles.
+
+        Tokens of one window depend on each other, and so do windows of one article; the spread
+        between groups that share neither does not suffer from that. Articles are dealt out with the
+        most vectors first, each to the group that has the fewest. Where there are fewer articles
+        than twice as many as groups, the groups are of whole windows.
+        """
+        parts, of_row, sizes = np.unique(self.article, return_inverse=True, return_counts=True)
+        if len(parts) < 2 * count:
+            windows: Int[np.ndarray, " n"] = self.window % count
+            return windows
+        group, held = np.zeros(len(parts), dtype=int), np.zeros(count, dtype=int)
+        for part in np.argsort(-sizes, kind="stable"):
+            group[part] = held.argmin()
+            held[group[part]] += sizes[part]
+        dealt: Int[np.ndarray, " n"] = group[of_row]
+        return dealt
 
     def taken(self, layer: int, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows width"]:
         """A copy of some of a layer's vectors."""
@@ -259,6 +276,7 @@ def _pooled(
         states=states,
         layers=model.layers,
         window=np.repeat(np.arange(len(encoded)), sizes),
+        article=np.repeat([each.article for each in encoded], sizes),
         position=np.concatenate([np.arange(size) for size in sizes]),
         token=np.array([token for each in encoded for token in each.ids]),
         special=np.array([flag for each in encoded for flag in each.special], dtype=bool),

@@ -107,10 +107,14 @@ def profile(
             Mean and standard deviation over batches, as in the paper; no unit. Of one batch ``std``
             is missing.
         ``stderr``, ``groups``
-            Standard error of the mean over so many disjoint groups of whole windows, because tokens
-            of one window depend on each other; missing where fewer than 6 windows were read. For a
+            Standard error of the mean over so many disjoint groups of whole articles (of whole
+            windows where there are few articles), because tokens of one window depend on each
+            other, and windows of one article; missing where fewer than 6 windows were read. For a
             dimension, a group's value is that at its own points, their neighbours sought among the
             points of all groups.
+        ``by_group``
+            The value in each of these groups, in their order, apart by blanks; empty where there
+            are too few windows for groups.
         ``batches``, ``batch_size``, ``n``
             Batches measured (of ``mom_k100`` one, since it costs twice as much), vectors of one,
             and of all.
@@ -264,6 +268,7 @@ def _measure_set(
 ) -> Iterator[dict[str, object]]:
     """A row for each metric of one token set of one layer."""
     rows = pooled.rows(tokens, layer)[: batches * batch].reshape(batches, batch)
+    dealt = pooled.grouped(max(groups, 1))
     by_batch: list[dict[Metric, float]] = []
     searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]] = []
     duplicates = 0
@@ -272,7 +277,7 @@ def _measure_set(
         k = MADA_K if number else MOM_K
         found = neighbors_at_most(pooled.taken(layer, members), k)
         by_batch.append(dimensions_of(found.distances))
-        group = torch.from_numpy(pooled.window[members] % max(groups, 1))
+        group = torch.from_numpy(dealt[members])
         searched.append((found.distances, group.to(found.first.device)[found.first]))
         duplicates += found.duplicates
     resampled = groups >= 3 and batches
@@ -297,6 +302,7 @@ def _measure_set(
             "value": float(np.mean(found_values)) if found_values else math.nan,
             "std": _std(found_values),
             "stderr": _std([found[metric] for found in over_groups]) / max(groups, 1) ** 0.5,
+            "by_group": " ".join(f"{found[metric]:.7g}" for found in over_groups),
             "batches": len(found_values), "batch_size": batch, "groups": groups,
             "n": len(found_values) * batch, "duplicates": duplicates,
         }  # fmt: skip
@@ -312,6 +318,7 @@ COLUMNS = {
     "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
     "removed": "float64", "metric": "str",
     "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
+    "by_group": "str",
     "batches": "int64", "batch_size": "int64", "groups": "int64", "n": "int64",
     "duplicates": "int64",
 }  # fmt: skip

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from shapelib.errors import ShapelibError
 from shapelib.models import masks
 from shapelib.models.loading import Model
+from shapelib.models.trained_as import trained_as, warmup_tokens
 from shapelib.store import tables
 from shapelib.text.corpus import Corpus, Window
 
@@ -31,6 +32,8 @@ class Encoded(NamedTuple):
     ids: list[int]
     special: list[bool]
     """Which ids the tokenizer added (a beginning-of-sequence token, [CLS], [SEP])."""
+    article: int = 0
+    """Of which article the window is."""
 
 
 def encode(model: Model, window: Window, beginning: bool | None = None) -> Encoded:
@@ -75,7 +78,7 @@ def draw(
     drawn: list[Encoded] = []
     plain = 0
     for window in windows:
-        each = encode(model, window, beginning)
+        each = encode(model, window, beginning)._replace(article=window.article)
         if len(each.ids) > longest:
             raise ShapelibError(
                 f"a window has {len(each.ids)} tokens, but {model.name} reads at most {longest}; "
@@ -226,6 +229,9 @@ def run_facts(
     return tables.provenance(
         **asked,
         model=model.name,
+        parameters=model.parameters,
+        training=trained_as(model),
+        warmup_tokens=warmup_tokens(model.source.known),
         dtype=model.dtype,
         fingerprint=source.fingerprint,
         revision=source.revision,

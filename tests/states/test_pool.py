@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,27 @@ def test_batches_and_groups(decoder_folder: Path, text: Corpus):
     assert len({len(each) for each in groups}) == 1
     held = [set(each[:, 0].astype(int)) for each in groups]
     assert all(a.isdisjoint(b) for i, a in enumerate(held) for b in held[:i])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_groups_are_of_whole_articles_dealt_out_evenly(
+    decoder_folder: Path, text: Corpus, count: int
+):
+    drawn = [replace(each, article=place // 2) for place, each in enumerate(cut(text))]
+    pooled = pool(load(decoder_folder), drawn, 400, progress=False)
+    assert pooled.article.tolist() == [drawn[window].article for window in pooled.window]
+    assert len(set(pooled.article)) >= 2 * count
+    group = pooled.grouped(count)
+    articles = [set(pooled.article[group == each]) for each in range(count)]
+    assert all(a.isdisjoint(b) for i, a in enumerate(articles) for b in articles[:i])
+    held = np.bincount(group, minlength=count)
+    assert held.max() - held.min() <= np.bincount(pooled.article).max()
+
+
+def test_of_few_articles_the_groups_are_of_windows(decoder_folder: Path, text: Corpus):
+    drawn = [replace(each, article=place % 7) for place, each in enumerate(cut(text))]
+    pooled = pool(load(decoder_folder), drawn, 400, progress=False)
+    np.testing.assert_array_equal(pooled.grouped(4), pooled.window % 4)
 
 
 def same(one: Pool, two: Pool) -> None:

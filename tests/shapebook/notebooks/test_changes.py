@@ -33,17 +33,21 @@ def test_what_a_reader_changed_stands_beside_the_books():
     assert changes.changes(PROFILES, {})["tokens"] == (4096, 16384)
 
 
-def record(*models: dict[str, Any], verdict: str = "holds in part") -> dict[str, Any]:
-    return {"title": "a bell", "verdict": verdict, "models": list(models)}
+def record(*models: dict[str, Any], verdict: str = "supported", **given: Any) -> dict[str, Any]:
+    kept = {"title": "a bell", "verdict": verdict, "models": list(models), "beside": []}
+    return {**kept, "would_test": "a larger model", **given}
 
 
 def test_a_verdict_names_the_models_that_were_judged():
-    met, failed = ({"model": name, "statistic": 1.0, "met": name == "a"} for name in "ab")
-    untested = {"model": "c", "statistic": None, "met": False}
-    assert changes.judged(record(met, failed)) == "a bell: holds in part (judged: a, b)"
-    alone = changes.judged(record(met, untested))
-    assert alone.startswith("a bell: holds in part (judged: a, c); one model is no class")
-    assert changes.judged(record(verdict="not testable here")) == "a bell: not testable here"
+    first, second = ({"model": name, "word": "supported"} for name in "ab")
+    small = {"model": "c", "word": "not testable here", "low": 0.1, "outside": "too small: 1"}
+    assert changes.judged(record(first, second)) == "a bell: supported; judged: a, b"
+    alone = changes.judged(record(first, small, beside=["one model alone"]))
+    assert alone == "a bell: supported (one model alone); judged: a"
+    nothing = changes.judged(record(small, verdict="not testable here"))
+    assert nothing == "a bell: not testable here (too small); would test it: a larger model"
+    none = changes.judged(record(verdict="not testable here"))
+    assert none == "a bell: not testable here (no such model); would test it: a larger model"
 
 
 def test_tables_kept_as_data_are_named_once():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shapebook.claims.judge import VERDICTS, claims
+from shapebook.claims.judge import WORDS, claims
 from shapebook.notebooks import notebook
 from shapebook.pages import build, rendering
 from shapelib.errors import ShapelibError
@@ -351,9 +351,10 @@ def test_every_claim_has_a_record():
     records = json.loads((RECORDED / "claims.json").read_text())
     assert {record["id"] for record in records} == set(claims())
     for record in records:
-        assert record["verdict"] in VERDICTS
+        assert record["verdict"] in WORDS
         fixed = claims()[record["id"]]
-        assert (record["margin"], record["confidence"]) == (fixed.margin, fixed.confidence)
+        for name in ("margin", "direction", "asks"):
+            assert record[name] == getattr(fixed, name)
 
 
 def test_recorded_pages_hold_no_progress_and_no_warning():
