@@ -35,9 +35,19 @@ if TYPE_CHECKING:
     from shapelib.massive import massive_rows as massive_rows
     from shapelib.models import load as load
     from shapelib.neighbors import nearest_neighbors as nearest_neighbors
+    from shapelib.overlap import information_imbalance as information_imbalance
+    from shapelib.overlap import overlap as overlap
     from shapelib.profile import profile as profile
     from shapelib.projection import fastfood as fastfood
     from shapelib.recipe import recipe as recipe
+    from shapelib.relatives import last_of_windows as last_of_windows
+    from shapelib.relatives import nearest_in_other_windows as nearest_in_other_windows
+    from shapelib.relatives import one_per_token as one_per_token
+    from shapelib.relatives import relatives as relatives
+    from shapelib.robust import mle as mle
+    from shapelib.scale import decimated as decimated
+    from shapelib.scale import gride as gride
+    from shapelib.scale import plateau as plateau
     from shapelib.spectrum import spectrum as spectrum
     from shapelib.store import read_table as read_table
     from shapelib.store import write_table as write_table
@@ -52,11 +62,15 @@ _HOME = {
     "average_cosine": "anisotropy",
     "d90": "d90",
     "d90_search": "finetune",
+    "decimated": "scale",
     "dimension_sweep": "finetune",
     "dimensions": "dimension",
     "fastfood": "projection",
     "generalization_bound": "d90",
+    "gride": "scale",
+    "information_imbalance": "overlap",
     "judge": "claims",
+    "last_of_windows": "relatives",
     "leave_out": "leverage",
     "leverage": "leverage",
     "load": "models",
@@ -64,12 +78,18 @@ _HOME = {
     "load_task": "tasks",
     "mada": "dimension",
     "massive_rows": "massive",
+    "mle": "robust",
     "mom": "dimension",
+    "nearest_in_other_windows": "relatives",
     "nearest_neighbors": "neighbors",
+    "one_per_token": "relatives",
+    "overlap": "overlap",
+    "plateau": "scale",
     "pool": "hidden",
     "profile": "profile",
     "read_table": "store",
     "recipe": "recipe",
+    "relatives": "relatives",
     "reparameterize": "subspace",
     "sweep": "sweep",
     "spectrum": "spectrum",

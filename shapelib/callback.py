@@ -1,7 +1,7 @@
 """The shape of a model while somebody else's Trainer trains it."""
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import torch
 from transformers import TrainerCallback
 
 from shapelib import corpus, models, store
+from shapelib.choices import chosen
 from shapelib.errors import ShapelibError
 from shapelib.profile import profile as measure
 
@@ -41,6 +42,7 @@ class ShapeCallback(TrainerCallback):
     :param unit: what that length counts, ``characters`` or ``tokens``.
     :param batch: how many vectors a batch has.
     :param seed: of the windows and the shuffling.
+    :param metrics: what is measured, as in `profile`.
     :param tokenizer: that of the Trainer (its ``processing_class``) where none is given.
     :raises ShapelibError: where neither or both of `every` and `steps` are given, for an `output`
         that cannot be written, when training begins at step 0 with a table in its place, and for
@@ -59,6 +61,7 @@ class ShapeCallback(TrainerCallback):
         unit: Literal["characters", "tokens"] = "characters",
         batch: int = 4096,
         seed: int = 0,
+        metrics: Sequence[str] = ("default",),
         tokenizer: Any = None,
     ) -> None:
         if (every is None) == (steps is None):
@@ -70,6 +73,7 @@ class ShapeCallback(TrainerCallback):
         self._every, self._steps, self._tokenizer = every, frozenset(steps or ()), tokenizer
         self._asked: dict[str, Any] = {
             "tokens": tokens, "window": window, "unit": unit, "batch": batch, "seed": seed,
+            "metrics": chosen(metrics, batch),
         }  # fmt: skip
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -166,7 +166,7 @@ def _threshold(values, k):  # type: ignore[no-untyped-def]
 
 @_compiled
 def search(  # type: ignore[no-untyped-def]
-    x, rows, products, scale, about, screen, summed, stored, tiny, most,
+    x, rows, products, scale, about, screen, summed, stored, tiny, most, group, starts, members,
     distances, indices, verdict,
 ):  # fmt: skip
     """The k nearest of `rows`, by exact distances of all that the bound leaves.
@@ -176,6 +176,8 @@ def search(  # type: ignore[no-untyped-def]
     screen: what `screened` made of them, in the type of the products.
     summed, stored, tiny: error of a product relative to the norms, relative to itself, absolute.
     most: a row that would need more exact distances than this is left unproven.
+    group, starts, members: no neighbour of point i is in its group, members[starts[group[i]] :
+    starts[group[i] + 1]], which holds i itself.
     distances, indices, verdict: written at the rows' own places; without a proof the verdict alone.
     For the proof see `neighbors`.
     """
@@ -205,7 +207,8 @@ def search(  # type: ignore[no-untyped-def]
             square = screen[0, j] + alone - product[j] - product[j]
             square -= by_norm * screen[1, j] + by_value * abs(product[j])
             bound[j] = np.sqrt(square if square > zero else zero) - screen[2, j]
-        bound[i] = np.inf
+        for m in range(starts[group[i]], starts[group[i] + 1]):
+            bound[members[m]] = np.inf
         least[:] = np.inf
         for first in range(0, n, groups):
             for g in range(min(groups, n - first)):

@@ -27,8 +27,9 @@ NAMES = [name for names in reference.tasks(API.read_text()).values() for name in
 FUNCTIONS = [name for name in NAMES if inspect.isfunction(reference.value(name))]
 RESULTS = [name for name in NAMES if reference.is_result(name)]
 TASKS = [
-    "Measure a model", "Measure any matrix", "Which vectors carry it", "Many models", "Training",
-    "Fine-tuning dimension", "Claims", "Figures", "Data and files",
+    "Measure a model", "Measure any matrix", "The dimension along scale", "Who the neighbours are",
+    "Which vectors carry it", "Many models", "Training", "Fine-tuning dimension", "Claims",
+    "Figures", "Data and files",
 ]  # fmt: skip
 HOMES = {reference.place(name)[0] for name in NAMES}
 HOMES |= {f"shapelib.{home}" for home in shapelib._HOME.values()}
