@@ -119,7 +119,7 @@ def _measure_set(
     more = further.rows_of(pooled, layer, tokens, first, near_first, groups, chosen)
     return (
         [*_averaged(metrics, by_batch, over_groups, shared), *more],
-        near_rows(near_first, first) if near_first and _BETWEEN & {*chosen} else None,
+        near_rows(near_first, IMBALANCE_K, first) if near_first and _BETWEEN & {*chosen} else None,
         near_first.duplicates if near_first else 0,
     )
 

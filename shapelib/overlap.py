@@ -17,7 +17,8 @@ from shapelib.matrix import Points, as_points, first_occurrences
 from shapelib.neighbors import Neighbors, nearest_neighbors
 
 OVERLAP_K = 20
-IMBALANCE_K = 128
+IMBALANCE_K = 100
+"""Neighbours among which a rank is looked for: a table's first batch has so many in any case."""
 
 
 class Near(NamedTuple):
@@ -89,11 +90,11 @@ def information_imbalance(x: Points, y: Points, k: int = IMBALANCE_K) -> float:
     return float(compared(a, b, 1).rank.mean())
 
 
-def near_rows(found: Neighbors, rows: Int[np.ndarray, " points"] | None = None) -> Near:
-    """A search as rows; `rows` are the names of the points searched, their places if None."""
+def near_rows(found: Neighbors, k: int, rows: Int[np.ndarray, " points"] | None = None) -> Near:
+    """The `k` nearest of a search by rows, which are the points' places if None."""
     first = found.first.cpu().numpy()
-    own = first if rows is None else rows[first]
-    return Near(own.astype(np.int32), own.astype(np.int32)[found.indices.cpu().numpy()])
+    own = (first if rows is None else rows[first]).astype(np.int32)
+    return Near(own, own[found.indices[:, :k].cpu().numpy()])
 
 
 def compared(a: Near, b: Near, k: int = OVERLAP_K) -> Compared:
@@ -143,4 +144,4 @@ def _both(x: Points, y: Points, k: int) -> tuple[Near, Near]:
     x, y = as_points(x), as_points(y)
     of_x, of_y = (first_occurrences(each)[0].cpu().numpy() for each in (x, y))
     kept = np.intersect1d(of_x, of_y)
-    return near_rows(nearest_neighbors(x[kept], k)), near_rows(nearest_neighbors(y[kept], k))
+    return near_rows(nearest_neighbors(x[kept], k), k), near_rows(nearest_neighbors(y[kept], k), k)
