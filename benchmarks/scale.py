@@ -20,12 +20,12 @@ from estimators import between, clouds, processor, processor_seconds
 from threadpoolctl import threadpool_limits
 
 from shapelib import decimated, nearest_in_other_windows, nearest_neighbors
-from shapelib.choices import CHOICES, DEFAULT, SCALES
-from shapelib.further import between as compare_layers
-from shapelib.hidden import Pool
-from shapelib.layer import measure_layer
-from shapelib.scale import gride_from_distances
-from shapelib.spill import Memory
+from shapelib.geometry.scale.curves import gride_from_distances
+from shapelib.states.choices import CHOICES, DEFAULT, SCALES
+from shapelib.states.further import between as compare_layers
+from shapelib.states.layer import measure_layer
+from shapelib.states.pool import Pool
+from shapelib.states.spill import Memory
 
 POINTS, FEATURES, LAYERS, TURNS = 4096, 768, 30, 5
 WINDOW, VOCABULARY = 110, 8000

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from shapelib import gride, plateau, store
-from shapelib.scale import SCALES
+from shapelib import gride, plateau
+from shapelib.geometry.scale.curves import SCALES
+from shapelib.store import tables
 
 HERE = Path(__file__).parent
 DIMENSIONS = (2, 3, 5, 10, 20, 30)
@@ -74,9 +75,9 @@ def main() -> None:
     )
     seconds = round(time.perf_counter() - started, 1)
     command = "python results/scale.py"
-    table.attrs["provenance"] = [store.provenance(command=command, seconds=seconds)]
+    table.attrs["provenance"] = [tables.provenance(command=command, seconds=seconds)]
     (HERE / "scale").mkdir(exist_ok=True)
-    store.write_table(table, HERE / "scale" / "manifolds.parquet")
+    tables.write_table(table, HERE / "scale" / "manifolds.parquet")
     shown = table.assign(bias=(100 * table["bias"]).round(1).astype(str) + " %")
     wide = shown.pivot(index=["manifold", "dimension", "points"], columns="scale", values="bias")
     print(wide.to_string())

@@ -1,0 +1,286 @@
+"""Model × corpus → one tidy table: a row per layer, token set and metric."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+
+from shapelib.errors import ShapelibError, nearest
+from shapelib.models import loading
+from shapelib.states import further, pool
+from shapelib.states.choices import DEFAULT, chosen
+from shapelib.states.layer import groups_of, measure_layer
+from shapelib.states.reading import run_facts
+from shapelib.store import keys, tables
+from shapelib.text import corpus
+from shapelib.threads import in_threads
+
+BATCH = 4096
+SETS = ("all", "content")
+
+
+def profile(
+    model: str | Path | loading.Source | loading.Model,
+    text: str | Path | corpus.Corpus = "enwiki-sample",
+    *,
+    tokens: int = 8192,
+    window: int = 512,
+    unit: Literal["characters", "tokens"] = "characters",
+    batch: int = BATCH,
+    sets: Sequence[str] = SETS,
+    seed: int = 0,
+    metrics: Sequence[str] = ("default",),
+    device: str = "auto",
+    dtype: str = "auto",
+    memory: float = 4.0,
+    progress: bool = True,
+    reuse: bool = True,
+) -> pd.DataFrame:
+    """The shape of a model's hidden states over a text, layer by layer.
+
+    ::
+
+        table = profile("minilm-l6", tokens=8192)
+        found = table[(table["metric"] == "two_nn") & (table["tokens"] == "content")]
+        found[["layer", "value", "stderr"]]
+
+    `tokens` pooled vectors of each token set are shuffled across windows and measured in ``tokens
+    // batch`` batches of `batch` vectors; a last, short batch is dropped and counted in the
+    provenance. Where too many vectors are massive, ``rest`` has fewer batches, or none and its
+    values are missing. A dimension that needs k neighbours is missing where a batch has no more
+    than k + 1 different vectors, or where it is not defined.
+
+    :param model: what `load` takes, or a model that it gave, which is always measured anew.
+    :param text: what `load_corpus` takes, or a corpus that it gave.
+    :param tokens: how many vectors of each token set are measured.
+    :param window: length of a window of text, see `windows`.
+    :param unit: what that length counts, ``characters`` or ``tokens``.
+    :param batch: how many vectors a batch has.
+    :param sets: the token sets: ``all``, ``content``, ``rest`` (no massive vectors) and ``later``,
+        see `pool`.
+    :param seed: of the windows and the shuffling.
+    :param metrics: what is measured, by the names that ``shapelib profile --list-metrics`` shows
+        with their costs, such as ``["default", "gride"]``; see below.
+    :param device: as in `load`; so is `dtype`.
+    :param dtype: precision of the model.
+    :param memory: GiB above the loaded model that hidden states and the work on them may take. What
+        does not fit goes to disk, and where that is too small as well, the text is read several
+        times for some of the layers each; the numbers are the same.
+    :param progress: whether bars are shown.
+    :param reuse: take a measurement with the same model files, text, parameters and code from the
+        user's cache where it is there.
+    :returns: a row for each layer, token set and metric; what was run, and on what, is in
+        ``table.attrs["provenance"]``. The columns:
+
+        ``model``, ``checkpoint``, ``step``, ``tokens_seen``
+            The model's name; the checkpoint of a suite, else the commit on the hub, else ``final``;
+            and how far a checkpoint was trained, in optimizer steps and in tokens, else missing.
+        ``role``
+            ``decoder`` where later tokens cannot change earlier ones, else ``encoder``.
+        ``corpus``, ``window``, ``seed``
+            The text's name; the length of a window with its unit, as ``512 characters``; the seed.
+        ``dtype``, ``bos``
+            Precision of the model; whether a special token stands before each window.
+        ``layer``, ``depth``, ``after_norm``
+            The layer's number, 0 for the embedding; that number divided by the last one, from 0 to
+            1; whether its vectors have passed the model's final norm.
+        ``tokens``, ``removed``
+            The token set; the share of the layer's vectors that it leaves out, from 0 to 1.
+        ``metric``, ``centered``
+            What was measured: ``anisotropy`` and ``average_cosine``, each centered and not; the
+            dimensions ``two_nn``, ``two_nn_lowest20``, ``mada_k20``, ``mom_k20`` and ``mom_k100``,
+            for which ``centered`` is missing, as it is for all that is not among the default:
+            ``mada_median_k20``, ``mle_k20``; ``gride_1`` to ``gride_64``; ``two_nn`` and
+            ``mada_k20`` of chosen vectors, with ``_half``, ``_quarter``, ``_eighth``,
+            ``_other_windows``, ``_token_types`` or ``_last_tokens`` behind; the shares
+            ``same_token``, ``same_window`` and ``adjacent``; and of two layers ``overlap_next``,
+            ``overlap_last_layer``, ``imbalance_next``, ``imbalance_from_next``,
+            ``imbalance_last_layer`` and ``imbalance_from_last_layer``, in the row of the first.
+        ``value``, ``std``
+            Mean and standard deviation over batches, as in the paper; no unit. Of one batch ``std``
+            is missing.
+        ``stderr``, ``groups``
+            Standard error of the mean over so many disjoint groups of whole windows, because tokens
+            of one window depend on each other; missing where fewer than 6 windows were read. For a
+            dimension, a group's value is that at its own points, their neighbours sought among the
+            points of all groups.
+        ``batches``, ``batch_size``, ``n``
+            Batches measured (of ``mom_k100`` one, since it costs twice as much, and of all that is
+            not a dimension of 20 neighbours), vectors of one, and of all.
+        ``duplicates``
+            Exact copies that were removed before the neighbour searches of all batches.
+    :raises ShapelibError: for anything that `load`, `load_corpus` or `pool` refuses, for fewer
+        tokens than one batch, for a metric that there is not (the nearest are named) or that batch,
+        windows or tokens are too few for, and for a layer that cannot be measured.
+    """
+    asked = checked(
+        tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed, metrics=metrics
+    )
+    text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
+    if isinstance(model, loading.Model):
+        source = model.source
+    else:
+        source = model if isinstance(model, loading.Source) else loading.find(model, fetch=False)
+
+    def measure() -> pd.DataFrame:
+        started = time.perf_counter()
+        loaded = model if isinstance(model, loading.Model) else None
+        loaded = loaded or loading.load(source, device=device, dtype=dtype)
+        cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
+        rows: list[dict[str, object]] = []
+        kept: dict[tuple[str, int], further.Kept] = {}
+        facts: dict[str, int] = {}
+        bos = False
+        for part in pool.passes(
+            loaded, cut, tokens, seed=seed, memory=memory, progress=progress
+        ):  # fmt: skip
+            facts, bos = _counts(part, tokens, batch), part.bos
+            rows += _measure(
+                part, loaded.name, tokens, batch, asked["sets"], progress, asked["metrics"], kept
+            )
+            of_windows = part.window, groups_of(part, tokens, batch)
+        rows += further.between(kept, *of_windows, asked["metrics"])
+        table = _table(rows, loaded, bos, text, asked)
+        table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
+        return table
+
+    # The weights of a loaded model may have changed since: only files can vouch for a kept table.
+    if not reuse or isinstance(model, loading.Model):
+        return measure()
+    where = str(loading.pick_device(device))
+    kept = key(source, text, device=where, dtype=dtype, **asked)
+    return tables.cached(f"{source.name}-{kept}", measure)
+
+
+def checked(
+    *,
+    tokens: int = 8192,
+    window: int = 512,
+    unit: Literal["characters", "tokens"] = "characters",
+    batch: int = BATCH,
+    sets: Sequence[str] = SETS,
+    seed: int = 0,
+    metrics: Sequence[str] = ("default",),
+) -> dict[str, Any]:
+    """The parameters that a measurement's numbers depend on, or the error that `profile` raises."""
+    for name, value in (("tokens", tokens), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ShapelibError(f"{name} must be a whole number, got {value!r}")
+    if batch < 4:
+        raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
+    if tokens < batch:
+        raise ShapelibError(
+            f"one batch needs {batch} tokens, got tokens={tokens}: ask for more, or for a "
+            "smaller batch"
+        )
+    return {
+        "tokens": tokens, "window": window, "unit": unit, "batch": batch,
+        "sets": _checked_sets(sets), "seed": seed, "metrics": chosen(metrics, batch),
+    }  # fmt: skip
+
+
+def key(
+    source: loading.Source, text: corpus.Corpus, *, device: str, dtype: str, **asked: object
+) -> str:
+    """A key of everything that a measurement depends on: equal keys, equal numbers."""
+    return keys.key_of(
+        source.name, source.fingerprint, source.checkpoint, source.step, source.tokens_seen,
+        text.name, text.sha256, asked, dtype, device,
+        keys.code_of(profile),
+    )  # fmt: skip
+
+
+def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(sets, str) or not sets or len(set(sets)) < len(sets):
+        raise ShapelibError(f"sets must be different token sets, such as {SETS}; got {sets!r}")
+    for each in sets:
+        if each not in pool.TOKEN_SETS:
+            known = nearest(str(each), list(pool.TOKEN_SETS))
+            raise ShapelibError(f"no such token set: {each!r}; {known}")
+    return tuple(sets)
+
+
+def _counts(pooled: pool.Pool, tokens: int, batch: int) -> dict[str, int]:
+    n = len(pooled.order)
+    return {
+        "windows": pooled.windows, "all": n, "content": len(pooled.rows("content")),
+        "dropped_all": n - tokens // batch * batch,
+    }  # fmt: skip
+
+
+def _measure(
+    pooled: pool.Pool,
+    name: str,
+    tokens: int,
+    batch: int,
+    sets: tuple[str, ...],
+    progress: bool,
+    metrics: tuple[str, ...] = DEFAULT,
+    kept: dict[tuple[str, int], further.Kept] | None = None,
+) -> list[dict[str, object]]:
+    """Rows of layer, token set and metric with their values; for `kept` see `measure_layer`."""
+    from tqdm import tqdm
+
+    further.check(pooled, sets, batch, metrics)
+    kept = {} if kept is None else kept
+    layers = list(pooled.states)
+    at_once = torch.get_num_threads()
+    rows: list[dict[str, object]] = []
+    with tqdm(
+        total=len(layers), unit="layer", desc=f"{name}: measuring",
+        disable=None if progress else True,
+    ) as bar:  # fmt: skip
+        for start in range(0, len(layers), at_once):
+            some = layers[start : start + at_once]
+
+            def work(first: int, last: int, some: list[int] = some) -> list[dict[str, object]]:
+                measured = (
+                    measure_layer(pooled, each, name, tokens, batch, sets, metrics, kept)
+                    for each in some[first:last]
+                )
+                return [row for layer in measured for row in layer]
+
+            # Whole layers, a thread each: nothing waits for another thread but at the end.
+            rows += [row for part in in_threads(len(some), work, 1) for row in part]
+            bar.update(len(some))
+    return rows
+
+
+COLUMNS = {
+    "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64", "role": "str",
+    "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
+    "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
+    "removed": "float64", "metric": "str",
+    "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
+    "batches": "int64", "batch_size": "int64", "groups": "int64", "n": "int64",
+    "duplicates": "int64",
+}  # fmt: skip
+"""The columns of a shape table, in order, with their pandas types."""
+
+
+def _table(
+    rows: Iterable[dict[str, object]],
+    model: loading.Model,
+    bos: bool,
+    text: corpus.Corpus,
+    asked: Mapping[str, object],
+) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows))
+    table["model"] = model.name
+    source = model.source
+    table["checkpoint"] = source.checkpoint or source.revision or "final"
+    table["step"] = pd.NA if source.step is None else source.step
+    table["tokens_seen"] = pd.NA if source.tokens_seen is None else source.tokens_seen
+    table["role"] = model.role
+    table["corpus"] = text.name
+    table["window"] = f"{asked['window']} {asked['unit']}"
+    table["seed"] = asked["seed"]
+    table["dtype"] = model.dtype
+    table["bos"] = bos
+    table["depth"] = table["layer"] / model.layers
+    table["after_norm"] = (table["layer"] == model.layers) & model.after_norm
+    table = table.sort_values(["tokens", "layer"], kind="stable", ignore_index=True)
+    return table[list(COLUMNS)].astype(COLUMNS)
