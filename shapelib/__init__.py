@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shapelib.geometry.scale.curves import decimated as decimated
     from shapelib.geometry.scale.curves import gride as gride
     from shapelib.geometry.scale.curves import plateau as plateau
+    from shapelib.geometry.scale.homology import homology_dimension as homology_dimension
     from shapelib.geometry.scale.overlap import information_imbalance as information_imbalance
     from shapelib.geometry.scale.overlap import overlap as overlap
     from shapelib.geometry.scale.robust import mle as mle
@@ -64,6 +65,7 @@ _HOME = {
     "fastfood": "subspace.projection",
     "generalization_bound": "finetuning.bound",
     "gride": "geometry.scale.curves",
+    "homology_dimension": "geometry.scale.homology",
     "information_imbalance": "geometry.scale.overlap",
     "last_of_windows": "geometry.relatives",
     "leave_out": "geometry.leverage",
