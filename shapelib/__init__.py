@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from shapelib.geometry.leverage import leverage as leverage
     from shapelib.geometry.massive import massive_rows as massive_rows
     from shapelib.geometry.neighbors import nearest_neighbors as nearest_neighbors
+    from shapelib.geometry.relatives import last_of_windows as last_of_windows
+    from shapelib.geometry.relatives import nearest_in_other_windows as nearest_in_other_windows
+    from shapelib.geometry.relatives import one_per_token as one_per_token
+    from shapelib.geometry.relatives import relatives as relatives
+    from shapelib.geometry.scale.curves import decimated as decimated
+    from shapelib.geometry.scale.curves import gride as gride
+    from shapelib.geometry.scale.curves import plateau as plateau
+    from shapelib.geometry.scale.homology import homology_dimension as homology_dimension
+    from shapelib.geometry.scale.overlap import information_imbalance as information_imbalance
+    from shapelib.geometry.scale.overlap import overlap as overlap
+    from shapelib.geometry.scale.robust import mle as mle
     from shapelib.geometry.spectrum import spectrum as spectrum
     from shapelib.models.loading import load as load
     from shapelib.pretraining.recipe import recipe as recipe
@@ -48,10 +59,15 @@ _HOME = {
     "average_cosine": "geometry.anisotropy",
     "d90": "finetuning.d90",
     "d90_search": "finetuning.sweep",
+    "decimated": "geometry.scale.curves",
     "dimension_sweep": "finetuning.sweep",
     "dimensions": "geometry.dimension",
     "fastfood": "subspace.projection",
     "generalization_bound": "finetuning.bound",
+    "gride": "geometry.scale.curves",
+    "homology_dimension": "geometry.scale.homology",
+    "information_imbalance": "geometry.scale.overlap",
+    "last_of_windows": "geometry.relatives",
     "leave_out": "geometry.leverage",
     "leverage": "geometry.leverage",
     "load": "models.loading",
@@ -59,12 +75,18 @@ _HOME = {
     "load_task": "finetuning.tasks",
     "mada": "geometry.dimension",
     "massive_rows": "geometry.massive",
+    "mle": "geometry.scale.robust",
     "mom": "geometry.dimension",
+    "nearest_in_other_windows": "geometry.relatives",
     "nearest_neighbors": "geometry.neighbors",
+    "one_per_token": "geometry.relatives",
+    "overlap": "geometry.scale.overlap",
+    "plateau": "geometry.scale.curves",
     "pool": "states.pool",
     "profile": "states.profile",
     "read_table": "store.tables",
     "recipe": "pretraining.recipe",
+    "relatives": "geometry.relatives",
     "reparameterize": "subspace.reparameterize",
     "spectrum": "geometry.spectrum",
     "sweep": "states.sweep",

@@ -31,6 +31,9 @@ class Data:
         if self.n == 3:
             raise ValueError("array must not contain infs or NaNs")
         return self.answer + mu_fraction + 1000 * self.n, 0.0, 0.0
+
+    def return_id_scaling_gride(self, range_max=64):
+        return self.answer + np.zeros(2), np.ones(2), range_max
 '''
 
 
@@ -77,6 +80,8 @@ def test_a_peer_in_another_environment_is_asked_as_it_documents(
         assert peer.two_nn(file, 2, kept=0.2, neighbours=2).value == pytest.approx(5000 + 22.2)
         assert peer.two_nn(file, 1, distinct=True).value == pytest.approx(4000 + 1001.9)
         assert peer.two_nn(points(tmp_path, 4), 1).value == pytest.approx(4000 + 1001.9)
+        answer = peer.gride(file, 1, 8)
+        assert (answer["values"], answer["errors"]) == ([81.0, 81.0], [1.0, 1.0])
     assert peer._process.returncode == 0
 
 

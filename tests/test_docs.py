@@ -28,8 +28,9 @@ NAMES = [name for names in reference.tasks(API.read_text()).values() for name in
 FUNCTIONS = [name for name in NAMES if inspect.isfunction(reference.value(name))]
 RESULTS = [name for name in NAMES if reference.is_result(name)]
 TASKS = [
-    "Measure a model", "Measure any matrix", "Which vectors carry it", "Many models", "Training",
-    "Fine-tuning dimension", "Claims", "Figures", "Data and files",
+    "Measure a model", "Measure any matrix", "The dimension along scale", "Who the neighbours are",
+    "Which vectors carry it", "Many models", "Training", "Fine-tuning dimension", "Claims",
+    "Figures", "Data and files",
 ]  # fmt: skip
 # Where a name is defined, whatever face it is imported from.
 HOMES = {getattr(reference.value(name), "__module__", "shapelib") for name in NAMES}

@@ -58,13 +58,21 @@ class Peer(AbstractContextManager["Peer"]):
             "points": str(points), "threads": threads, "kept": kept, "neighbours": neighbours,
             "distinct": distinct,
         }  # fmt: skip
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        answer = self._answer()
+        answer = self._ask(asked)
         if "error" in answer:
             print(f"DADApy, {points.stem}: {answer['error']}")
         return Answer(answer.get("value"), answer.get("seconds"))
+
+    def gride(self, points: Path, threads: int, neighbours: int = 128) -> dict[str, Any]:
+        """DADApy's GRIDE of the points in an .npy file: ``values``, ``errors`` and ``seconds``."""
+        asked = {"method": "gride", "points": str(points), "threads": threads}
+        return self._ask({**asked, "neighbours": neighbours})
+
+    def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

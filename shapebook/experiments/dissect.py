@@ -13,7 +13,7 @@ from shapelib.geometry.massive import FACTOR, massive_rows
 from shapelib.geometry.spectrum import Spectrum, spectrum
 from shapelib.models import loading
 from shapelib.states import pool
-from shapelib.states.profile import GROUPS
+from shapelib.states.layer import GROUPS
 from shapelib.states.reading import run_facts
 from shapelib.store import cache, keys, tables
 from shapelib.text import corpus

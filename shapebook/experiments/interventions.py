@@ -18,7 +18,7 @@ from shapelib.geometry.anisotropy import anisotropy
 from shapelib.geometry.massive import massive_rows
 from shapelib.models import loading
 from shapelib.states import pool
-from shapelib.states.profile import GROUPS
+from shapelib.states.layer import GROUPS
 from shapelib.states.reading import encode, run_facts
 from shapelib.store import keys, tables
 from shapelib.text import corpus

@@ -12,7 +12,9 @@ from shapelib.cli.options import (  # fmt: skip
     Device,
     Dtype,
     Kind,
+    ListMetrics,
     Memory,
+    Metrics,
     ModelArgument,
     Pickle,
     Role,
@@ -50,6 +52,8 @@ def profile(
     batch: Batch = 4096,
     sets: Sets = ["all", "content"],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = 0,
+    metric: Metrics = ["default"],  # noqa: B006
+    list_metrics: ListMetrics = False,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -77,7 +81,7 @@ def profile(
         loaded = source
     table = measure(
         loaded, corpus, tokens=tokens, window=window, unit=unit, batch=batch, sets=sets,
-        seed=seed, device=device, dtype=dtype, memory=memory,
+        seed=seed, metrics=metric, device=device, dtype=dtype, memory=memory,
     )  # fmt: skip
     tables.write_table(table, out)
     show(summary(table))
@@ -113,6 +117,7 @@ def sweep(
     unit: Unit = "characters",
     batch: Batch = 4096,
     sets: Sets = ["all", "content"],  # noqa: B006
+    metric: Metrics = ["default"],  # noqa: B006
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory: Memory = 4.0,
@@ -128,8 +133,8 @@ def sweep(
     steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(
         models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
-        unit=unit, batch=batch, sets=sets, device=device, dtype=dtype, memory=memory,
-        allow_pickle=allow_pickle,
+        unit=unit, batch=batch, sets=sets, metrics=metric, device=device, dtype=dtype,
+        memory=memory, allow_pickle=allow_pickle,
     )  # fmt: skip
     todo = missing(grid, kept)
     typer.echo(f"{len(grid)} cells: {len(grid) - len(todo)} in {output}, {len(todo)} to compute")

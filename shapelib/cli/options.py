@@ -31,6 +31,13 @@ def complete_roles(incomplete: str) -> list[str]:
     return [name for name in ROLES if name.startswith(incomplete)]
 
 
+def complete_metrics(incomplete: str) -> list[str]:
+    """The metrics that begin so."""
+    from shapelib.states.choices import CHOICES
+
+    return [name for name in ("default", *CHOICES) if name.startswith(incomplete)]
+
+
 def complete_kinds(incomplete: str) -> list[str]:
     """The kinds of model to train that begin so."""
     from shapelib.pretraining.recipe import KINDS
@@ -50,6 +57,16 @@ def complete_assets(incomplete: str) -> list[str]:
     from shapelib.store.assets import ASSETS
 
     return [name for name in ASSETS if name.startswith(incomplete)]
+
+
+def _list_metrics(asked: bool) -> None:
+    """Show the metrics and leave, before any other option is looked at."""
+    if asked:
+        from shapelib.cli.console import show
+        from shapelib.cli.tables import metrics
+
+        show(metrics())
+        raise typer.Exit
 
 
 ModelArgument = Annotated[
@@ -90,6 +107,21 @@ Sets = Annotated[
         "vectors), later (no first positions). Give it once for each.",
     ),
 ]
+Metrics = Annotated[
+    list[str],
+    typer.Option(
+        "--metric",
+        help="What to measure, as profile --list-metrics names it. Give it once for each.",
+        autocompletion=complete_metrics,
+    ),
+]
+ListMetrics = Annotated[
+    bool,
+    typer.Option(
+        "--list-metrics", callback=_list_metrics, is_eager=True,
+        help="Show what --metric takes, and what each costs, and stop.",
+    ),
+]  # fmt: skip
 Device = Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")]
 Dtype = Annotated[
     str, typer.Option(help="auto (by size and device), float32, bfloat16 or float16.")

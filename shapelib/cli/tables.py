@@ -205,6 +205,10 @@ def summary(table: "pd.DataFrame") -> "Table":
         "TwoNN\n90 %": ("two_nn", None, main),
         "TwoNN\n20 %": ("two_nn_lowest20", None, main),
     }
+    # Of a table without the usual ones the first that it has.
+    columns = {label: each for label, each in columns.items() if _has(table, each)} or {
+        name: (name, None, main) for name in [*table["metric"].unique()][:6]
+    }
     first = table.iloc[0]
     shown = Table(
         title=f"{first['model']} ({first['role']}), {first['corpus']}, "
@@ -225,6 +229,29 @@ def summary(table: "pd.DataFrame") -> "Table":
         mark = " after norm" if rows["after_norm"].iloc[0] else ""
         copies = rows.loc[rows["tokens"] == main, "duplicates"].iloc[0]
         shown.add_row(f"{layer}{mark}", *cells, str(copies))
+    return shown
+
+
+def _has(table: "pd.DataFrame", column: tuple[str, bool | None, str]) -> bool:
+    metric, _, tokens = column
+    return bool(((table["metric"] == metric) & (table["tokens"] == tokens)).any())
+
+
+def metrics() -> "Table":
+    """What --metric takes, with the cost of each."""
+    from rich.table import Table
+
+    from shapelib.states.choices import CHOICES, DEFAULT
+
+    shown = Table(
+        caption="default stands for all that are. What another costs is on top of those, in per "
+        "cent of the time that they take to measure a layer.",
+    )
+    shown.add_column("--metric", no_wrap=True)
+    shown.add_column("what it is")
+    shown.add_column("cost", no_wrap=True)
+    for name, choice in CHOICES.items():
+        shown.add_row(name, choice.what, "default" if name in DEFAULT else f"+ {choice.cost}")
     return shown
 
 

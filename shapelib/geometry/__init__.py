@@ -7,6 +7,7 @@ _HOME = {
     "Estimate": "dimension",
     "LeaveOut": "leverage",
     "Neighbors": "neighbors",
+    "Relatives": "relatives",
     "Spectrum": "spectrum",
 }
 __getattr__, __dir__, __all__ = face(__name__, _HOME)

@@ -90,7 +90,7 @@ def two_nn_from_distances(
 ) -> float:
     """`two_nn` from neighbour distances (k ≥ 2, nearest first, none zero) one already has."""
     _check_two_nn(discard, method)
-    return _two_nn(_log_ratios(_checked(distances)), discard, method)
+    return _two_nn(_log_ratios(checked_distances(distances)), discard, method)
 
 
 def mada(
@@ -117,7 +117,7 @@ def mada(
     3.1
     """
     _check_average(average)
-    _check_k(k, "MADA")
+    check_k(k, "MADA")
     return mada_from_distances(nearest_neighbors(x, k).distances, average)
 
 
@@ -126,7 +126,7 @@ def mada_from_distances(
 ) -> float:
     """`mada` from the distances to k neighbours (nearest first, none zero); k is their number."""
     _check_average(average)
-    return _averaged(_mada_at_points(_checked(distances)), average, "MADA")
+    return _averaged(_mada_at_points(checked_distances(distances)), average, "MADA")
 
 
 def mom(x: Points, k: int = MOM_K) -> float:
@@ -150,13 +150,13 @@ def mom(x: Points, k: int = MOM_K) -> float:
     >>> round(mom(flat), 1)  # its hundred neighbours reach over the edges
     2.8
     """
-    _check_k(k, "the method of moments")
+    check_k(k, "the method of moments")
     return mom_from_distances(nearest_neighbors(x, k).distances)
 
 
 def mom_from_distances(distances: Distances) -> float:
     """`mom` from the distances to k neighbours (nearest first, none zero); k is their number."""
-    return _averaged(_mom_at_points(_checked(distances)), "mean", "the method of moments")
+    return _averaged(_mom_at_points(checked_distances(distances)), "mean", "the method of moments")
 
 
 def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
@@ -185,7 +185,7 @@ def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
     >>> {name: round(each.value, 1) for name, each in dimensions(flat).estimates.items()}
     {'two_nn': 2.9, 'two_nn_lowest20': 3.1, 'mada_k20': 3.1, 'mom_k20': 3.2}
     """
-    _check_k(k, "MADA")
+    check_k(k, "MADA")
     found = nearest_neighbors(x, k)
     return Dimensions(
         dimensions_from_distances(found.distances),
@@ -197,7 +197,7 @@ def dimensions(x: Points, k: int = MADA_K) -> Dimensions:
 
 def dimensions_from_distances(distances: Distances) -> dict[str, Estimate]:
     """The estimates of `dimensions` from the distances to k neighbours; k is their number."""
-    distances = _checked(distances)
+    distances = checked_distances(distances)
     k = distances.shape[1]
     logs = _log_ratios(distances)
     return {
@@ -277,7 +277,8 @@ def _jackknife(logs: Float[Tensor, " points"], discard: float) -> Estimate:
     return Estimate(_two_nn(logs, discard), statistics.pstdev(without) * math.sqrt(groups - 1))
 
 
-def _checked(distances: Distances) -> Float[Tensor, "points k"]:
+def checked_distances(distances: Distances) -> Float[Tensor, "points k"]:
+    """Distances as a float64 tensor, nearest first and none zero, or ValueError."""
     if not isinstance(distances, Tensor):
         distances = torch.as_tensor(distances)
     if distances.ndim != 2 or distances.shape[1] < 2 or len(distances) == 0:
@@ -313,6 +314,7 @@ def _check_average(average: str) -> None:
         raise ValueError(f"average must be 'mean', 'median' or 'harmonic', got {average!r}")
 
 
-def _check_k(k: int, method: str) -> None:
+def check_k(k: int, method: str) -> None:
+    """ValueError where `k` is no number of neighbours for that method."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
         raise ValueError(f"{method} needs a whole k of at least 2, got {k!r}")

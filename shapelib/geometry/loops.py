@@ -147,7 +147,7 @@ def _threshold(values, k):  # type: ignore[no-untyped-def]
 @_compiled
 def search(  # type: ignore[no-untyped-def]
     x, rows, products, scale, about, screen, summed, stored, tiny, most,
-    distances, indices, verdict,
+    group, starts, members, distances, indices, verdict,
 ):  # fmt: skip
     """The k nearest of `rows`, by exact distances of what the bound leaves (proof: `neighbors`).
 
@@ -156,15 +156,15 @@ def search(  # type: ignore[no-untyped-def]
     screen: what `screened` made of them, in the type of the products.
     summed, stored, tiny: error of a product relative to the norms, relative to itself, absolute.
     most: a row that would need more exact distances than this is left unproven.
+    group, starts, members: groups of points, i in its own; no neighbour of i is in the group of i.
     distances, indices, verdict: written at the rows' own places; without a proof the verdict alone.
     """
     n, k = len(x), distances.shape[1]
     groups = min(n, max(256, 8 * k))
     squares, norms, lost, slack = about[0], about[1], about[2], about[3]
-    margin = 8.0 * np.finfo(products.dtype).eps
-    farthest = np.finfo(products.dtype).max
+    margin, farthest = 8.0 * np.finfo(products.dtype).eps, np.finfo(products.dtype).max
     # Numbers of the products' type: one of float64 would make the whole pass float64.
-    own = np.empty(4, products.dtype)
+    own = np.zeros(4, products.dtype)
     bound, least = np.empty(n, products.dtype), np.empty(groups, products.dtype)
     best, who = np.empty(k), np.empty(k, dtype=np.int64)
     chosen, gaps = np.empty(most, dtype=np.int64), np.empty(most)
@@ -174,14 +174,14 @@ def search(  # type: ignore[no-untyped-def]
         own[0] = squares[i] * (1 - margin) - slack[i] - tiny
         own[1] = 2.0 * summed * norms[i] * (1 + margin)
         own[2] = 2.0 * stored * (1 + margin)
-        own[3] = 0.0
         alone, by_norm, by_value, zero = own[0], own[1], own[2], own[3]
         # Each distance is at least this less lost[i].
         for j in range(n):
             square = screen[0, j] + alone - product[j] - product[j]
             square -= by_norm * screen[1, j] + by_value * abs(product[j])
             bound[j] = np.sqrt(square if square > zero else zero) - screen[2, j]
-        bound[i] = np.inf
+        for m in range(starts[group[i]], starts[group[i] + 1]):
+            bound[members[m]] = np.inf
         least[:] = np.inf
         for first in range(0, n, groups):
             for g in range(min(groups, n - first)):

@@ -1,7 +1,8 @@
 """The metrics of a shape table, for one set of points."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,9 +21,11 @@ from shapelib.geometry.dimension import (
 )
 from shapelib.geometry.neighbors import Neighbors, neighbors_of_distinct
 from shapelib.geometry.points import Points, as_points, first_occurrences
+from shapelib.geometry.scale.curves import SCALES, likelihoods
+from shapelib.geometry.scale.robust import mle_from_distances
 
 FURTHEST = f"mom_k{MOM_K}"
-"""The metric that needs the most neighbours: measured in one batch of a table."""
+"""The default metric that needs the most neighbours: measured in one batch of a table."""
 
 
 class Metric(NamedTuple):
@@ -41,13 +44,30 @@ NEIGHBORS: dict[str, tuple[int, Callable[[Tensor], float]]] = {
     f"mom_k{MADA_K}": (MADA_K, mom_from_distances),
     FURTHEST: (MOM_K, mom_from_distances),
 }
-METRICS = (
+DIRECTIONS = (
     Metric("anisotropy", True),
     Metric("anisotropy", False),
     Metric("average_cosine", True),
     Metric("average_cosine", False),
-    *(Metric(name, None) for name in NEIGHBORS),
 )
+METRICS = (*DIRECTIONS, *(Metric(name, None) for name in NEIGHBORS))
+"""The default metrics, in the order of a table's rows."""
+
+
+def _at_scale(n: int, near: Tensor) -> float:
+    """GRIDE at one scale; NaN where it is not defined."""
+    return float(likelihoods(near, [n])[0, 0]) or math.nan
+
+
+# As the above, by name; `choices` says how one asks for them.
+ESTIMATES: dict[str, tuple[int, Callable[[Tensor], float]]] = {
+    **NEIGHBORS,
+    f"mada_median_k{MADA_K}": (MADA_K, lambda near: mada_from_distances(near, "median")),
+    f"mle_k{MADA_K}": (MADA_K, lambda near: mle_from_distances(near).value),
+    **{f"gride_{n}": (2 * n, partial(_at_scale, n)) for n in SCALES},
+}
+ONCE = {FURTHEST, *(f"gride_{n}" for n in SCALES)}
+"""What is measured in one batch of a table: a hundred neighbours cost twice what twenty do."""
 
 
 def measure_points(x: Points, k: int = MOM_K) -> tuple[dict[Metric, float], Neighbors]:
@@ -82,18 +102,16 @@ def directions_of(x: Points) -> dict[Metric, float]:
     }
 
 
-def dimensions_of(distances: Float[Tensor, "n k"]) -> dict[Metric, float]:
-    """Every dimension, from the distances of `neighbors_at_most`; NaN for too few neighbours."""
-    return {
-        Metric(name, None): _or_missing(estimate, distances, k)
-        for name, (k, estimate) in NEIGHBORS.items()
-    }
+def dimensions_of(
+    distances: Float[Tensor, "n k"], names: Iterable[str] = tuple(NEIGHBORS)
+) -> dict[Metric, float]:
+    """Dimensions by name, from the distances of `neighbors_at_most`; NaN for too few neighbours."""
+    return {Metric(name, None): _or_missing(name, distances) for name in names}
 
 
-def _or_missing(
-    estimate: Callable[[Tensor], float], distances: Float[Tensor, "n k"], k: int
-) -> float:
+def _or_missing(name: str, distances: Float[Tensor, "n k"]) -> float:
     """One estimate; NaN for too few neighbours, and where it is not defined (on a grid)."""
+    k, estimate = ESTIMATES[name]
     if distances.shape[1] < k or len(distances) < 4:
         return math.nan
     try:
@@ -103,12 +121,16 @@ def _or_missing(
 
 
 def dimensions_of_group(
-    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]], group: int
+    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]],
+    group: int,
+    names: Iterable[str] = tuple(NEIGHBORS),
 ) -> dict[Metric, float]:
     """The dimensions at the points of one group of windows, among the neighbours of all."""
     own = [distances[member == group] for distances, member in searched]
     fewest = min(each.shape[1] for each in own)
-    shared = dimensions_of(torch.cat([each[:, :fewest] for each in own]))
-    # Only the first search went as far as this one's neighbours.
-    furthest = _or_missing(mom_from_distances, own[0], MOM_K)
-    return {**shared, Metric(FURTHEST, None): furthest}
+    together = torch.cat([each[:, :fewest] for each in own])
+    # Only the first search went as far as some need.
+    return {
+        Metric(name, None): _or_missing(name, own[0] if name in ONCE else together)
+        for name in names
+    }

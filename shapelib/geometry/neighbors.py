@@ -118,8 +118,13 @@ def neighbors_of_distinct(
     first: Int[Tensor, " distinct"],
     multiplicity: Int[Tensor, " distinct"],
     k: int,
+    groups: Int[Tensor, " distinct"] | None = None,
 ) -> Neighbors:
-    """`nearest_neighbors` where `points.first_occurrences` has been asked already."""
+    """`nearest_neighbors` where `points.first_occurrences` has been asked already.
+
+    groups: a number for each distinct point; none is a neighbour of one with the same number. Each
+    must have k points of other numbers.
+    """
     n = len(first)
     if n <= k + 1:
         copies = len(points) - n
@@ -129,14 +134,17 @@ def neighbors_of_distinct(
         )
     distinct = points if n == len(points) else points[first]
     search = _search_compiled if points.device.type == "cpu" else _search_torch
-    distances, indices, again = search(distinct.contiguous(), k)
+    alone = torch.arange(n, device=points.device) if groups is None else groups
+    distances, indices, again = search(distinct.contiguous(), k, alone)
     if not bool(((distances[:, 0] > 0) & (distances[:, -1] < torch.inf)).all()):
         span = f"{float(distances.min())} to {float(distances.max())}"
         raise ValueError(_OUT_OF_RANGE.format(f"neighbours are {span} away"))
     return Neighbors(distances, indices, distinct, first, multiplicity, again)
 
 
-def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
+def _search_compiled(
+    x: Float[Tensor, "n d"], k: int, groups: Int[Tensor, " n"]
+) -> tuple[Tensor, Tensor, int]:
     """Distances, indices and the number of points searched again, on the CPU."""
     from shapelib.geometry import loops
 
@@ -156,7 +164,7 @@ def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, i
 
     with _full_precision():
         everyone = torch.arange(n)
-        _examine(x, everyone, product, scale, known, np.float32, summed, stored, most, out)
+        _examine(x, everyone, product, scale, known, np.float32, summed, stored, most, groups, out)
     # Each examined pair tests the bound. Where one fails, hardware and assumption do not agree.
     broken = bool((verdict == loops.BROKEN).any())
     again = torch.arange(n) if broken else torch.nonzero(verdict != loops.PROVEN)[:, 0]
@@ -168,7 +176,7 @@ def _search_compiled(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, i
             parts = [left @ ((right.double() - center) * scale).T for right in x.split(_BLOCK)]
             return torch.cat(parts, dim=1)
 
-        _examine(x, again, wide, scale, known, np.float64, summed, 0.0, n, out)
+        _examine(x, again, wide, scale, known, np.float64, summed, 0.0, n, groups, out)
         if not bool((verdict == loops.PROVEN).all()):
             raise RuntimeError("a float64 matrix product is less exact than float64 allows")
     return distances, indices, len(again)
@@ -239,6 +247,7 @@ def _examine(
     summed: float,
     stored: float,
     most: int,
+    groups: Int[Tensor, " n"],
     out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
 ) -> None:
     """Search `rows` block by block, each thread its own: see `loops.search`."""
@@ -249,6 +258,8 @@ def _examine(
     points, about = x.numpy(), torch.stack(list(known)).numpy()
     screen = loops.screened(about, np.dtype(products))
     targets = [each.numpy() for each in out]
+    _, group, sizes = np.unique(groups.numpy(), return_inverse=True, return_counts=True)
+    apart = (group, np.concatenate([[0], sizes.cumsum()]), group.argsort(kind="stable"))
 
     def work(start: int, stop: int) -> None:
         part = rows[start:stop]
@@ -256,13 +267,15 @@ def _examine(
         for block in part.tensor_split(-(-len(part) // _BLOCK)):
             loops.search(
                 points, block.numpy(), product(block).numpy(), scale, about, screen,
-                summed, stored, tiny, most, *targets,
+                summed, stored, tiny, most, *apart, *targets,
             )  # fmt: skip
 
     in_threads(len(rows), work)
 
 
-def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]:
+def _search_torch(
+    x: Float[Tensor, "n d"], k: int, groups: Int[Tensor, " n"]
+) -> tuple[Tensor, Tensor, int]:
     """As `_search_compiled`, in torch's own operations for any device: nothing is read back
     between blocks.
 
@@ -280,10 +293,11 @@ def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]
     for rows in everyone.split(_BLOCK):
         products = values[rows] @ values.T
         key = squares - 2 * products
-        key[everyone[: len(rows)], rows] = torch.inf
+        key.masked_fill_(groups[rows, None] == groups, torch.inf)
         candidates = key.topk(wanted, dim=1, largest=False).indices.sort(dim=1).values
         # One candidate a row at a time: memory stays at block × features.
         exact = torch.stack([_gaps(x, rows, each) for each in candidates.T], dim=1)
+        exact.masked_fill_(groups[candidates] == groups[rows, None], torch.inf)
         nearest, place = exact.sort(dim=1, stable=True)
         distances.append(nearest[:, :k])
         indices.append(candidates.gather(1, place[:, :k]))
@@ -296,7 +310,7 @@ def _search_torch(x: Float[Tensor, "n d"], k: int) -> tuple[Tensor, Tensor, int]
     again = torch.nonzero(~torch.cat(proven))[:, 0]
     for row in again:
         gaps = torch.cat([_gaps(x, row[None], part) for part in everyone.split(4 * _BLOCK)])
-        gaps[row] = torch.inf
+        gaps.masked_fill_(groups == groups[row], torch.inf)
         nearest, place = gaps.sort(stable=True)
         near[row], who[row] = nearest[:k], place[:k]
     return near, who, len(again)

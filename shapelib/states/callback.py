@@ -1,7 +1,7 @@
 """The shape of a model while somebody else's Trainer trains it."""
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from shapelib.errors import ShapelibError
 from shapelib.models import loading
+from shapelib.states.choices import chosen
 from shapelib.states.profile import profile as measure
 from shapelib.store import tables
 from shapelib.text import corpus
@@ -43,6 +44,7 @@ class ShapeCallback(TrainerCallback):
     :param unit: what that length counts, ``characters`` or ``tokens``.
     :param batch: how many vectors a batch has.
     :param seed: of the windows and the shuffling.
+    :param metrics: what is measured, as in `profile`.
     :param tokenizer: that of the Trainer (its ``processing_class``) where none is given.
     :raises ShapelibError: where neither or both of `every` and `steps` are given, for an `output`
         that cannot be written, when training begins at step 0 with a table in its place, and for
@@ -61,6 +63,7 @@ class ShapeCallback(TrainerCallback):
         unit: Literal["characters", "tokens"] = "characters",
         batch: int = 4096,
         seed: int = 0,
+        metrics: Sequence[str] = ("default",),
         tokenizer: Any = None,
     ) -> None:
         if (every is None) == (steps is None):
@@ -72,6 +75,7 @@ class ShapeCallback(TrainerCallback):
         self._every, self._steps, self._tokenizer = every, frozenset(steps or ()), tokenizer
         self._asked: dict[str, Any] = {
             "tokens": tokens, "window": window, "unit": unit, "batch": batch, "seed": seed,
+            "metrics": chosen(metrics, batch),
         }  # fmt: skip
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

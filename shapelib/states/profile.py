@@ -1,37 +1,24 @@
 """Model × corpus → one tidy table: a row per layer, token set and metric."""
 
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from shapelib.errors import ShapelibError, nearest
-from shapelib.geometry.dimension import MADA_K, MOM_K
-from shapelib.geometry.metrics import (
-    FURTHEST,
-    METRICS,
-    Metric,
-    dimensions_of,
-    dimensions_of_group,
-    directions_of,
-    neighbors_at_most,
-)
 from shapelib.models import loading
-from shapelib.states import pool
+from shapelib.states import further, pool
+from shapelib.states.choices import DEFAULT, chosen
+from shapelib.states.layer import groups_of, measure_layer
 from shapelib.states.reading import run_facts
 from shapelib.store import keys, tables
 from shapelib.text import corpus
 from shapelib.threads import in_threads
 
 BATCH = 4096
-GROUPS = 8
 SETS = ("all", "content")
 
 
@@ -45,6 +32,7 @@ def profile(
     batch: int = BATCH,
     sets: Sequence[str] = SETS,
     seed: int = 0,
+    metrics: Sequence[str] = ("default",),
     device: str = "auto",
     dtype: str = "auto",
     memory: float = 4.0,
@@ -74,6 +62,8 @@ def profile(
     :param sets: the token sets: ``all``, ``content``, ``rest`` (no massive vectors) and ``later``,
         see `pool`.
     :param seed: of the windows and the shuffling.
+    :param metrics: what is measured, by the names that ``shapelib profile --list-metrics`` shows
+        with their costs, such as ``["default", "gride"]``; see below.
     :param device: as in `load`; so is `dtype`.
     :param dtype: precision of the model.
     :param memory: GiB above the loaded model that hidden states and the work on them may take. What
@@ -102,7 +92,13 @@ def profile(
         ``metric``, ``centered``
             What was measured: ``anisotropy`` and ``average_cosine``, each centered and not; the
             dimensions ``two_nn``, ``two_nn_lowest20``, ``mada_k20``, ``mom_k20`` and ``mom_k100``,
-            for which ``centered`` is missing.
+            for which ``centered`` is missing, as it is for all that is not among the default:
+            ``mada_median_k20``, ``mle_k20``; ``gride_1`` to ``gride_64``; ``two_nn`` and
+            ``mada_k20`` of chosen vectors, with ``_half``, ``_quarter``, ``_eighth``,
+            ``_other_windows``, ``_token_types`` or ``_last_tokens`` behind; the shares
+            ``same_token``, ``same_window`` and ``adjacent``; and of two layers ``overlap_next``,
+            ``overlap_last_layer``, ``imbalance_next``, ``imbalance_from_next``,
+            ``imbalance_last_layer`` and ``imbalance_from_last_layer``, in the row of the first.
         ``value``, ``std``
             Mean and standard deviation over batches, as in the paper; no unit. Of one batch ``std``
             is missing.
@@ -116,16 +112,17 @@ def profile(
             The value in each of these groups, in their order, apart by blanks; empty where there
             are too few windows for groups.
         ``batches``, ``batch_size``, ``n``
-            Batches measured (of ``mom_k100`` one, since it costs twice as much), vectors of one,
-            and of all.
+            Batches measured (of ``mom_k100`` one, since it costs twice as much, and of all that is
+            not a dimension of 20 neighbours), vectors of one, and of all.
         ``duplicates``
             Exact copies that were removed before the neighbour searches of all batches.
     :raises ShapelibError: for anything that `load`, `load_corpus` or `pool` refuses, for fewer
-        tokens than one batch, and for a layer that cannot be measured.
+        tokens than one batch, for a metric that there is not (the nearest are named) or that batch,
+        windows or tokens are too few for, and for a layer that cannot be measured.
     """
     asked = checked(
-        tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed
-    )  # fmt: skip
+        tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed, metrics=metrics
+    )
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
     if isinstance(model, loading.Model):
         source = model.source
@@ -138,13 +135,19 @@ def profile(
         loaded = loaded or loading.load(source, device=device, dtype=dtype)
         cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
         rows: list[dict[str, object]] = []
+        kept: dict[tuple[str, int], further.Kept] = {}
         facts: dict[str, int] = {}
         bos = False
         for part in pool.passes(
             loaded, cut, tokens, seed=seed, memory=memory, progress=progress
         ):  # fmt: skip
             facts, bos = _counts(part, tokens, batch), part.bos
-            rows += _measure(part, loaded.name, tokens, batch, asked["sets"], progress)
+            rows += _measure(
+                part, loaded.name, tokens, batch, asked["sets"], progress, asked["metrics"], kept
+            )
+            count = groups_of(part, tokens, batch)
+            dealt = part.grouped(max(count, 1))
+        rows += further.between(kept, dealt, count, asked["metrics"])
         table = _table(rows, loaded, bos, text, asked)
         table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
         return table
@@ -165,6 +168,7 @@ def checked(
     batch: int = BATCH,
     sets: Sequence[str] = SETS,
     seed: int = 0,
+    metrics: Sequence[str] = ("default",),
 ) -> dict[str, Any]:
     """The parameters that a measurement's numbers depend on, or the error that `profile` raises."""
     for name, value in (("tokens", tokens), ("batch", batch)):
@@ -179,7 +183,7 @@ def checked(
         )
     return {
         "tokens": tokens, "window": window, "unit": unit, "batch": batch,
-        "sets": _checked_sets(sets), "seed": seed,
+        "sets": _checked_sets(sets), "seed": seed, "metrics": chosen(metrics, batch),
     }  # fmt: skip
 
 
@@ -213,11 +217,20 @@ def _counts(pooled: pool.Pool, tokens: int, batch: int) -> dict[str, int]:
 
 
 def _measure(
-    pooled: pool.Pool, name: str, tokens: int, batch: int, sets: tuple[str, ...], progress: bool
+    pooled: pool.Pool,
+    name: str,
+    tokens: int,
+    batch: int,
+    sets: tuple[str, ...],
+    progress: bool,
+    metrics: tuple[str, ...] = DEFAULT,
+    kept: dict[tuple[str, int], further.Kept] | None = None,
 ) -> list[dict[str, object]]:
-    """Rows of layer, token set and metric with their values."""
+    """Rows of layer, token set and metric with their values; for `kept` see `measure_layer`."""
     from tqdm import tqdm
 
+    further.check(pooled, sets, batch, metrics)
+    kept = {} if kept is None else kept
     layers = list(pooled.states)
     at_once = torch.get_num_threads()
     rows: list[dict[str, object]] = []
@@ -229,87 +242,16 @@ def _measure(
             some = layers[start : start + at_once]
 
             def work(first: int, last: int, some: list[int] = some) -> list[dict[str, object]]:
-                measured = (_measure_layer(pooled, each, name, tokens, batch, sets)
-                            for each in some[first:last])  # fmt: skip
+                measured = (
+                    measure_layer(pooled, each, name, tokens, batch, sets, metrics, kept)
+                    for each in some[first:last]
+                )
                 return [row for layer in measured for row in layer]
 
             # Whole layers, a thread each: nothing waits for another thread but at the end.
             rows += [row for part in in_threads(len(some), work, 1) for row in part]
             bar.update(len(some))
     return rows
-
-
-def _measure_layer(
-    pooled: pool.Pool, layer: int, name: str, tokens: int, batch: int, sets: tuple[str, ...]
-) -> list[dict[str, object]]:
-    """Rows of one layer. Sets that hold the same vectors are measured once."""
-    # More vectors make more groups, not larger ones: a search costs the square of its points.
-    groups = min(max(GROUPS, tokens // batch), pooled.windows // 2)
-    rows: list[dict[str, object]] = []
-    done: dict[bytes, list[dict[str, object]]] = {}
-    for each in sets:
-        members = pooled.rows(each, layer)
-        key = members.tobytes()
-        if key not in done:
-            batches = min(tokens, len(members)) // batch
-            try:
-                done[key] = list(_measure_set(pooled, layer, each, batch, batches, groups))
-            except ValueError as error:
-                raise ShapelibError(
-                    f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
-                ) from error
-        removed = 1 - len(members) / len(pooled.order)
-        rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
-    return rows
-
-
-def _measure_set(
-    pooled: pool.Pool, layer: int, tokens: str, batch: int, batches: int, groups: int
-) -> Iterator[dict[str, object]]:
-    """A row for each metric of one token set of one layer."""
-    rows = pooled.rows(tokens, layer)[: batches * batch].reshape(batches, batch)
-    dealt = pooled.grouped(max(groups, 1))
-    by_batch: list[dict[Metric, float]] = []
-    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]] = []
-    duplicates = 0
-    for number, members in enumerate(rows):
-        # A hundred neighbours cost twice what twenty do, so they are sought in one batch.
-        k = MADA_K if number else MOM_K
-        found = neighbors_at_most(pooled.taken(layer, members), k)
-        by_batch.append(dimensions_of(found.distances))
-        group = torch.from_numpy(dealt[members])
-        searched.append((found.distances, group.to(found.first.device)[found.first]))
-        duplicates += found.duplicates
-    resampled = groups >= 3 and batches
-    groups_of_rows = pooled.group_rows(layer, tokens, groups) if resampled else []
-    directed = [directions_of(pooled.taken(layer, each)) for each in (*rows, *groups_of_rows)]
-    over_groups = [
-        {**measured, **dimensions_of_group(searched, group)}
-        for group, measured in enumerate(directed[batches:])
-    ]
-    for found_here, measured in zip(by_batch, directed, strict=False):
-        found_here.update(measured)
-    values = {
-        metric: [
-            found_here[metric] for found_here in
-            (by_batch[:1] if metric.name == FURTHEST else by_batch)
-        ]
-        for metric in METRICS
-    }  # fmt: skip
-    for metric, found_values in values.items():
-        yield {
-            "layer": layer, "metric": metric.name, "centered": metric.centered,
-            "value": float(np.mean(found_values)) if found_values else math.nan,
-            "std": _std(found_values),
-            "stderr": _std([found[metric] for found in over_groups]) / max(groups, 1) ** 0.5,
-            "by_group": " ".join(f"{found[metric]:.7g}" for found in over_groups),
-            "batches": len(found_values), "batch_size": batch, "groups": groups,
-            "n": len(found_values) * batch, "duplicates": duplicates,
-        }  # fmt: skip
-
-
-def _std(values: list[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 COLUMNS = {

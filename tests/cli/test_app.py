@@ -14,6 +14,7 @@ import pytest
 from commands import MAIN, forks
 
 from shapelib import load_corpus, read_table
+from shapelib.states.choices import CHOICES
 
 SHAPELIB = [sys.executable, "-c", MAIN]
 OF_BOOK = MAIN.replace("shapelib.cli", "shapebook.run")
@@ -63,6 +64,29 @@ def test_profile_as_csv(decoder_folder: Path, text_file: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert out.read_text().startswith("model,checkpoint,")
     assert (tmp_path / "p.provenance.json").is_file()
+
+
+def test_profile_measures_what_is_asked_for_and_says_what_it_costs(
+    decoder_folder: Path, text_file: Path, tmp_path: Path
+):
+    out = tmp_path / "p.parquet"
+    asked = ("profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out)
+    done = shapelib(*asked, "--metric", "overlap", "--metric", "mle_k20")
+    assert done.returncode == 0, done.stderr
+    assert set(read_table(out)["metric"]) == {"overlap_next", "overlap_last_layer", "mle_k20"}
+    assert "overlap_next" in done.stdout
+    both = shapelib(*asked, "--metric", "default", "--metric", "relatives")
+    assert both.returncode == 0, both.stderr
+    assert {"two_nn", "same_token"} < set(read_table(out)["metric"])
+    assert "average" in both.stdout
+    message = refused(*asked, "--metric", "grid")
+    assert "no such metric: 'grid'; did you mean 'gride'?" in message
+    assert "gride needs batches of at least 130 vectors" in refused(*asked, "--metric", "gride")
+    listed = shapelib("profile", "--list-metrics", COLUMNS="80")
+    assert listed.returncode == 0
+    for name, choice in CHOICES.items():
+        (line,) = (each for each in listed.stdout.splitlines() if re.match(rf"│ {name} ", each))
+        assert choice.cost in line
 
 
 def test_profile_refuses(decoder_folder: Path, text_file: Path, tmp_path: Path):
@@ -358,6 +382,7 @@ def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
         ("pretrain --kind ca", ["causal-masked"]),
         ("models --role enc", ["encoder", "encoder-decoder"]),
         ("profile minilm", ["minilm-l6"]),
+        ("profile minilm-l6 --metric gr", ["gride"]),
         ("sweep minilm-l6 smol", ["smollm2-135m"]),
         ("d90 minilm-l6 q", ["questions", "qqp"]),
         ("cache clear sp", ["spill"]),

@@ -95,6 +95,19 @@ def test_rows_are_those_of_the_saved_model(tokenizer: Any, text_file: Path, tmp_
     assert np.allclose(live, saved["value"], rtol=1e-4, equal_nan=True)
 
 
+def test_further_metrics_by_name(tokenizer: Any, text_file: Path, tmp_path: Path):
+    out = tmp_path / "shape.parquet"
+    asked: dict[str, Any] = {"every": 3, "metrics": ["two_nn", "overlap"], **SMALL}
+    trainer(tokenizer, tmp_path / "run", ShapeCallback(text_file, out, **asked)).train()
+    table = read_table(out)
+    assert set(table["metric"]) == {"two_nn", "overlap_next", "overlap_last_layer"}
+    assert table["step"].unique().tolist() == [0, 3, 6]
+    with pytest.raises(ShapelibError, match="no such metric: 'overlaps'; did you mean 'overlap'"):
+        ShapeCallback(text_file, out, every=1, metrics=["overlaps"])
+    with pytest.raises(ShapelibError, match="gride needs batches of at least 130 vectors, got 64"):
+        ShapeCallback(text_file, out, every=1, batch=64, tokens=64, metrics=["gride"])
+
+
 def test_every_measures_the_end_as_well(tokenizer: Any, text_file: Path, tmp_path: Path):
     out = tmp_path / "shape.csv"
     trainer(tokenizer, tmp_path / "run", ShapeCallback(text_file, out, every=4, **SMALL)).train()

@@ -1,0 +1,136 @@
+"""The dimension along scale and what goes with it, in multiples of one float32 product X·Xᵀ.
+
+One thread, 4096 points of 768 features, all in one run; each time is divided by the mean of the
+yardsticks just before and after it. What the further metrics cost a table is measured on a pool of
+two layers with Zipf's tokens, in multiples of what the default metrics take there. DADApy is asked
+in an environment of its own (`apart` says how to make it).
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from apart import dadapy
+from estimators import between, clouds, processor, processor_seconds
+from threadpoolctl import threadpool_limits
+
+from shapelib import decimated, nearest_in_other_windows, nearest_neighbors
+from shapelib.geometry.scale.curves import gride_from_distances
+from shapelib.states.choices import CHOICES, DEFAULT, SCALES
+from shapelib.states.further import between as compare_layers
+from shapelib.states.layer import measure_layer
+from shapelib.states.pool import Pool
+from shapelib.states.spill import Memory
+
+POINTS, FEATURES, LAYERS, TURNS = 4096, 768, 30, 5
+WINDOW, VOCABULARY = 110, 8000
+LIMITS = {"GRIDE, seven scales, given the search": 0.1, "search, k = 128": 1.3}
+RESULTS = Path(__file__).with_name("scale.json")
+
+
+def made_pool() -> Pool:
+    """Two layers of twice as many vectors, the second the first turned and disturbed."""
+    rng = np.random.default_rng(0)
+    n = 2 * POINTS
+    first = clouds(FEATURES)["ordinary"].numpy()
+    first = np.concatenate([first, first[::-1] + 0.3 * first.std(0) * _noise(rng)])
+    second = first + 0.5 * first.std(0) * np.concatenate([_noise(rng), _noise(rng)])
+    token = np.minimum(rng.zipf(1.2, n), VOCABULARY)
+    return Pool(
+        states={0: first.astype(np.float32), 1: second.astype(np.float32)}, layers=1,
+        window=np.arange(n) // WINDOW, position=np.arange(n) % WINDOW, token=token,
+        special=np.zeros(n, bool), order=rng.permutation(n), bos=False, after_norm=True,
+        _place=Memory(range(0), 0, 1),
+    )  # fmt: skip
+
+
+def _noise(rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal((POINTS, FEATURES))
+
+
+def layers(pooled: Pool, chosen: tuple[str, ...], kept: dict[Any, Any]) -> None:
+    for layer in (0, 1):
+        measure_layer(pooled, layer, "made", 2 * POINTS, POINTS, ("all",), chosen, kept)
+
+
+def table(pooled: Pool, chosen: tuple[str, ...]) -> None:
+    """What a table of two layers takes; both comparisons of the first layer."""
+    kept: dict[Any, Any] = {}
+    layers(pooled, chosen, kept)
+    list(compare_layers(kept, pooled.window, 8, chosen))
+
+
+def estimators() -> dict[str, Callable[[], object]]:
+    x = clouds(FEATURES)["ordinary"]
+    found = nearest_neighbors(x, 128).distances
+    window = np.arange(POINTS) // WINDOW
+    return {
+        "GRIDE, seven scales, given the search": lambda: gride_from_distances(found, SCALES),
+        "search, k = 20": lambda: nearest_neighbors(x, 20),
+        "search, k = 100": lambda: nearest_neighbors(x, 100),
+        "search, k = 128": lambda: nearest_neighbors(x, 128),
+        "search in other windows, k = 20": lambda: nearest_in_other_windows(x, window, 20),
+        "decimation to 1/2, 1/4, 1/8": lambda: decimated(x, (1 / 2, 1 / 4, 1 / 8)),
+    }
+
+
+def share_of_profile(pooled: Pool) -> dict[str, float]:
+    """Comparing thirty layers with the next and the last, by the time to measure thirty."""
+    kept: dict[Any, Any] = {}
+    asked = (*DEFAULT, "overlap", "imbalance")
+    layers(pooled, asked, kept)
+    thirty = {("all", layer): kept["all", layer % 2] for layer in range(LAYERS)}
+    work = {
+        "overlap and imbalance of thirty layers": lambda: list(
+            compare_layers(thirty, pooled.window, 8, asked)
+        )
+    }
+    timed = {name: partial(processor_seconds, each) for name, each in work.items()}
+    default = partial(processor_seconds, lambda: layers(pooled, DEFAULT, {}))
+    (found,) = between(timed, lambda: default() * LAYERS / 2, 3).values()
+    return found
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    x = clouds(FEATURES)["ordinary"]
+    yardstick = partial(processor_seconds, lambda: x @ x.T)
+    record: dict[str, Any] = {
+        "yardstick": f"one float32 product X·Xᵀ of {POINTS} points of {FEATURES} features, one "
+        "thread, processor time, same turn",
+        "processor": processor(),
+    }
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "points.npy"
+        np.save(file, x.numpy())
+        timed = {name: partial(processor_seconds, each) for name, each in estimators().items()}
+        peer = dadapy()
+        if peer is not None:
+            record["versions"] = peer.versions
+            timed["DADApy GRIDE, with its search"] = lambda: peer.gride(file, 1)["seconds"]
+        record["ratios"] = between(timed, yardstick, TURNS)
+        if peer is not None:
+            peer.close()
+        pooled = made_pool()
+        default = partial(processor_seconds, partial(table, pooled, DEFAULT))
+        more = {
+            name: partial(processor_seconds, partial(table, pooled, (*DEFAULT, name)))
+            for name in CHOICES if name not in DEFAULT
+        }  # fmt: skip
+        record["tables"] = between(more, default, 3)
+        record["thirty_layers"] = share_of_profile(pooled)
+    for part in ("ratios", "tables"):
+        for name, each in record[part].items():
+            over = " above the limit" if each["median"] > LIMITS.get(name, np.inf) else ""
+            print(f"{name:42s} {each['median']:8.4f} ({each['least']} to {each['greatest']}){over}")
+    print("thirty layers compared, share of measuring them", record["thirty_layers"])
+    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
