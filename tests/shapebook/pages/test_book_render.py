@@ -577,6 +577,8 @@ _SCROLLING = """() => [...document.querySelectorAll("article *")].filter(
 _ENDS = """() => document.querySelectorAll(".scroll-more").forEach(
   each => { each.scrollLeft = each.scrollWidth })"""
 
+_NO_MORE = f"() => {{ ({_ENDS})(); return !document.querySelector('.scroll-more'); }}"
+
 
 def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str):
     """Opened in the dark: a page says what scheme it is opened in before it is drawn."""
@@ -605,9 +607,8 @@ def test_what_scrolls_on_a_phone_says_so(browser: Any, address: str):
             if "profiles" in name:
                 assert min(each["share"] for each in found if "figure-box" in each["what"]) > 0.6
         page.emulate_media(color_scheme="dark")
-        # At the end there is no more.
-        page.evaluate(_ENDS)
-        page.wait_for_function("() => !document.querySelector('.scroll-more')")
+        # At the end there is no more; a figure may still be getting wider as its page settles.
+        page.wait_for_function(_NO_MORE)
         page.set_viewport_size(WIDE)
         page.wait_for_function(
             "() => [...document.querySelectorAll('.scroll-cue')].every("
