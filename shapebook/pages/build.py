@@ -6,6 +6,7 @@ is stale is decided by a hash of notebook, parameters and the code that the note
 by file times. Two stale pages run at a time, each in a process of its own.
 """
 
+import ast
 import json
 import shutil
 import sys
@@ -25,6 +26,7 @@ from shapelib.store import assets, cache, keys
 
 # What a killed run left where it worked: no page.
 UNFINISHED = shutil.ignore_patterns(".run-*")
+_PACKAGES = ("shapelib", "shapebook")
 # Pages that run at a time; the pages of two chains of measurements are most that can.
 _AT_ONCE = 2
 # Bytes that the book keeps in an empty cache, weights expanded; and what any run takes for a while.
@@ -45,7 +47,10 @@ class Page:
         """Changes when anything does that the executed page depends on."""
         notebook = notebooks.read(self.notebook)
         return keys.key_of(
-            source(notebook), self.parameters, keys.hash_of(code(notebook), data=True)
+            source(notebook),
+            self.parameters,
+            keys.hash_of(code(notebook)),
+            {file.name: cache.sha256(file) for file in data(code(notebook))},
         )
 
 
@@ -81,7 +86,17 @@ def code(notebook: notebooks.Notebook) -> keys.Code:
 
     plain = TransformerManager().transform_cell
     cells = [plain(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    return keys.closure_of("".join(cells), ("shapelib", "shapebook"))
+    names = keys.imported("".join(cells).encode(), _PACKAGES)
+    return keys.closure(names, _PACKAGES)
+
+
+def data(code: keys.Code) -> Iterator[Path]:
+    """The files beside the modules of some code that a string in them names, as ``claims.yml``."""
+    for file in code.modules.values():
+        tree = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        named = {str(node.value) for node in tree if isinstance(node, ast.Constant)}
+        beside = (each for each in file.parent.iterdir() if each.suffix != ".py")
+        yield from sorted(each for each in beside if each.name in named)
 
 
 def execute(root: Path, defaults: bool = False) -> Path:
