@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import cube
 
 from shapelib import dimensions, mada, mom, nearest_neighbors, two_nn
 from shapelib.geometry.dimension import (
@@ -39,13 +40,6 @@ def pareto(n: int, d: float, seed: int = 0) -> torch.Tensor:
     rng = np.random.default_rng(seed)
     first = rng.uniform(0.5, 2.0, n)
     return torch.from_numpy(np.stack([first, first * rng.uniform(0, 1, n) ** (-1 / d)], axis=1))
-
-
-def cube(n: int, d: int, features: int, seed: int = 0) -> np.ndarray:
-    """A d-dimensional cube, turned into a space of more features."""
-    rng = np.random.default_rng(seed)
-    turn, _ = np.linalg.qr(rng.standard_normal((features, d)))
-    return rng.uniform(-1, 1, (n, d)) @ turn.T
 
 
 # Known answers
@@ -201,21 +195,10 @@ def test_exact_radii_give_mada_and_moments_their_dimension(d: int) -> None:
 def test_scikit_dimension_does_not_silence_this_process(skdim: ModuleType) -> None:
     assert skdim is not None
     nearest_neighbors(cube(40, 2, 5), 2)
-    code = "import sys, warnings, shapelib.geometry.dimension, shapelib.profile; "
+    code = "import sys, warnings, shapelib.geometry.dimension, shapelib.states.profile; "
     code += "assert 'skdim' not in sys.modules; "
     code += "assert ('ignore', None, Warning, None, 0) not in warnings.filters"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize(("d", "within"), [(1, 0.1), (2, 0.2), (5, 0.8)])
-def test_cubes_of_known_dimension(d: int, within: float) -> None:
-    assert two_nn(cube(3000, d, 24)) == pytest.approx(d, abs=within)
-
-
-def test_copies_do_not_count() -> None:
-    x = cube(500, 5, 12)
-    copied = np.vstack([x, x[:100], x[:100]])
-    assert two_nn(copied) == pytest.approx(two_nn(x), rel=1e-12)
 
 
 # Properties
@@ -250,19 +233,6 @@ def test_powers_of_the_ratios_divide_the_dimension(seed: int, d: float, power: f
 
 
 # What comes in
-
-
-def test_tensor_and_array_alike() -> None:
-    x = cube(200, 4, 10)
-    for estimate in (two_nn, mada, mom):
-        assert estimate(torch.from_numpy(x)) == estimate(x)
-        assert isinstance(estimate(x), float)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int32])
-def test_narrow_types_are_promoted_not_computed_in(dtype: torch.dtype) -> None:
-    x = torch.from_numpy(cube(200, 4, 10) * 900).to(dtype)
-    assert two_nn(x) == pytest.approx(two_nn(x.double()), rel=1e-9)
 
 
 def test_far_from_the_origin_in_float32() -> None:

@@ -1,6 +1,8 @@
 """What is let through of transformers' reports of loading."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,18 @@ def test_only_what_is_expected_is_left_out(rows: list[str], quiet: bool):
     table = "\n".join(["Key | Status |", "----+----+-", *(f"{each} | " for each in rows)])
     assert expected(f"\x1b[1mBertModel LOAD REPORT\x1b[0m from: a\n{table}\n\nNotes:") is quiet
     assert not expected(table)
+
+
+def test_importing_leaves_the_log_of_transformers_alone(decoder_folder: Path):
+    """Until a model is loaded: whoever imports this package may load models of their own."""
+    code = (
+        "import logging, shapelib\n"
+        "log = logging.getLogger('transformers.modeling_utils')\n"
+        "before = list(log.filters)\n"
+        "for name in shapelib.__all__: getattr(shapelib, name)\n"
+        "assert log.filters == before\n"
+        f"for _ in range(2): shapelib.load({str(decoder_folder)!r})\n"
+        "print(len(log.filters) - len(before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
