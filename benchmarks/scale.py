@@ -27,7 +27,7 @@ from shapelib.states.layer import measure_layer
 from shapelib.states.pool import Pool
 from shapelib.states.spill import Memory
 
-POINTS, FEATURES, LAYERS, TURNS = 4096, 768, 30, 5
+POINTS, FEATURES, LAYERS, TURNS = 4096, 768, 30, 3
 WINDOW, VOCABULARY = 110, 8000
 LIMITS = {"GRIDE, seven scales, given the search": 0.1, "search, k = 128": 1.3}
 RESULTS = Path(__file__).with_name("scale.json")
@@ -92,7 +92,7 @@ def share_of_profile(pooled: Pool) -> dict[str, float]:
     }
     timed = {name: partial(processor_seconds, each) for name, each in work.items()}
     default = partial(processor_seconds, lambda: layers(pooled, DEFAULT, {}))
-    (found,) = between(timed, lambda: default() * LAYERS / 2, 3).values()
+    (found,) = between(timed, lambda: default() * LAYERS / 2, 2).values()
     return found
 
 
@@ -122,7 +122,7 @@ def main() -> None:
             name: partial(processor_seconds, partial(table, pooled, (*DEFAULT, name)))
             for name in CHOICES if name not in DEFAULT
         }  # fmt: skip
-        record["tables"] = between(more, default, 3)
+        record["tables"] = between(more, default, 1)
         record["thirty_layers"] = share_of_profile(pooled)
     for part in ("ratios", "tables"):
         for name, each in record[part].items():

@@ -77,6 +77,10 @@ CHOICES = {
     "last_tokens": Choice(
         _of("last_tokens"), "TwoNN and MADA of the last token of each window", "1 %"
     ),
+    "homology": Choice(
+        ("homology",), "growth of minimum spanning trees, eight draws, one batch", "300 %",
+        1000,
+    ),
     "overlap": Choice(
         ("overlap_next", "overlap_last_layer"),
         "share of 20 neighbours kept by the next layer, and by the last", "6 %",

@@ -23,6 +23,7 @@ from shapelib.geometry.relatives import (
     one_per_token,
 )
 from shapelib.geometry.scale.curves import subset
+from shapelib.geometry.scale.homology import homology_dimension
 from shapelib.geometry.scale.overlap import Near, compared
 from shapelib.states import pool
 from shapelib.states.choices import CHOICES, CLOUD, FEWEST, PARTS
@@ -95,6 +96,9 @@ def rows_of(
             yield _row(
                 layer, f"{each}_{name}", values[metric], parts, rows, searched.duplicates
             )  # fmt: skip
+    if "homology" in chosen:
+        value, between_draws = _homology(pooled, layer, members)
+        yield {**_row(layer, "homology", value, [], members, 0), "std": between_draws}
     if "relatives" in chosen:
         labels = (pooled.token[members], pooled.window[members], pooled.position[members])
         flags = first_relatives(found, *labels) if found is not None else ([],) * 3
@@ -139,6 +143,16 @@ def _searched(
         return nearest_in_other_windows(vectors, pooled.window[rows], MADA_K)
     except ShapelibError:
         return None
+
+
+def _homology(
+    pooled: pool.Pool, layer: int, members: Int[np.ndarray, " batch"]
+) -> tuple[float, float]:
+    """The dimension and its spread over draws; missing where too few vectors are distinct."""
+    try:
+        return homology_dimension(pooled.taken(layer, members))
+    except (ShapelibError, ValueError):
+        return math.nan, math.nan
 
 
 def between(

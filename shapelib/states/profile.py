@@ -93,7 +93,8 @@ def profile(
             What was measured: ``anisotropy`` and ``average_cosine``, each centered and not; the
             dimensions ``two_nn``, ``two_nn_lowest20``, ``mada_k20``, ``mom_k20`` and ``mom_k100``,
             for which ``centered`` is missing, as it is for all that is not among the default:
-            ``mada_median_k20``, ``mle_k20``; ``gride_1`` to ``gride_64``; ``two_nn`` and
+            ``mada_median_k20``, ``mle_k20``, ``homology`` (whose ``std`` is over draws of
+            subsamples); ``gride_1`` to ``gride_64``; ``two_nn`` and
             ``mada_k20`` of chosen vectors, with ``_half``, ``_quarter``, ``_eighth``,
             ``_other_windows``, ``_token_types`` or ``_last_tokens`` behind; the shares
             ``same_token``, ``same_window`` and ``adjacent``; and of two layers ``overlap_next``,

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from shared import Dimension, Measure, cube, kinds
 
-from shapelib import anisotropy, average_cosine, mada, mom, two_nn
+from shapelib import anisotropy, average_cosine, gride, mada, mle, mom, two_nn
 from shapelib.geometry.dimension import AUTHORS_DISCARD, MADA_K, MOM_K
-from shapelib.geometry.metrics import FURTHEST, METRICS, NEIGHBORS, Metric, measure_points
+from shapelib.geometry.metrics import (
+    ESTIMATES,
+    FURTHEST,
+    METRICS,
+    Metric,
+    dimensions_of,
+    measure_points,
+)
+from shapelib.geometry.scale.curves import SCALES
 
 Known = Iterator[tuple[np.ndarray, float, float]]
 # Twelve points on six axes: all directions used alike, and none of them preferred.
@@ -98,13 +106,48 @@ class TestMomentsOfTheFurthest(Dimension):
         return mom(x, MOM_K)
 
 
+class TestMedianOfMADA(Dimension):
+    metric, k, within = Metric(f"mada_median_k{MADA_K}", None), MADA_K, (0.1, 0.2, 0.8)
+
+    @staticmethod
+    def measure(x: np.ndarray) -> float:
+        return mada(x, average="median")
+
+
+class TestMaximumLikelihood(Dimension):
+    metric, k, within = Metric(f"mle_k{MADA_K}", None), MADA_K, (0.1, 0.2, 0.8)
+
+    @staticmethod
+    def measure(x: np.ndarray) -> float:
+        return mle(x).value
+
+
+class Gride(Dimension):
+    """One scale; the farther neighbours are, the more of them lie beyond the edges."""
+
+    within = (0.1, 0.2, 1.1)
+    n = 1
+
+    def measure(self, x: np.ndarray) -> float:
+        return gride(x, (self.n,)).estimates[0].value
+
+
+for _n in SCALES:
+    _name = f"TestGride{_n}"
+    _own = {"metric": Metric(f"gride_{_n}", None), "k": 2 * _n, "n": _n}
+    globals()[_name] = type(_name, (Gride,), _own)
+
+
 def test_every_metric_is_held_to_the_suite():
-    assert {each.metric for each in kinds(Measure)} == set(METRICS)
+    every = {*METRICS, *(Metric(name, None) for name in ESTIMATES)}
+    assert {each.metric for each in kinds(Measure)} == every
     ks = {each.metric.name: each.k for each in kinds(Dimension)}
-    assert ks == {name: k for name, (k, _) in NEIGHBORS.items()}
+    assert ks == {name: k for name, (k, _) in ESTIMATES.items()}
 
 
 @pytest.mark.parametrize("suite", kinds(Measure), ids=lambda suite: suite.__name__)
 def test_a_table_shows_what_the_measure_gives(suite: type[Measure]):
     x = cube(300, 5, 12) + 0.2
-    assert measure_points(x)[0][suite.metric] == pytest.approx(suite.measure(x), rel=1e-9)
+    shown, found = measure_points(x, 128)
+    shown |= dimensions_of(found.distances, ESTIMATES)
+    assert shown[suite.metric] == pytest.approx(suite().measure(x), rel=1e-9)

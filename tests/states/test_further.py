@@ -10,6 +10,7 @@ from conftest import TEXT
 
 from shapelib import (
     gride,
+    homology_dimension,
     information_imbalance,
     last_of_windows,
     load_corpus,
@@ -183,6 +184,14 @@ def test_relatives_of_the_first_batch(table: pd.DataFrame, pooled: Pool):
             assert 0 <= found["value"] <= 1
     # Copies left out, so that the same token in another place is no copy.
     assert row(table, 1, "same_token")["value"] > 0.1
+
+
+def test_trees_of_the_first_batch_and_the_spread_of_their_draws(table: pd.DataFrame, pooled: Pool):
+    expected = homology_dimension(batch(pooled, 2))
+    found = row(table, 2, "homology")
+    assert (found["value"], found["std"]) == pytest.approx(tuple(expected), rel=1e-9)
+    # An embedding has too few distinct vectors.
+    assert np.isnan(row(table, 0, "homology")["value"])
 
 
 def test_layers_are_compared_with_the_next_and_the_last(table: pd.DataFrame, pooled: Pool):
