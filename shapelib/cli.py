@@ -18,6 +18,7 @@ from shapelib.options import (
     Kind,
     Memory,
     ModelArgument,
+    Part,
     Pickle,
     Role,
     Sets,
@@ -61,6 +62,7 @@ def profile(
         bool, typer.Option("--trust-remote-code", help="Run code that the repository ships.")
     ] = False,
     allow_pickle: Pickle = False,
+    part: Part = None,
 ) -> None:
     """Measure a model's hidden states layer by layer, and write one tidy table."""
     from shapelib import models, store, summary
@@ -70,13 +72,13 @@ def profile(
     source = models.find(model, revision, trust_remote_code, allow_pickle=allow_pickle, fetch=False)
     if trust_remote_code:
         loaded: models.Source | models.Model = models.load(
-            source, device=device, dtype=dtype, trust_remote_code=True
+            source, device=device, dtype=dtype, trust_remote_code=True, part=part
         )
     else:
         loaded = source
     table = measure(
         loaded, corpus, tokens=tokens, window=window, unit=unit, batch=batch, sets=sets,
-        seed=seed, device=device, dtype=dtype, memory=memory,
+        seed=seed, device=device, dtype=dtype, memory=memory, part=part,
     )  # fmt: skip
     store.write_table(table, out)
     show(summary.summary(table))
@@ -116,6 +118,7 @@ def sweep(
     dtype: Dtype = "auto",
     memory: Memory = 4.0,
     allow_pickle: Pickle = False,
+    part: Part = None,
 ) -> None:
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
     from shapelib.cells import look, open_store
@@ -126,7 +129,7 @@ def sweep(
     grid = plan(
         models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
         unit=unit, batch=batch, sets=sets, device=device, dtype=dtype, memory=memory,
-        allow_pickle=allow_pickle,
+        allow_pickle=allow_pickle, part=part,
     )  # fmt: skip
     todo = missing(grid, kept)
     typer.echo(f"{len(grid)} cells: {len(grid) - len(todo)} in {output}, {len(todo)} to compute")
@@ -322,7 +325,7 @@ def run(
     out: Annotated[Path, typer.Option(help="The executed notebook, .ipynb; a .html beside it.")],
     parameter: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", help="name=value; the value as YAML. Repeatable."),
+        typer.Option("-p", "--parameter", help="name=value; a list as [a, b]. Repeatable."),
     ] = None,
 ) -> None:
     """Run a notebook with other parameters; names and types are checked first.
@@ -335,7 +338,7 @@ def run(
     from shapelib import notebooks, standalone, store, whose
 
     notebook = notebook_at(notebook)
-    given = assignments(parameter or [])
+    given = assignments(parameter or [], notebooks.parameters(notebook))
     page = store.check_file(out.with_suffix(".html"))
     notebooks.run(notebook, out, given, told=partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)

@@ -1,8 +1,10 @@
 """What the commands share: reading their options, and tables for the terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shapelib import given
 from shapelib.errors import ShapelibError, nearest
 
 N = TypeVar("N", int, float)
@@ -25,32 +27,29 @@ def notebook_at(path: Path) -> Path:
     )
 
 
-def assignments(texts: list[str]) -> dict[str, Any]:
+def assignments(texts: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The values of parameters by name, from what several ``-p`` said."""
-    given: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for text in texts:
-        name, value = assignment(text)
-        if name in given:
-            raise ShapelibError(f"-p gives {name} twice: {given[name]!r} and {value!r}; give one")
-        given[name] = value
-    return given
+        name, value = assignment(text, defaults)
+        if name in found:
+            raise ShapelibError(f"-p gives {name} twice: {found[name]!r} and {value!r}; give one")
+        found[name] = value
+    return found
 
 
-def assignment(text: str) -> tuple[str, Any]:
-    import yaml
-
+def assignment(text: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and value of one ``-p``; the value is read by the type of the parameter's default."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise ShapelibError(f"-p {text!r} is not name=value")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ShapelibError(f"the value of -p {text!r} is not YAML: {error}") from error
+    return name, given.value(value, defaults.get(name))
 
 
 # What the library says to those who call it from Python, in the words of the command line.
 _SPELLED = {
     "by path= or by the environment variable": "by the environment variable",
+    "give part=, 'encoder' or 'decoder'": "give --part encoder or --part decoder",
 }
 
 

@@ -18,8 +18,8 @@ FACTORS = (FACTOR / 2, FACTOR, FACTOR * 2)
 FIRST = "first position"
 LISTED = 8
 _CODE = (
-    *("anisotropy", "corpus", "dissect", "hidden", "leverage", "loops", "massive", "matrix"),
-    *("models", "placement", "reading", "sources", "spectrum"),
+    *("anisotropy", "corpus", "dissect", "hidden", "leverage", "limits", "loops", "massive"),
+    *("matrix", "models", "placement", "probe", "reading", "sources", "spectrum", "weights"),
 )
 
 
@@ -75,7 +75,7 @@ def dissect(
         for name, table in zip(Dissection._fields, made, strict=True):
             store.write_table(table, folder / f"{name}.parquet")
 
-    folder = cache.entry("tables", f"{source.name}-{key}", build)
+    folder = cache.entry("tables", cache.named(source.name, key), build)
     return Dissection(
         *(store.read_table(folder / f"{each}.parquet") for each in Dissection._fields)
     )

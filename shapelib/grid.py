@@ -134,12 +134,12 @@ def weights(source: models.Source, dtype: str, where: str) -> int:
 _held: dict[str, models.Model] = {}
 
 
-def loaded(source: models.Source, device: str, dtype: str) -> models.Model:
+def loaded(source: models.Source, device: str, dtype: str, part: str | None = None) -> models.Model:
     """A model, kept for the next cell, and never two at once."""
-    name = repr((source, device, dtype))
+    name = repr((source, device, dtype, part))
     if name not in _held:
         _held.clear()
-        _held[name] = models.load(source, device=device, dtype=dtype)
+        _held[name] = models.load(source, device=device, dtype=dtype, part=part)
     return _held[name]
 
 

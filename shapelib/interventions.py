@@ -25,8 +25,8 @@ PLAIN = "as it is"
 SHORTENED = "massive vectors shortened once"
 # What a kept table depends on besides its inputs.
 _CODE = (
-    *("anisotropy", "corpus", "hidden", "interventions", "loops", "masks", "massive", "models"),
-    *("placement", "reading", "sources"),
+    *("anisotropy", "corpus", "hidden", "interventions", "limits", "loops", "masks", "massive"),
+    *("models", "placement", "probe", "reading", "sources", "weights"),
 )
 
 
@@ -107,7 +107,7 @@ def interventions(
         "interventions", source.name, source.fingerprint, text.name, text.sha256, tokens, seed,
         str(models.pick_device(device)), cache.code_hash(*_CODE),
     )  # fmt: skip
-    return store.cached(f"{source.name}-{key}", measure)
+    return store.cached(cache.named(source.name, key), measure)
 
 
 def _measure(

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from shapelib.placement import dtype_of
+
 PREFIX_KEY = "prefix_share"
 """The config entry of a prefix language model: which share of a text is its prefix."""
 MEASURED_SHARE = 0.5
@@ -23,7 +25,24 @@ def attention_mask(network: Any, padding: Int[Tensor, "batch length"]) -> Tensor
     if share is None:
         return padding
     lengths = (padding.sum(dim=1) * share).long()
-    return prefix_mask(lengths, padding, next(network.parameters()).dtype)
+    return prefix_mask(lengths, padding, dtype_of(network))
+
+
+def embeddings(network: Any) -> int | None:
+    """For how many tokens a network has a vector; None where it does not say."""
+    try:
+        weight = network.get_input_embeddings().weight
+    except (AttributeError, NotImplementedError):
+        return None
+    return int(weight.shape[0])
+
+
+def filler(network: Any, tokenizer: Any) -> int:
+    """A token to fill padding with. Padding is masked, so any will do that the network has a vector
+    for; some tokenizers name one that it has none for."""
+    named = tokenizer.pad_token_id
+    rows = embeddings(network)
+    return int(named) if named is not None and 0 <= named < (rows or named + 1) else 0
 
 
 def mask_without(
@@ -41,7 +60,7 @@ def mask_without(
     allowed = _allowed(lengths, padding)
     allowed[:, :, :unseen] = False
     allowed |= torch.eye(padding.shape[1], dtype=torch.bool, device=padding.device)
-    return _additive(allowed, next(network.parameters()).dtype)
+    return _additive(allowed, dtype_of(network))
 
 
 def prefix_mask(

@@ -13,6 +13,7 @@ import pandas as pd
 from shapelib import execution, store
 from shapelib.advice import advice
 from shapelib.errors import ShapelibError, nearest
+from shapelib.given import finite
 
 METADATA = "shapelib"
 """Where an executed notebook keeps what it was run with, and what the run cost."""
@@ -73,8 +74,8 @@ def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults with `given` laid over them; papermill itself would only warn of a wrong name.
 
     Raises `ShapelibError` for a name the notebook does not have, for a value of another type than
-    its default's (a whole number passes for a real one), for a number below zero, and for an empty
-    list where the default is none.
+    its default's (a whole number passes for a real one), for a number that is below zero or not
+    finite, and for an empty list where the default is none.
     """
     merged = parameters(notebook)
     for name, value in given.items():
@@ -88,6 +89,8 @@ def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
             wrong = "below zero"
         elif isinstance(value, list) and not value and default:
             wrong = "an empty list"
+        elif not finite(value):
+            wrong = "not finite"
         if wrong:
             raise ShapelibError(
                 f"parameter {name}={value!r} of {Path(notebook).name} is {wrong}; accepted: "

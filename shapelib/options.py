@@ -31,6 +31,11 @@ def complete_roles(incomplete: str) -> list[str]:
     return [name for name in ROLES if name.startswith(incomplete)]
 
 
+def complete_parts(incomplete: str) -> list[str]:
+    """The halves of an encoder-decoder that begin so."""
+    return [name for name in ("encoder", "decoder") if name.startswith(incomplete)]
+
+
 def complete_kinds(incomplete: str) -> list[str]:
     """The kinds of model to train that begin so."""
     from shapelib.recipe import KINDS
@@ -71,6 +76,10 @@ Text = Annotated[str, typer.Option(help="enwiki-sample, enwik8, or a dump or tex
 Role = Annotated[
     str | None,
     typer.Option(help="encoder, decoder or encoder-decoder.", autocompletion=complete_roles),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(help="Of an encoder-decoder: encoder or decoder.", autocompletion=complete_parts),
 ]
 Kind = Annotated[
     str,

@@ -31,8 +31,9 @@ SETS = ("all", "content")
 # What a kept measurement depends on besides its inputs: change one and it is measured again.
 # The code that cleans text is not among it: the cleaned text's own hash is an input.
 _CODE = (
-    *("anisotropy", "corpus", "dimension", "hidden", "loops", "masks", "massive", "matrix"),
-    *("metrics", "models", "neighbors", "placement", "profile", "reading", "sources"),
+    *("anisotropy", "corpus", "dimension", "halves", "hidden", "limits", "loops", "masks"),
+    *("massive", "matrix", "metrics", "models", "neighbors", "placement", "probe", "profile"),
+    *("reading", "sources", "weights"),
 )
 
 
@@ -49,6 +50,7 @@ def profile(
     device: str = "auto",
     dtype: str = "auto",
     memory: float = 4.0,
+    part: str | None = None,
     progress: bool = True,
     reuse: bool = True,
 ) -> pd.DataFrame:
@@ -80,6 +82,7 @@ def profile(
     :param memory: GiB above the loaded model that hidden states and the work on them may take. What
         does not fit goes to disk, and where that is too small as well, the text is read several
         times for some of the layers each; the numbers are the same.
+    :param part: of an encoder-decoder, as in `load`: ``encoder`` or ``decoder``.
     :param progress: whether bars are shown.
     :param reuse: take a measurement with the same model files, text, parameters and code from the
         user's cache where it is there.
@@ -91,6 +94,8 @@ def profile(
             and how far a checkpoint was trained, in optimizer steps and in tokens, else missing.
         ``role``
             ``decoder`` where later tokens cannot change earlier ones, else ``encoder``.
+        ``part``
+            Which half of an encoder-decoder was measured; of other models missing.
         ``corpus``, ``window``, ``seed``
             The text's name; the length of a window with its unit, as ``512 characters``; the seed.
         ``dtype``, ``bos``
@@ -126,22 +131,25 @@ def profile(
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
     if isinstance(model, models.Model):
         source = model.source
+        if part not in (None, model.part):
+            raise ShapelibError(f"part is {part!r}, but {model.name} was loaded as {model.part!r}")
     else:
         source = model if isinstance(model, models.Source) else models.find(model, fetch=False)
+        models.check_part(part, source)
 
     def measure() -> pd.DataFrame:
         started = time.perf_counter()
         loaded = model if isinstance(model, models.Model) else None
-        loaded = loaded or models.load(source, device=device, dtype=dtype)
+        loaded = loaded or models.load(source, device=device, dtype=dtype, part=part)
         cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
         rows: list[dict[str, object]] = []
         facts: dict[str, int] = {}
         bos = False
-        for part in hidden.passes(
+        for held in hidden.passes(
             loaded, cut, tokens, seed=seed, memory=memory, progress=progress
         ):  # fmt: skip
-            facts, bos = _counts(part, tokens, batch), part.bos
-            rows += _measure(part, loaded.name, tokens, batch, asked["sets"], progress)
+            facts, bos = _counts(held, tokens, batch), held.bos
+            rows += _measure(held, loaded.name, tokens, batch, asked["sets"], progress)
         table = _table(rows, loaded, bos, text, asked)
         table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
         return table
@@ -150,8 +158,8 @@ def profile(
     if not reuse or isinstance(model, models.Model):
         return measure()
     where = str(models.pick_device(device))
-    kept = key(source, text, device=where, dtype=dtype, **asked)
-    return store.cached(f"{source.name}-{kept}", measure)
+    kept = key(source, text, device=where, dtype=dtype, part=part, **asked)
+    return store.cached(cache.named(source.name, kept), measure)
 
 
 def checked(
@@ -181,12 +189,18 @@ def checked(
 
 
 def key(
-    source: models.Source, text: corpus.Corpus, *, device: str, dtype: str, **asked: object
+    source: models.Source,
+    text: corpus.Corpus,
+    *,
+    device: str,
+    dtype: str,
+    part: str | None = None,
+    **asked: object,
 ) -> str:
     """A key of everything that a measurement depends on: equal keys, equal numbers."""
     return cache.key_of(
         source.name, source.fingerprint, source.checkpoint, source.step, source.tokens_seen,
-        text.name, text.sha256, asked, dtype, device,
+        text.name, text.sha256, asked, dtype, device, part,
         cache.code_hash(*_CODE),
     )  # fmt: skip
 
@@ -338,7 +352,7 @@ def _std(values: list[float]) -> float:
 
 COLUMNS = {
     "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64", "role": "str",
-    "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
+    "part": "str", "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
     "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
     "removed": "float64", "metric": "str",
     "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
@@ -362,6 +376,7 @@ def _table(
     table["step"] = pd.NA if source.step is None else source.step
     table["tokens_seen"] = pd.NA if source.tokens_seen is None else source.tokens_seen
     table["role"] = model.role
+    table["part"] = model.part
     table["corpus"] = text.name
     table["window"] = f"{asked['window']} {asked['unit']}"
     table["seed"] = asked["seed"]

@@ -19,8 +19,8 @@ from shapelib.workers import GIB, device_of
 
 # What a kept run depends on besides its inputs: change one and it is made again.
 _CODE = (
-    *("encoding", "hadamard", "masks", "models", "placement", "projection", "sources"),
-    *("subspace", "tuning"),
+    *("encoding", "hadamard", "limits", "masks", "models", "placement", "probe", "projection"),
+    *("sources", "subspace", "tuning", "weights"),
 )
 # Copies of the weights (the model's, θ₀, θ, gradients, Adam's two moments), and what else there is.
 _COPIES, _WORK = 6, GIB // 2

@@ -58,8 +58,8 @@ RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = {
     "turned": ("over 1.1", lambda r: r > 1.1, "depends on the estimator", "not seen to depend"),
 }
 _CODE = (
-    *("corpus", "dimension", "hidden", "loops", "matrix", "metrics", "models", "neighbors"),
-    *("placement", "profile", "reading", "sources"),
+    *("corpus", "dimension", "hidden", "limits", "loops", "matrix", "metrics", "models"),
+    *("neighbors", "placement", "probe", "profile", "reading", "sources", "weights"),
 )
 
 

@@ -14,6 +14,7 @@ import torch
 from shapelib import cache, catalogue, models, placement
 from shapelib.errors import ShapelibError
 from shapelib.models import Source, find, load, pick_device
+from shapelib.probe import Found
 
 
 def test_the_catalogue_is_true_of_the_files():
@@ -283,7 +284,8 @@ def test_no_tokenizer(decoder_folder: Path, tmp_path: Path):
 
 
 def test_a_mask_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(models, "_probe", lambda *_: ("encoder", True))
+    lost = Found("encoder", True, False, 30, 576)
+    monkeypatch.setattr(models, "_probe", lambda *_: lost)
     with pytest.raises(ShapelibError, match="encoder by effect, but is listed as decoder"):
         load("smollm2-135m")
 
