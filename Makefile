@@ -14,13 +14,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: book test html record bench lint clean
 
 book: .venv/.book
-	$(BIN)/python -m shapelib.pages book
+	$(BIN)/shapebook build
 
 html: .venv/.book
-	$(BIN)/python -m shapelib.pages html
+	$(BIN)/shapebook html
 
 record: .venv/.book
-	$(BIN)/python -m shapelib.pages record
+	$(BIN)/shapebook record
 
 test: .venv/.test
 	$(BIN)/python -m pytest

@@ -9,7 +9,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from shapelib import assets, cleaning, dump
+from shapelib.store import assets
+from shapelib.text import cleaning, dump
 
 
 def repeated_dump(target: Path, megabytes: float) -> int:

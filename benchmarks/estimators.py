@@ -33,8 +33,9 @@ import torch
 from apart import Peer, dadapy
 from threadpoolctl import threadpool_limits
 
-from shapelib import anisotropy, average_cosine, dimensions, neighbors
-from shapelib.metrics import measure_points
+from shapelib import anisotropy, average_cosine, dimensions
+from shapelib.geometry import neighbors
+from shapelib.geometry.metrics import measure_points
 
 POINTS = 4096
 FEATURES = (384, 768, 2560)

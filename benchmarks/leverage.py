@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from shapelib import leave_out, massive_rows, nearest_neighbors, spectrum
-from shapelib.metrics import NEIGHBORS
+from shapelib.geometry.metrics import NEIGHBORS
 
 POINTS, FEATURES = 4096, 576
 TURNS = 7

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from transformers import TrainerState
 
-from shapelib import ShapeCallback, corpus, training_text
-from shapelib.recipe import recipe
-from shapelib.training import Training, build
+from shapelib import ShapeCallback
+from shapelib.pretraining.recipe import recipe
+from shapelib.pretraining.training import Training, build
+from shapelib.text import corpus
+from shapelib.text import held_out as training_text
 
 TURNS, STEPS = 6, 5
 THREADS = 1

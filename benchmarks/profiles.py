@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from shapelib import corpus, models
-from shapelib.profile import BATCH, profile
-from shapelib.reading import PASS, draw
+from shapelib.models import loading
+from shapelib.states.profile import BATCH, profile
+from shapelib.states.reading import PASS, draw
+from shapelib.text import corpus
 
 MODEL = "smollm2-135m"
 TOKENS = 16384
@@ -30,7 +31,7 @@ GIB = 1 << 30
 RESULTS = Path(__file__).with_name("results.json")
 
 
-def bare(model: models.Model, text: corpus.Corpus, tokens: int) -> float:
+def bare(model: loading.Model, text: corpus.Corpus, tokens: int) -> float:
     """Seconds for the forward passes that `profile` makes, and nothing else."""
     cut = corpus.windows(text, WINDOW, tokenizer=model.tokenizer, seed=0)
     ids = sorted((each.ids for each in draw(model, cut, tokens)), key=len, reverse=True)
@@ -52,7 +53,7 @@ def bare(model: models.Model, text: corpus.Corpus, tokens: int) -> float:
 
 
 def measured(
-    model: models.Model, text: corpus.Corpus, tokens: int, sets: tuple[str, ...], memory: float
+    model: loading.Model, text: corpus.Corpus, tokens: int, sets: tuple[str, ...], memory: float
 ) -> float:
     start = time.perf_counter()
     profile(
@@ -70,7 +71,7 @@ def held() -> list[int]:
 
 def peak(tokens: int, memory: float) -> list[float]:
     """GiB above the loaded model, anonymous and of files, at the worst moment of a profile."""
-    model, text = models.load(MODEL), corpus.load_corpus()
+    model, text = loading.load(MODEL), corpus.load_corpus()
     before = most = held()
     done = threading.Event()
 
@@ -103,7 +104,7 @@ def main() -> None:
         anonymous, of_files = (float(each) for each in done.stdout.split())
         peaks.append({"budget": budget, "anonymous": anonymous, "files": of_files})
         print(f"budget {budget} GiB: peak {anonymous:.2f} GiB, and {of_files:.2f} GiB of files")
-    model, text = models.load(MODEL), corpus.load_corpus()
+    model, text = loading.load(MODEL), corpus.load_corpus()
     bare(model, text, min(tokens, 2048))
     measured(model, text, min(tokens, 2048), SETS[-1], BUDGETS[0])
     ratios: dict[tuple[str, ...], list[float]] = {each: [] for each in SETS}

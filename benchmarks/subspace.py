@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from shapelib import fastfood, load, reparameterize
-from shapelib.parameters import trainable_size
+from shapelib.subspace.trainable import trainable_size
 
 SIZE, DIMENSION = 22_713_216, 1000
 BATCH, LENGTH = 32, 64
@@ -68,7 +68,7 @@ def in_stages(x: Tensor) -> Tensor:
 
 def compiled(x: Tensor) -> Tensor:
     """The same by the loop that `fastfood` uses."""
-    from shapelib import hadamard
+    from shapelib.subspace import hadamard
 
     hadamard.transform(x.numpy())
     return x

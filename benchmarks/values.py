@@ -18,7 +18,7 @@ from apart import Peer, dadapy
 from estimators import AUTHORS, fetch_authors
 
 from shapelib import two_nn
-from shapelib.dimension import AUTHORS_DISCARD, FACCO_DISCARD
+from shapelib.geometry.dimension import AUTHORS_DISCARD, FACCO_DISCARD
 
 POINTS, DIMENSION, FEATURES = 1000, 5, 64
 # In per cent of the ratios, and what each leaves out. The authors' package has the second alone.

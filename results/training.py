@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapelib import pretrain, store
-from shapelib.recipe import Recipe, recipe
+from shapelib.pretraining import pretrain
+from shapelib.pretraining.recipe import Recipe, recipe
+from shapelib.store import tables
 
 HERE = Path(__file__).parent
 RUNS = {
@@ -49,7 +50,7 @@ def keep(made: Recipe, folder: Path) -> None:
     """Put one run's rows into its tables."""
     mixed = pretrain.measure(folder, tokens=16_384, seeds=(0,))
     whole = pretrain.measure(folder)
-    put("shape", made, store.combine([mixed, whole]))
+    put("shape", made, tables.combine([mixed, whole]))
     put("training", made, pretrain.table(folder))
     print(f"{made.name}: kept", flush=True)
 
@@ -75,12 +76,12 @@ def put(name: str, made: Recipe, table: pd.DataFrame) -> None:
     path = folder / f"{name}.parquet"
     runs = [run]
     if path.is_file():
-        before = store.read_table(path)
+        before = tables.read_table(path)
         runs = [each for each in before.attrs["provenance"] if each["model"] != made.name] + runs
         before.attrs = table.attrs = {}
         table = pd.concat([before[before["model"] != made.name], table], ignore_index=True)
     table.attrs["provenance"] = runs
-    store.write_table(table, path)
+    tables.write_table(table, path)
 
 
 if __name__ == "__main__":

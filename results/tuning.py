@@ -12,8 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from shapelib import cache, dimension_sweep, pretrain, store
-from shapelib.recipe import recipe
+from shapelib import dimension_sweep
+from shapelib.pretraining import pretrain
+from shapelib.pretraining.recipe import recipe
+from shapelib.store import cache
+from shapelib.store import tables as store
 
 HERE = Path(__file__).parent / "tuning"
 # Rates are multiplied by √(D / d). What does best falls with d faster than that, so large

@@ -1,7 +1,9 @@
 """The one exception for wrong input: what it says is all a user needs to see."""
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 class ShapelibError(Exception):
@@ -54,3 +56,48 @@ def said(error: BaseException) -> str:
     if words and isinstance(error, ValueError | OSError | RuntimeError | ImportError):
         return words
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+# Each up to the end of a message, so that nothing is advised twice.
+_TOO_LONG = re.compile(
+    r"a window has (\d+) tokens, but .* reads at most (\d+); use a shorter window$"
+)
+_NO_TOKENIZER = re.compile(
+    r"(its tokenizer gives \[[\d, ]*\] for '[^']*'"
+    r"|has no tokenizer that loads: Couldn't instantiate .* to a fast one\.)$",
+    re.S,
+)
+# Of what would just fit: the next window may hold more tokens for its characters.
+_ROOM = 0.75
+
+
+def advice(message: str, given: Mapping[str, Any] | None = None) -> str:
+    """What a user can do about an error, to stand behind its message; empty if nothing is known.
+
+    `given`: the parameters of a notebook, by name; None is a command, whose options are meant.
+    """
+    if found := _TOO_LONG.search(message):
+        return _shorter(int(found[1]), int(found[2]), given)
+    if _NO_TOKENIZER.search(message):
+        return (
+            "; a model's folder must hold its tokenizer as well: if there is none, write it there "
+            "with tokenizer.save_pretrained(FOLDER)"
+        )
+    return ""
+
+
+def _shorter(have: int, most: int, given: Mapping[str, Any] | None) -> str:
+    if given is None:
+        share = f"{_ROOM * most / have:.0%}"
+        return f": --window is its length, in what --unit says; about {share} of it would do"
+    if "window" not in given:
+        return "; this notebook has no parameter for it, so it takes longer contexts only"
+    unit = given.get("unit", "characters")
+    if unit == "tokens":
+        # What is over the window's own length are special tokens, which every window gets.
+        fits = most - max(have - given["window"], 0)
+    else:
+        fits = max(int(_ROOM * most * given["window"] / have), 1)
+    return (
+        f": the parameter window counts {unit} and is {given['window']}; -p window={fits} would do"
+    )

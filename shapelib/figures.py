@@ -7,10 +7,9 @@ from weakref import WeakKeyDictionary
 
 import pandas as pd
 
-from shapelib.rules import chosen
+from shapelib.store.tables import chosen
 
 if TYPE_CHECKING:
-    from IPython.display import SVG
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -21,7 +20,6 @@ _BY_ROLE = tuple(PALETTE[at] for at in (0, 2, 5, 4, 3, 1))
 # For what is no model's, or that of several.
 NEUTRAL = "#333333"
 STYLES = ("-", "--", ":", "-.")
-METADATA = "shapelib_data"
 # Columns that a figure's data keep even where they are the same in every row.
 _NAMED = ("model", "metric", "tokens", "value")
 _drawn: "WeakKeyDictionary[Figure, pd.DataFrame]" = WeakKeyDictionary()
@@ -90,31 +88,6 @@ def share_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
     return _panels(table, curves, tokens, "share of σ₁²", limits=(0, 1.02))
 
 
-def published_profile(table: pd.DataFrame) -> "Figure":
-    """Both measures of `published.published`, over relative depth, a panel a model.
-
-    :param table: what `published.published` gives.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 3.9), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
-    names = {"first_direction_share": "share of the first direction", "average_cosine": "cosine"}
-    colours = model_colours(dict(zip(table["model"], table["role"], strict=True)))
-    for axes, (model, rows) in zip(panels, table.groupby("model"), strict=True):
-        dress(axes, f"{model} (published)")
-        for (metric, name), style in zip(names.items(), STYLES, strict=False):
-            line = rows[rows["metric"] == metric].sort_values("layer")
-            axes.plot(
-                line["depth"], line["value"], style, marker="o", markersize=3, linewidth=1.5,
-                color=colours[str(model)], label=f"{model}, {name}",
-            )  # fmt: skip
-    panels[0].set_ylabel("share, or cosine (published)")
-    legend(figure, panels)
-    panels[0].set_ylim(0, 1.02)
-    return keep(figure, table)
-
-
 def model_colours(roles: Mapping[str, str]) -> dict[str, str]:
     """A colour for each model by its role: the one rule of all figures in which models differ.
 
@@ -150,26 +123,6 @@ def data(figure: "Figure") -> str | None:
     rows = _drawn[figure]
     told = [name for name in rows if name in _NAMED or rows[name].nunique(dropna=False) > 1]
     return str(rows[told].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-
-
-def show(figure: "Figure") -> "SVG":
-    """The figure as SVG for a notebook, its data beside it: one table gives the same bytes twice.
-
-    The data (see `figures.data`) travel in the output's metadata, and the book offers them as a
-    file.
-
-    :param figure: any matplotlib figure.
-    """
-    import io
-
-    import matplotlib
-    from IPython.display import SVG
-
-    drawn = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "shapelib"}):
-        figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
-    rows = data(figure)
-    return SVG(drawn.getvalue(), metadata=None if rows is None else {METADATA: rows})
 
 
 def _panels(

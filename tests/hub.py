@@ -257,7 +257,7 @@ class Client:
 
 def _find_each(calls: list[list[str]], allow_pickle: bool) -> list[tuple[Any, str]]:
     from shapelib.errors import ShapelibError
-    from shapelib.sources import find
+    from shapelib.models.sources import find
 
     found: list[tuple[Any, str]] = []
     for words in calls:

@@ -134,7 +134,7 @@ def test_kept_training_runs_say_how_many_measurements_their_seconds_are_of(
 ):
     import pandas as pd
 
-    from shapelib import store
+    from shapelib.store import tables
 
     monkeypatch.syspath_prepend(str(BENCHMARKS.parent / "results"))
     import training
@@ -144,11 +144,11 @@ def test_kept_training_runs_say_how_many_measurements_their_seconds_are_of(
     table = pd.DataFrame({"model": [made.name], "value": [1.0]})
     table.attrs["provenance"] = [{"seconds": 6.5, "seed": 0}, {"seconds": 2.25, "seed": 1}]
     training.put("shape", made, table)
-    (run,) = store.read_table(tmp_path / "training" / "shape.parquet").attrs["provenance"]
+    (run,) = tables.read_table(tmp_path / "training" / "shape.parquet").attrs["provenance"]
     assert (run["seconds"], run["runs"], run["seed"]) == (8.8, 2, 0)
     assert run["command"] == f"python results/training.py {made.name}"
     table.attrs["provenance"] = [{"kind": "decoder"}]
     training.put("training", made, table)
-    (run,) = store.read_table(tmp_path / "training" / "training.parquet").attrs["provenance"]
+    (run,) = tables.read_table(tmp_path / "training" / "training.parquet").attrs["provenance"]
     assert "seconds" not in run
     assert "runs" not in run

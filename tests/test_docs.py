@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 import shapelib
+from shapebook import judge
 
 ROOT = Path(__file__).parent.parent
 API = ROOT / "book" / "api.rst"
@@ -30,11 +31,11 @@ TASKS = [
     "Measure a model", "Measure any matrix", "Which vectors carry it", "Many models", "Training",
     "Fine-tuning dimension", "Claims", "Figures", "Data and files",
 ]  # fmt: skip
-HOMES = {reference.place(name)[0] for name in NAMES}
-HOMES |= {f"shapelib.{home}" for home in shapelib._HOME.values()}
+# Where a name is defined, whatever face it is imported from.
+HOMES = {getattr(reference.value(name), "__module__", "shapelib") for name in NAMES}
 KEPT = ("training/shape.parquet", "training/training.parquet", "tuning/tuning.parquet")
 # These tell their parameters in a sentence.
-IN_PROSE = {"judge"}
+IN_PROSE = {"shapebook.judge"}
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -73,8 +74,8 @@ def test_the_reference_lists_every_public_name():
     assert set(shapelib.__all__) - set(NAMES) == set()
     assert len(NAMES) == len(set(NAMES))
     page = reference.reference(API.read_text())
-    shown = re.findall(r"^\.\. auto(\w+):: (shapelib[\w.]*)::(\w+)$", page, re.M)
-    assert {f"{module}.{name}" for _, module, name in shown} == {f"shapelib.{n}" for n in NAMES}
+    shown = re.findall(r"^\.\. auto(\w+):: (shape(?:lib|book)[\w.]*)::(\w+)$", page, re.M)
+    assert {f"{module}.{name}" for _, module, name in shown} == {*map(reference.full, NAMES)}
     kinds = {name: kind for kind, _, name in shown}
     assert kinds["ShapelibError"] == "exception"
     assert kinds["ShapeCallback"] == kinds["Pool"] == "class"
@@ -85,10 +86,10 @@ def test_the_reference_lists_every_public_name():
 def test_the_table_by_task_links_every_name_with_its_first_sentence():
     listed = reference.tasks(API.read_text())
     table = reference.by_task(listed)
-    rows = re.findall(r"^   \* - :py:obj:`(\S+) <shapelib\.(\S+)>`\n     - (.+)$", table, re.M)
+    rows = re.findall(r"^   \* - :py:obj:`(\S+) <(\S+)>`\n     - (.+)$", table, re.M)
     assert {name for name, _, _ in rows} == set(NAMES) - set(RESULTS) >= set(shapelib.__all__)
     for name, target, sentence in rows:
-        assert name == target
+        assert target == reference.full(name)
         plain = re.sub(r":py:obj:`(\S+) <\S+>`", r"`\1`", sentence)
         assert plain == " ".join(reference.documented(name).split("\n\n")[0].split())
         assert len(plain) < 130, f"{name}: the first sentence is a long one"
@@ -104,7 +105,8 @@ def test_every_figure_of_a_table_is_listed():
         and name[0] != "_" and [*inspect.signature(found).parameters][:2] in
         (["table"], ["table", "tokens"])
     }  # fmt: skip
-    assert {f"figures.{name}" for name in drawn} == {n for n in NAMES if n.endswith("_profile")}
+    listed = {n for n in NAMES if n.startswith("figures.") and n.endswith("_profile")}
+    assert {f"figures.{name}" for name in drawn} == listed
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -125,7 +127,7 @@ def test_the_callback_tells_its_parameters():
 def ours(hint: Any) -> set[type]:
     """The classes of this package that a type is made of."""
     inside = {each for part in typing.get_args(hint) for each in ours(part)}
-    if isinstance(hint, type) and hint.__module__.startswith("shapelib."):
+    if isinstance(hint, type) and hint.__module__.startswith(("shapelib.", "shapebook.")):
         inside.add(hint)
     return inside
 
@@ -139,7 +141,7 @@ def types(found: Any) -> dict[str, Any]:
 
 def test_what_a_function_gives_is_documented():
     """And what the fields of that hold."""
-    from shapelib.catalogue import Entry
+    from shapelib.models.catalogue import Entry
 
     known = {reference.value(name) for name in RESULTS} | {Entry}
     for name in FUNCTIONS:
@@ -177,28 +179,39 @@ def told(name: str) -> set[str]:
 
 
 def test_values_are_told():
+
     words = {
-        "profile": {metric.name for metric in reference.value("metrics.METRICS")},
-        "pool": reference.value("hidden.TOKEN_SETS"),
-        "recipe": {*reference.value("recipe.KINDS"), *reference.value("recipe.SIZES")},
-        "load_task": {*reference.value("tasks.LOCAL"), *reference.value("tasks.HUB")},
-        "dimension_sweep": reference.value("tuning.METHODS") + reference.value("tuning.INITS"),
-        "d90": reference.value("d90.DEFINITIONS"),
+        "profile": {metric.name for metric in reference.value("geometry.metrics.METRICS")},
+        "pool": reference.value("states.pool.TOKEN_SETS"),
+        "recipe": {
+            *reference.value("pretraining.recipe.KINDS"),
+            *reference.value("pretraining.recipe.SIZES"),
+        },
+        "load_task": {
+            *reference.value("finetuning.tasks.LOCAL"),
+            *reference.value("finetuning.tasks.HUB"),
+        },
+        "dimension_sweep": reference.value("finetuning.one_run.METHODS")
+        + reference.value("finetuning.one_run.INITS"),
+        "d90": reference.value("finetuning.d90.DEFINITIONS"),
     }
     for name, each in words.items():
         assert set(each) - told(name) == set(), name
 
 
 def test_columns_are_told():
+
     tables = {name: shapelib.read_table(ROOT / "results" / name) for name in KEPT}
     shape, training, tuning = tables.values()
     columns = {
-        "profile": reference.value("profile.COLUMNS"),
-        "dimension_sweep": reference.value("runs.COLUMNS"),
-        "d90": reference.value("d90.COLUMNS"),
-        "d90.by_seed": reference.value("d90.by_seed")(tuning),
-        "pretrain.table": training,
-        "course.course": reference.value("course.course")(shape, training),
+        "profile": reference.value("states.profile.COLUMNS"),
+        "dimension_sweep": reference.value("finetuning.plan.COLUMNS"),
+        "d90": reference.value("finetuning.d90.COLUMNS"),
+        "finetuning.by_seed": reference.value("finetuning.by_seed")(tuning),
+        "pretraining.table": training,
+        "shapebook.claims.course.course": reference.value("shapebook.claims.course.course")(
+            shape, training
+        ),
     }
     for name, each in columns.items():
         assert set(each) - told(name) == set(), name
@@ -221,30 +234,32 @@ def test_the_sizes_of_a_recipe_are_told_rightly():
 def test_the_fields_of_a_verdict_are_told():
     table = pd.DataFrame({"layer": range(8), "value": 0.2, "model": "mine", "role": "decoder"})
     same = {"tokens": "all", "metric": "anisotropy", "centered": True, "after_norm": False}
-    record = shapelib.judge("decoder-bell", table.assign(stderr=0.1, groups=8, depth=0.5, **same))
+    record = judge("decoder-bell", table.assign(stderr=0.1, groups=8, depth=0.5, **same))
     words = set(re.findall(r"``([^`]+)``", API.read_text()))
     for fields in (record, record["models"][0], record["sensitivity"][0]):
         assert set(fields) - words == set()
 
 
 def test_no_docstring_names_what_the_reference_does_not_tell():
-    modules = {file.stem for file in (ROOT / "shapelib").glob("*.py")}
+    packages = [ROOT / "shapelib", ROOT / "shapebook"]
+    modules = {file.stem for each in packages for file in each.rglob("*.py")}
+    modules |= {file.parent.name for each in packages for file in each.rglob("__init__.py")}
     for name in NAMES:
         found = reference.value(name)
         members = vars(found).values() if isinstance(found, type) else ()
         for each in [found, *members]:
             words = inspect.getdoc(each) or ""
             for word in re.findall(r"(?<![`:])`([\w.]+)`(?!`)", words):
-                first = word.removeprefix("shapelib.").split(".")[0]
-                if "." in word and (first in modules or word.startswith("shapelib.")):
+                first = word.split(".")[0]
+                if "." in word and first in modules:
                     assert word in reference.targets(), f"{name} names {word}"
 
 
 def test_words_become_links():
     linked = reference.linked
     assert linked("see `profile`.") == "see :py:obj:`profile <shapelib.profile>`."
-    assert linked("`Pool.close`") == ":py:obj:`Pool.close <shapelib.hidden.Pool.close>`"
-    assert linked("`Pool`") == ":py:obj:`Pool <shapelib.hidden.Pool>`"
+    assert linked("`Pool.close`") == ":py:obj:`Pool.close <shapelib.states.Pool.close>`"
+    assert linked("`Pool`") == ":py:obj:`Pool <shapelib.states.Pool>`"
     assert linked("`windows` of ``windows``", {"windows"}) == "`windows` of ``windows``"
     other = "``profile``, :ref:`profile`, `nobody`"
     assert linked(other) == other
@@ -256,7 +271,7 @@ def test_signatures_are_bare_and_results_have_none():
         return reference.shorten(None, what, f"shapelib.{name}", found, None, "", "G")
 
     assert shown("function", "leave_out") == ("(x, largest=0.05, steps=20)", "G")
-    assert shown("class", "leverage.LeaveOut") == (None, None)
+    assert shown("class", "geometry.LeaveOut") == (None, None)
     assert shown("class", "ShapeCallback")[0].startswith("(text, output, *, every=None")
 
 

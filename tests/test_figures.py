@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from shapebook.figures.shown import ROWS, published_profile, show
 from shapelib import figures
 
 BLUE, ORANGE = figures.PALETTE[:2]
@@ -62,7 +63,7 @@ def test_panels_curves_and_markers(table: pd.DataFrame, draw, curves: list[str])
 
 def test_the_data_of_a_figure_are_the_rows_it_shows(table: pd.DataFrame):
     figure = figures.cosine_profile(table, "content")
-    told = figures.show(figure)._data_and_metadata()[1][figures.METADATA]
+    told = show(figure)._data_and_metadata()[1][ROWS]
     rows = pd.read_csv(io.StringIO(told))
     assert set(rows["metric"]) == {"average_cosine"}
     assert "std" not in rows, "what is the same in every row is left out"
@@ -80,17 +81,17 @@ def test_a_figure_without_rows_has_no_data():
     bare = Figure()
     bare.subplots()
     assert figures.data(bare) is None
-    assert figures.METADATA not in figures.show(bare).metadata
+    assert ROWS not in show(bare).metadata
 
 
 def test_published_numbers_are_drawn_as_they_were_printed():
-    from shapelib.published import published
+    from shapebook.experiments.published import published
 
     table = published()
     assert len(table) == 2 * 2 * 13
     gpt2 = table[(table["model"] == "GPT-2") & (table["metric"] == "first_direction_share")]
     assert gpt2["value"].tolist()[:4] == [0.062, 0.298, 0.969, 0.998]
-    drawn = figures.published_profile(table)
+    drawn = published_profile(table)
     bert, gpt2_axes = drawn.axes
     assert bert.get_title() == "BERT (published)"
     assert gpt2_axes.lines[0].get_ydata().tolist() == gpt2["value"].tolist()
@@ -150,7 +151,7 @@ def test_a_role_without_a_model(table: pd.DataFrame):
 def test_the_same_table_gives_the_same_bytes(table: pd.DataFrame):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        one = figures.show(figures.anisotropy_profile(table)).data
-        two = figures.show(figures.anisotropy_profile(table)).data
+        one = show(figures.anisotropy_profile(table)).data
+        two = show(figures.anisotropy_profile(table)).data
     assert one == two
     assert one.lstrip().startswith("<svg")

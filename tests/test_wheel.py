@@ -1,4 +1,4 @@
-"""The wheel: it holds the library and nothing else, and works away from the checkout."""
+"""The wheel: it holds the two packages and nothing else, and works away from the checkout."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("shapelib", "tests", "notebooks", "book"):
+    for name in ("shapelib", "shapebook", "tests", "notebooks", "book"):
         ignored = shutil.ignore_patterns("__pycache__", "executed")
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
@@ -53,10 +53,14 @@ def python(installed: Path, code: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_it_holds_the_library_and_nothing_else(wheel: Path):
+def test_it_holds_the_packages_and_nothing_else(wheel: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
-    kept = {f"shapelib/{file.name}" for file in (ROOT / "shapelib").iterdir() if file.is_file()}
-    assert {"shapelib/claims.yml", "shapelib/catalogue.yml", "shapelib/py.typed"} <= kept
+    kept = {
+        str(file.relative_to(ROOT)) for package in ("shapelib", "shapebook")
+        for file in (ROOT / package).rglob("*.*") if file.suffix != ".pyc"
+    }  # fmt: skip
+    data = ("shapebook/claims/claims.yml", "shapelib/models/catalogue.yml", "shapelib/py.typed")
+    assert {*data, "shapebook/py.typed", "shapebook/experiments/published.csv"} <= kept
     own = {name for name in names if ".dist-info/" not in name}
     assert own == kept
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -72,10 +76,11 @@ def test_it_holds_the_library_and_nothing_else(wheel: Path):
 def test_it_works_away_from_the_checkout(installed: Path):
     code = (
         "import shapelib, numpy as np\n"
-        "from shapelib import catalogue, claims\n"
+        "from shapebook.claims import judge\n"
+        "from shapelib.models import catalogue\n"
         "x = np.random.default_rng(0).standard_normal((500, 16))\n"
         "print(shapelib.__file__, round(shapelib.two_nn(x)) > 5, shapelib.anisotropy(x) < 0.2)\n"
-        "print('gpt2' in catalogue.models(), 'decoder-bell' in claims.claims())"
+        "print('gpt2' in catalogue.models(), 'decoder-bell' in judge.claims())"
     )
     done = python(installed, code)
     assert done.returncode == 0, done.stderr
@@ -101,9 +106,9 @@ def test_it_measures_and_draws_without_what_notebooks_and_clusters_need(
 def test_it_asks_for_the_extra_that_a_command_lacks(installed: Path, tmp_path: Path):
     code = (
         "sys.modules['papermill'] = None\n"
-        f"sys.argv = ['shapelib', 'run', {str(ROOT / 'notebooks/profiles.ipynb')!r}, "
+        f"sys.argv = ['shapebook', 'run', {str(ROOT / 'notebooks/profiles.ipynb')!r}, "
         f"'--out', {str(tmp_path / 'out.ipynb')!r}]\n"
-        "from shapelib.cli import main; main()"
+        "from shapebook.run import main; main()"
     )
     done = python(installed, code)
     assert done.returncode == 2
@@ -136,7 +141,7 @@ def test_the_shell_completes_commands(installed: Path, shell: str):
     }  # fmt: skip
     code = (
         "import sys; sys.argv = ['shapelib']; "
-        "from shapelib.cli import app; app(prog_name='shapelib')"
+        "from shapelib.cli.app import app; app(prog_name='shapelib')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False

@@ -14,7 +14,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from shapelib import claims, glance
+from shapebook.claims import judge
+from shapebook.pages import glance
 from shapelib.errors import ShapelibError
 
 RECORDS = "executed/claims.json"
@@ -31,7 +32,7 @@ class ClaimTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         file = Path(self.env.srcdir) / RECORDS
         self.env.note_dependency(str(file))
-        self.env.note_dependency(claims.__file__)
+        self.env.note_dependency(judge.__file__)
         try:
             records = json.loads(file.read_text(encoding="utf-8"))
             glance.check(records)
@@ -45,7 +46,7 @@ class ClaimTable(SphinxDirective):
             *(self._table(*each) for each in glance.papers(records).items()),
         ]
 
-    def _answers(self, what: str, records: list[claims.Record]) -> list[nodes.Node]:
+    def _answers(self, what: str, records: list[judge.Record]) -> list[nodes.Node]:
         """What holds and what does not, in a few lines."""
         made = nodes.bullet_list(classes=["answers"])
         for word, found in glance.by_verdict(records).items():
@@ -57,7 +58,7 @@ class ClaimTable(SphinxDirective):
             made += nodes.list_item("", line)
         return [_paragraph(f"{what}:"), made]
 
-    def _table(self, paper: str, records: list[claims.Record]) -> nodes.table:
+    def _table(self, paper: str, records: list[judge.Record]) -> nodes.table:
         group = nodes.tgroup(cols=len(COLUMNS))
         group += [nodes.colspec(colwidth=width) for width in COLUMNS.values()]
         head = nodes.row()
@@ -66,12 +67,12 @@ class ClaimTable(SphinxDirective):
         group += [nodes.thead("", head), body]
         return nodes.table("", nodes.title("", paper), group, classes=["claims", "colwidths-given"])
 
-    def _row(self, record: claims.Record) -> nodes.row:
+    def _row(self, record: judge.Record) -> nodes.row:
         strict = record["verdict_at_95"]
-        rule = f"{record['states']} {record['margin']}{claims.proviso(record)}".rstrip(".")
+        rule = f"{record['states']} {record['margin']}{judge.proviso(record)}".rstrip(".")
         cells = [
             [
-                _paragraph(nodes.strong("", claims.label(record)), f" {record['claim']}"),
+                _paragraph(nodes.strong("", judge.label(record)), f" {record['claim']}"),
                 _folded("rule", [_paragraph(f"{rule[0].upper()}{rule[1:]}.")]),
             ],
             [nodes.raw("", glance.strip(record) or "–", format="html")],
@@ -86,7 +87,7 @@ class ClaimTable(SphinxDirective):
         row += [nodes.entry("", *cell) for cell in cells]
         return row
 
-    def _link(self, record: claims.Record, text: str) -> nodes.Node:
+    def _link(self, record: judge.Record, text: str) -> nodes.Node:
         """A link to the page that reached the verdict."""
         return addnodes.pending_xref(
             "", nodes.inline("", text),
@@ -100,11 +101,11 @@ def _paragraph(*parts: nodes.Node | str) -> nodes.paragraph:
     return nodes.paragraph("", "", *made)
 
 
-def _effects(record: claims.Record) -> list[nodes.Node]:
+def _effects(record: judge.Record) -> list[nodes.Node]:
     """Each model's number with its interval; of many, how many meet the rule, and a list."""
     models = record["models"]
     lines = [
-        _paragraph(nodes.literal("", each["model"]), f" {claims.sentence(each)}") for each in models
+        _paragraph(nodes.literal("", each["model"]), f" {judge.sentence(each)}") for each in models
     ]
     if not models:
         return [_paragraph("no model at hand")]
@@ -134,7 +135,7 @@ def answer(app: Sphinx, tree: nodes.document) -> None:
             place = judged["ids"][0]
             verdict = nodes.reference("", each["verdict"], internal=True, refid=place)
             why = f" ({reason})" if (reason := glance.reason(each)) else ""
-            line = _paragraph(f"{claims.label(each)} {each['title']}: ", verdict, why)
+            line = _paragraph(f"{judge.label(each)} {each['title']}: ", verdict, why)
             found += nodes.list_item("", line)
     short = _paragraph(nodes.strong("", "In short."))
     claimed.parent.insert(claimed.parent.index(claimed) + 1, [short, found])

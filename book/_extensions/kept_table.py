@@ -15,6 +15,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from shapebook import show
 from shapelib import figures, read_table
 
 
@@ -49,7 +50,7 @@ class KeptFigure(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         draw = getattr(figures, self.arguments[1])
-        drawn = figures.show(draw(_table(self))).data
+        drawn = show(draw(_table(self))).data
         address = base64.b64encode(drawn.encode()).decode()
         figure = nodes.figure("", nodes.image(
             uri=f"data:image/svg+xml;base64,{address}", alt=self.options["alt"]

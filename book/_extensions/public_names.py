@@ -34,9 +34,14 @@ def tasks(page: str) -> dict[str, list[str]]:
     return {title: _split(found) for title, found in listed if found}
 
 
+def full(name: str) -> str:
+    """A listed name with its package: `shapelib`, where it names no other."""
+    return name if name.startswith("shapebook.") else f"shapelib.{name}"
+
+
 def place(name: str) -> tuple[str, str]:
-    """The module that a listed name is imported from, and its name there."""
-    module, _, attribute = f"shapelib.{name}".rpartition(".")
+    """The package or module that a listed name is imported from, and its name there."""
+    module, _, attribute = full(name).rpartition(".")
     return module, attribute
 
 
@@ -79,7 +84,7 @@ def by_task(listed: dict[str, list[str]]) -> str:
         ]
         for name in names:
             if not is_result(name):
-                lines += [f"   * - :py:obj:`{name} <shapelib.{name}>`"]
+                lines += [f"   * - :py:obj:`{name} <{full(name)}>`"]
                 lines += [f"     - {linked(summary(name), {name})}"]
         lines += [""]
     return "\n".join(lines)
@@ -114,12 +119,12 @@ def targets() -> dict[str, str]:
     """What a word in a docstring may mean: a name of the page, with its module or without."""
     found = {}
     for name in itertools.chain(*tasks(PAGE.read_text(encoding="utf-8")).values()):
-        words = {name, f"shapelib.{name}"}
+        words = {name, full(name)}
         if isinstance(value(name), type):
             short = name.rpartition(".")[2]
             words.add(short)
-            found |= {f"{short}.{each}": f"shapelib.{name}.{each}" for each in vars(value(name))}
-        found |= dict.fromkeys(words, f"shapelib.{name}")
+            found |= {f"{short}.{each}": f"{full(name)}.{each}" for each in vars(value(name))}
+        found |= dict.fromkeys(words, full(name))
     return found
 
 

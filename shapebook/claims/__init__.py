@@ -1,0 +1,1 @@
+"""What is claimed, the rules it is judged by, and the verdicts."""

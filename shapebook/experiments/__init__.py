@@ -1,0 +1,1 @@
+"""What only the book measures, and the numbers that others published."""

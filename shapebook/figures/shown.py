@@ -1,0 +1,59 @@
+"""A figure in a notebook, with the rows that it shows; and the published numbers as a figure."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from shapelib.figures import STYLES, data, dress, keep, legend, model_colours
+
+if TYPE_CHECKING:
+    from IPython.display import SVG
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ROWS = "shapelib_data"
+
+
+def published_profile(table: pd.DataFrame) -> "Figure":
+    """Both measures of `published.published`, over relative depth, a panel a model.
+
+    :param table: what `published.published` gives.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.9), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
+    names = {"first_direction_share": "share of the first direction", "average_cosine": "cosine"}
+    colours = model_colours(dict(zip(table["model"], table["role"], strict=True)))
+    for axes, (model, rows) in zip(panels, table.groupby("model"), strict=True):
+        dress(axes, f"{model} (published)")
+        for (metric, name), style in zip(names.items(), STYLES, strict=False):
+            line = rows[rows["metric"] == metric].sort_values("layer")
+            axes.plot(
+                line["depth"], line["value"], style, marker="o", markersize=3, linewidth=1.5,
+                color=colours[str(model)], label=f"{model}, {name}",
+            )  # fmt: skip
+    panels[0].set_ylabel("share, or cosine (published)")
+    legend(figure, panels)
+    panels[0].set_ylim(0, 1.02)
+    return keep(figure, table)
+
+
+def show(figure: "Figure") -> "SVG":
+    """The figure as SVG for a notebook, its data beside it: one table gives the same bytes twice.
+
+    The data (see `figures.data`) travel in the output's metadata, and the book offers them as a
+    file.
+
+    :param figure: any matplotlib figure.
+    """
+    import io
+
+    import matplotlib
+    from IPython.display import SVG
+
+    drawn = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "shapelib"}):
+        figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
+    rows = data(figure)
+    return SVG(drawn.getvalue(), metadata=None if rows is None else {ROWS: rows})

@@ -1,0 +1,240 @@
+"""The figures of fine-tuning, each a function of tables and of nothing else."""
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from shapebook.figures.tuning_tables import curves, labels, named
+from shapelib.figures import PALETTE, dress, keep, legend
+from shapelib.store.tables import chosen
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = {("pre-trained", "DID"): 0, ("pre-trained", "SAID"): 2, ("random", "DID"): 1,
+            ("random", "SAID"): 3}  # fmt: skip
+_MARKS = {"DID": "o", "SAID": "s"}
+_GREY = "#444444"
+_GIVEN_UP = "open: some of its runs were stopped at half"
+
+
+def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
+    """Accuracy against d, log axis: a panel for each model and task, a line for each way.
+
+    `tuning`: the runs of `shapelib.dimension_sweep`. A point is the best learning rate of each
+    seed, averaged over seeds; bars are two standard errors over them. It is open where one of these
+    runs was stopped at half of its steps; so is a square at the end of the line of full
+    fine-tuning. `estimates`: of `shapelib.d90`; its papers' definition gives the dashed line, 90 %
+    of full fine-tuning (solid) of that colour's initialisation; dotted is the majority class.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
+
+    points = curves(tuning)
+    tasks, models = points["task"].unique(), points["model"].unique()
+    # Several tasks stand side by side, and models below each other.
+    down, across = (len(models), len(tasks)) if len(tasks) > 1 else (1, len(models))
+    size = (max(6.4, 3.2 * across), 3.2 * down + 1)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey=True, sharex="row")
+    panels: list[Axes] = list(grid.flat)
+    short, held = named(models), estimates[estimates["definition"] == "papers"]
+    for axes, (model, task) in zip(panels, itertools.product(models, tasks), strict=True):
+        here = {"task": task, "model": model}
+        rows = chosen(points, here)
+        if rows.empty:
+            axes.set_visible(False)
+            continue
+        title = f"{task}\n{short[model]}" if len(tasks) > 1 else short[model]
+        dress(axes, title, "d, trained numbers", None)
+        axes.set_xscale("log")
+        # Labels between powers of ten overlap where there are few of those.
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        _lines(axes, rows, chosen(held, here))
+        axes.axhline(rows["majority"].iloc[0], color="#777777", linestyle=":", linewidth=1)
+    for axes in panels[::across]:
+        axes.set_ylabel("accuracy")
+    if (points["stopped"] > 0).any():
+        # Drawn like the curves and in the last panel, the legend has it last.
+        panels[-1].errorbar(
+            [], [], fmt="o", color=_GREY, markersize=4.5, markerfacecolor="white", label=_GIVEN_UP
+        )
+    legend(figure, panels)
+    bars = held[["task", "model", "checkpoint", "step", "init", "threshold"]].drop_duplicates()
+    return keep(figure, points.merge(bars, how="left"))
+
+
+def _lines(axes: "Axes", points: pd.DataFrame, estimates: pd.DataFrame) -> None:
+    """The curves of one panel, and the bars that they are held against."""
+    for (init, method), colour in _COLOURS.items():
+        own = chosen(points, {"init": init, "method": method}).sort_values("d")
+        if own.empty:
+            continue
+        d, paint, mark = own["d"].astype(float), PALETTE[colour], _MARKS[method]
+        axes.errorbar(
+            d, own["accuracy"], yerr=own["two_errors"] if own["seeds"].max() > 1 else None,
+            color=paint, marker=mark, markersize=4, linewidth=1.3, capsize=2,
+            label=f"{init}, {method}",
+        )  # fmt: skip
+        half = own["stopped"] > 0
+        axes.plot(
+            d[half], own["accuracy"][half], mark, color=paint, markersize=4.5,
+            markerfacecolor="white", zorder=3,
+        )  # fmt: skip
+        bar = chosen(estimates, {"init": init, "method": method})
+        if method == "DID" and len(bar):
+            axes.axhline(bar["full"].iloc[0], color=paint, linewidth=0.9)
+            axes.axhline(bar["threshold"].iloc[0], color=paint, linestyle="--", lw=0.9)
+            if (chosen(points, {"init": init, "method": "full"})["stopped"] > 0).any():
+                axes.plot(
+                    [1], [bar["full"].iloc[0]], "s", color=paint, markersize=5, clip_on=False,
+                    markerfacecolor="white", transform=axes.get_yaxis_transform(),
+                )  # fmt: skip
+
+
+def intervals(estimates: pd.DataFrame) -> "Figure":
+    """d90 with its interval, a row for each estimate.
+
+    An interval without an upper end reaches the edge and has an arrowhead there; a cross is the
+    largest d tried, where d90 was not reached.
+    """
+    from matplotlib.figure import Figure
+
+    rows = estimates.reset_index(drop=True)
+    figure = Figure(figsize=(7, 1.2 + 0.26 * len(rows)), layout="constrained")
+    axes: Axes = figure.subplots()
+    dress(axes, "", "d90, trained numbers", None)
+    axes.set_xscale("log")
+    for place, (_, row) in enumerate(rows.iterrows()):
+        colour = PALETTE[_COLOURS[str(row["init"]), str(row["method"])]]
+        _estimate(axes, row, place, colour, _edge(rows), upright=False)
+    axes.set_xlim(right=_edge(rows))
+    axes.set_yticks(range(len(rows)), labels(rows)[0], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    _explain(axes, rows, ">")
+    legend(figure, [axes], ncols=3)
+    return keep(figure, rows)
+
+
+def together(course: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
+    """Anisotropy, representation dimension and d90 of one run, one above the other, over steps.
+
+    `course`: `shapebook.claims.course.course` of the run. `estimates`: of `shapelib.d90` at its
+    checkpoints, one row a step.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 7.2), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(3, 1, sharex=True))
+    wanted = [
+        ("anisotropy (centered)", {"anisotropy": ("", _GREY)}),
+        ("representation dimension", {
+            "two_nn": ("TwoNN", PALETTE[0]), "mada_k20": ("MADA", PALETTE[1]),
+            "mom_k20": ("moments", PALETTE[2]),
+        }),
+    ]  # fmt: skip
+    for axes, (label, metrics) in zip(panels, wanted, strict=False):
+        dress(axes, "", "", None)
+        axes.set_ylabel(label)
+        for metric, (name, colour) in metrics.items():
+            rows = course[(course["metric"] == metric) & course["centered"].fillna(True)]
+            line = rows.groupby("step")["value"].mean()
+            axes.plot(line.index, line, "o-", markersize=3, color=colour, label=name or None)
+    # The names stand with the curves they are of: the panel below has another.
+    panels[1].legend(loc="upper right", frameon=False)
+    axes = panels[2]
+    dress(axes, "", "step", None)
+    axes.set_ylabel("d90 (fine-tuning dimension)")
+    axes.set_yscale("log")
+    _over(axes, estimates, estimates["step"].astype(float), _GREY)
+    axes.set_xscale("symlog", linthresh=10)
+    # A bar at step 0 would lie on the axis.
+    axes.set_xlim(left=-0.8)
+    legend(figure, [axes], ncols=3)
+    told = course.loc[course["metric"].isin(metric for _, each in wanted for metric in each)]
+    return keep(figure, pd.concat([told[["step", "metric", "centered", "value"]], estimates]))
+
+
+def against_size(estimates: pd.DataFrame, sizes: dict[str, int]) -> "Figure":
+    """d90 against the number of parameters: a line for each task. `sizes`: D by model."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    figure = Figure(figsize=(5.2, 3.9), layout="constrained")
+    axes: Axes = figure.subplots()
+    dress(axes, "", "parameters, D, in millions", None)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylabel("d90")
+    many = estimates["task"].nunique() > 1
+    for (task, rows), colour in zip(estimates.groupby("task", sort=False), PALETTE, strict=False):
+        _over(
+            axes, rows, rows["model"].map(sizes).astype(float), colour, str(task) if many else "",
+            _edge(estimates),
+        )  # fmt: skip
+    shown = sorted({sizes[model] for model in estimates["model"]})
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(shown, [f"{size / 1e6:.2g}" for size in shown])
+    legend(figure, [axes])
+    return keep(figure, estimates.assign(D=estimates["model"].map(sizes)))
+
+
+def _over(
+    axes: "Axes", rows: pd.DataFrame, at: "pd.Series[float]", colour: Any, name: str = "",
+    edge: float | None = None,
+) -> None:  # fmt: skip
+    """d90 with its interval over what `at` says; a line joins neighbours that were reached."""
+    edge = edge or _edge(rows)
+    order = at.argsort().to_numpy()
+    axes.plot(
+        at.iloc[order], rows["d90"].iloc[order], "-", color=colour, linewidth=1.3,
+        label=name or None,
+    )  # fmt: skip
+    for place, (_, row) in zip(at, rows.iterrows(), strict=True):
+        _estimate(axes, row, place, colour, edge, upright=True)
+    axes.set_ylim(top=edge)
+    _explain(axes, rows, "^")
+
+
+def _edge(estimates: pd.DataFrame) -> float:
+    """Where an axis of d90 ends: a little beyond all that is finite."""
+    ends = pd.concat([estimates[name].astype(float) for name in ("d90", "low", "high", "above")])
+    return 1.5 * float(ends[ends < math.inf].max())
+
+
+def _estimate(
+    axes: "Axes", row: "pd.Series[Any]", place: float, colour: Any, edge: float, *, upright: bool
+) -> None:
+    """A d90 with its interval, open towards the edge where it has no upper end."""
+
+    def draw(along: list[float], style: str, **how: Any) -> None:
+        across = [place] * len(along)
+        pair = (across, along) if upright else (along, across)
+        axes.plot(*pair, style, color=colour, clip_on=False, **how)
+
+    if math.isfinite(row["low"]):
+        unbounded = not math.isfinite(row["high"])
+        draw([row["low"], edge if unbounded else row["high"]], "-", linewidth=1.5)
+        if unbounded:
+            draw([edge], "^" if upright else ">", markersize=6)
+    reached = pd.notna(row["d90"])
+    if reached:
+        draw([row["d90"]], "o", markersize=5)
+    else:
+        draw([float(row["above"])], "x", markersize=8, markeredgewidth=1.6)
+
+
+def _explain(axes: "Axes", estimates: pd.DataFrame, arrow: str) -> None:
+    """Names for the marks of `_estimate` that occur, for a legend."""
+    unbounded = estimates["low"].map(math.isfinite) & ~estimates["high"].map(math.isfinite)
+    marks = [
+        (estimates["d90"].notna(), "o", "d90"),
+        (unbounded, arrow, "no upper end"),
+        (estimates["d90"].isna(), "x", "not reached at the largest d tried"),
+    ]
+    for there, mark, name in marks:
+        if there.any():
+            axes.plot([], [], mark, color=_GREY, markersize=6, label=name)

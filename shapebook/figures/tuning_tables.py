@@ -1,0 +1,233 @@
+"""The tables that pages show of fine-tuning, each a function of a table of runs or estimates."""
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+# The pair's models, as tables name them: what a reader needs of it are kind and width.
+_PAIR = re.compile(r"^(encoder|decoder)-(\d+)-warmup\d+-seed\d+(?:-[0-9a-f]{16})?$")
+_RUNS = ["task", "model", "checkpoint", "step", "init", "method"]
+_TOLD = ("task", "model", "weights", "method")
+_DIGITS = 3
+
+
+def named(models: Iterable[str]) -> dict[str, str]:
+    """What pages call each model: one of the pair by kind and width, where that is one model's."""
+    long = list(dict.fromkeys(models))
+    short = {model: _PAIR.sub(r"\1, width \2", model) for model in long}
+    return short if len(set(short.values())) == len(long) else dict(zip(long, long, strict=True))
+
+
+def labels(rows: pd.DataFrame) -> tuple[list[str], str]:
+    """What tells rows of runs or estimates apart, in words, and what those words say.
+
+    Of task, model, weights and method those that differ, or the model where none does. Weights are
+    random, pre-trained, or of a step where there are several steps.
+    """
+    trained = rows["init"] != "random"
+    several = rows.loc[trained, "step"].nunique() > 1
+    weights = rows["init"].astype(object)
+    if several:
+        weights = weights.where(~trained, rows["step"].map("step {}".format))
+    words = rows[["task", "method"]].assign(
+        model=rows["model"].map(named(rows["model"])), weights=weights
+    )
+    told = [name for name in _TOLD if words[name].nunique() > 1] or ["model"]
+    return [", ".join(row) for row in words[told].itertuples(index=False)], ", ".join(told)
+
+
+def curves(tuning: pd.DataFrame) -> pd.DataFrame:
+    """The points of accuracy against d: of each seed the run at its best rate, averaged over seeds.
+
+    `tuning`: the runs of `shapelib.dimension_sweep`. A row for each task, model, checkpoint,
+    initialisation, method and d, full fine-tuning among them: `accuracy`; `two_errors`, two
+    standard errors over seeds, missing for one; `seeds`; `rates`, that of each seed, before its
+    factor; `stopped`: how many of these runs were given up at half of their steps; `majority`.
+    """
+    by = [*_RUNS, "d"]
+    known = tuning.reset_index(drop=True).dropna(subset=["score"])
+    best = known.loc[known.groupby([*by, "seed"], sort=False, dropna=False)["score"].idxmax()]
+    points = best.groupby(by, sort=False, dropna=False).agg(
+        accuracy=("score", "mean"),
+        two_errors=("score", lambda each: 2 * each.std(ddof=1) / math.sqrt(len(each))),
+        seeds=("seed", "size"),
+        rates=("rate", lambda each: " ".join(map("{:g}".format, each))),
+        stopped=("stopped", "count"),
+        majority=("majority", "first"),
+    )
+    return points.reset_index()
+
+
+def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Estimates of `shapelib.d90`: a row for each model, a group of columns for each definition.
+
+    `runs`: of `by_seed`; with them the d90 of each seed by itself stands beside that
+    of the mean over seeds, by the papers' definition. What is the same in every row is left out,
+    but for d90, its interval and its bar.
+    """
+    rows = estimates.reset_index(drop=True)
+    place = rows.groupby(_RUNS, sort=False, dropna=False).ngroup()
+    first = rows[~place.duplicated()]
+    parts = {
+        str(definition): pd.DataFrame(
+            {
+                "d90": [_d90(row) for _, row in own.iterrows()],
+                "95 % interval": [_range(row) for _, row in own.iterrows()],
+                "bar": own["threshold"].map(_accuracy).to_numpy(),
+            },
+            index=place[own.index],
+        )
+        for definition, own in rows.groupby("definition", sort=False)
+    }
+    if runs is not None:
+        parts["each seed"] = _of_seeds(first, runs)
+    scores = {"full": first["full"], "largest class": first["majority"]}
+    told = {name: each.map(_accuracy) for name, each in scores.items() if each.nunique() > 1}
+    if told:
+        parts["accuracy"] = pd.DataFrame(told).set_index(place[first.index])
+    shown = pd.concat(parts, axis=1)
+    if rows["definition"].nunique() == 1:
+        shown = shown.droplevel(0, axis=1)
+    return _labelled(shown, *labels(first))
+
+
+def accuracies_table(tuning: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy at every d, and of full fine-tuning: the points of `curves`, a line a row.
+
+    A star stands where some of the runs were stopped at half of their steps.
+    """
+    points = curves(tuning)
+    points = points.assign(shown=_starred(points["accuracy"], points["stopped"]))
+    full, inside = (points[(points["method"] == "full") == each] for each in (True, False))
+    shown, first = _across(inside, _RUNS)
+    same = [name for name in _RUNS if name != "method"]
+    shown["full"] = first[same].merge(full, on=same, how="left")["shown"]
+    return _labelled(shown, *labels(first))
+
+
+def rates_table(tuning: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy at every learning rate and d, averaged over seeds; – where a rate was not tried.
+
+    The rate is the one before its factor √(D ÷ d); full fine-tuning is left out. A star stands
+    where some of the runs were stopped at half of their steps.
+    """
+    inside = tuning[tuning["method"] != "full"]
+    by = [*_RUNS, "rate"]
+    means = inside.groupby([*by, "d"], sort=False, dropna=False, as_index=False).agg(
+        score=("score", "mean"), stopped=("stopped", "count")
+    )
+    means["shown"] = _starred(means["score"], means["stopped"])
+    means["way"] = means.groupby(_RUNS, sort=False, dropna=False).ngroup()
+    means = means.sort_values(["way", "rate"], kind="stable")
+    shown, first = _across(means, by)
+    shown.insert(0, "rate", first["rate"].map("{:g}".format))
+    return _labelled(shown, *labels(first))
+
+
+def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """What each d90 guarantees, averaged over the seeds that reached it (`by_seed`).
+
+    `error bound`: training error + √(d90 ÷ m); `with its constant`: `generalization_bound`;
+    `test error`: of the same runs.
+    """
+    from shapelib.finetuning.bound import generalization_bound
+
+    held = runs[(runs["definition"] == "papers") & (runs["init"] == "pre-trained")]
+    held = held.dropna(subset=["d90"]).reset_index(drop=True)
+    if held.empty:
+        return pd.DataFrame()
+    error = 1 - held["train_score"]
+    proven = [
+        generalization_bound(round(d90), int(m), wrong).value
+        for d90, m, wrong in zip(held["d90"], held["m"], error, strict=True)
+    ]
+    held = held.assign(
+        error=error,
+        bound=error + (held["d90"] / held["m"]) ** 0.5,
+        proven=proven,
+        wrong=1 - held["score"],
+    )
+    place = held.groupby(_RUNS, sort=False, dropna=False).ngroup()
+    columns = ["d90", "bound", "proven", "error", "wrong", "D", "m"]
+    means = held.groupby(place)[columns].mean()
+    shown = pd.DataFrame({
+        "d90, mean of seeds": means["d90"].map(_rounded),
+        "error bound": means["bound"].map("{:.2f}".format),
+        "with its constant": means["proven"].map("{:.2f}".format),
+        "training error": means["error"].map(_accuracy),
+        "test error": means["wrong"].map(_accuracy),
+        "D": means["D"].map(_count),
+    })  # fmt: skip
+    return _labelled(shown, *labels(held[~place.duplicated()]))
+
+
+def published_table(reported: pd.DataFrame) -> pd.DataFrame:
+    """The d90 of `published.published_d90`: models down, tasks and methods across."""
+    wide = reported.pivot(index="model", columns=["task", "method"], values="d90")
+    # A named index has a row of its own in a head of two.
+    return wide.loc[list(dict.fromkeys(reported["model"]))].rename_axis(index=None)
+
+
+def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The d90 of each seed by the papers' definition, in the order of `first`."""
+    held = runs[runs["definition"] == "papers"]
+    found = first[_RUNS].merge(held, on=_RUNS, how="left")
+    place = found.groupby(_RUNS, sort=False, dropna=False).ngroup()
+    wide = found.assign(place=place).pivot(index="place", columns="seed", values="d90")
+    wide.columns = pd.Index([f"seed {seed}" for seed in wide])
+    return wide.map(lambda d: "not reached" if math.isnan(d) else _rounded(d))
+
+
+def _starred(scores: "pd.Series[float]", stopped: "pd.Series[int]") -> "pd.Series[str]":
+    return scores.map(_accuracy) + stopped.map(lambda runs: "*" if runs else "")
+
+
+def _across(rows: pd.DataFrame, by: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is `shown`, a row for each of `by` and d across, and the first of the rows of each."""
+    rows = rows.reset_index(drop=True)
+    place = rows.groupby(by, sort=False, dropna=False).ngroup()
+    wide = rows.assign(place=place).pivot(index="place", columns="d", values="shown")
+    return wide.fillna("–").rename(columns=_count), rows[~place.duplicated()].reset_index(drop=True)
+
+
+def _labelled(shown: pd.DataFrame, names: list[str], told: str) -> pd.DataFrame:
+    """With the rows' names, and above them what they say: a row of its own would be empty."""
+    shown.index = pd.Index(names)
+    levels = [None] * (shown.columns.nlevels - 1)
+    return shown.rename_axis(columns=[*levels, told])
+
+
+def _d90(row: "pd.Series[Any]") -> str:
+    if pd.isna(row["threshold"]):
+        return "nothing learned"
+    if pd.isna(row["d90"]):
+        return f"not reached at {_count(row['above'])}"
+    at_most = "" if pd.isna(row["below"]) else "≤ "
+    return f"{at_most}{_rounded(row['d90'])}"
+
+
+def _range(row: "pd.Series[Any]") -> str:
+    if pd.isna(row["threshold"]):
+        return "–"
+    if not math.isfinite(row["low"]):
+        return "not reached"
+    if not math.isfinite(row["high"]):
+        return f"{_rounded(row['low'])} or more"
+    return f"{_rounded(row['low'])} to {_rounded(row['high'])}"
+
+
+def _accuracy(score: float) -> str:
+    return "–" if pd.isna(score) else f"{score:.3f}"
+
+
+def _rounded(number: float) -> str:
+    """An estimate to three digits: no interval here is so narrow that more would tell anything."""
+    return _count(round(number, _DIGITS - 1 - math.floor(math.log10(number))))
+
+
+def _count(number: float) -> str:
+    """A whole number with its thousands apart, which no line break parts."""
+    return f"{round(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

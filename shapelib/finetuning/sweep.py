@@ -1,0 +1,244 @@
+"""The d90 experiment: fine-tuning at many dimensions, learning rates and seeds → one table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from shapelib.errors import ShapelibError, nearest
+from shapelib.finetuning import one_run, tasks
+from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
+from shapelib.finetuning.one_run import INITS, METHODS, Setting
+from shapelib.finetuning.plan import fill, plan
+from shapelib.models import suites
+from shapelib.store import tables
+from shapelib.store.cells import look, open_store
+from shapelib.store.workers import check
+
+DIMENSIONS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
+RATES = (0.003, 0.01, 0.03)
+FULL_RATES = (0.0003, 0.001, 0.003)
+SEEDS = (0, 1, 2)
+STEPS = 150
+KIND = "tuning"
+"""What its stores hold, of `cells.KINDS`."""
+
+
+def dimension_sweep(
+    model: str | Path | Sequence[str | Path],
+    task: str | Path | tasks.Task | Sequence[str | Path | tasks.Task],
+    *,
+    dimensions: Sequence[int] = DIMENSIONS,
+    methods: Sequence[str] = ("DID", "SAID"),
+    inits: Sequence[str] = INITS,
+    learning_rates: Sequence[float] = RATES,
+    full_rates: Sequence[float] = FULL_RATES,
+    seeds: Sequence[int] = SEEDS,
+    checkpoints: suites.Steps = "all",
+    steps: int = STEPS,
+    batch: int = 32,
+    length: int = 64,
+    block: int | None = None,
+    output: str | Path,
+    workers: int = 1,
+    dask: str | None = None,
+    device: str = "auto",
+    allow_pickle: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Fine-tune in random subspaces of many dimensions, and fully, and keep every run's score.
+
+    ::
+
+        runs = dimension_sweep(
+            "minilm-l6", "questions", dimensions=[100, 1000, 10_000], seeds=[0], output="runs"
+        )
+        d90(runs)
+
+    There is a run for each of `dimensions` × `methods` × `learning_rates` × `seeds` × `inits`, and
+    one of full fine-tuning for each of `full_rates` × `seeds` × `inits`. A run trains a classifier:
+    the model, the mean of its last states over tokens, and a random linear head, which is part of
+    what trains. It uses AdamW without weight decay or dropout, a linear warm-up over a tenth of the
+    steps and a linear decay to zero. One that has learned nothing after half of the steps is
+    stopped there.
+
+    `output` is a store that the same call goes on with after a crash. Rows come in the order of the
+    grid: models, tasks, initialisations, full before subspaces, dimensions, rates, seeds. A run
+    that diverged is a row without a score; one that failed otherwise is listed in
+    ``table.attrs["failures"]`` with its message.
+
+    :param model: one or several, and suites, as `sweep` takes them.
+    :param task: one or several, by name or path, or from `load_task`.
+    :param dimensions: d, the counts of trained numbers.
+    :param methods: ``DID``, and ``SAID`` with a learned scale for each layer; see `reparameterize`.
+    :param inits: ``pre-trained`` weights, or ``random`` ones for the same config.
+    :param learning_rates: of subspaces; multiplied by √(D / d), so that a step moves all parameters
+        together as far as it would in full fine-tuning at that rate.
+    :param full_rates: of full fine-tuning.
+    :param seeds: of the projection, the head, random weights and the order of training texts.
+    :param checkpoints: of suites, as in `sweep`.
+    :param steps: of a run.
+    :param batch: texts of a step.
+    :param length: tokens of a text at most; what is longer is cut.
+    :param block: that of `fastfood`.
+    :param output: the store's folder.
+    :param workers: processes on this machine; or
+    :param dask: the address of a running cluster, both as in `sweep`.
+    :param device: as in `load`.
+    :param allow_pickle: as in `load`.
+    :param progress: whether a bar is shown.
+    :returns: a row for each run, with the provenance of each in ``table.attrs["provenance"]``:
+
+        ``task``, ``model``, ``checkpoint``, ``step``, ``tokens_seen``, ``role``
+            What was fine-tuned, on what; the last five as in `profile`.
+        ``init``, ``method``
+            ``pre-trained`` or ``random``; ``full``, ``DID`` or ``SAID``.
+        ``d``, ``D``, ``groups``
+            Numbers that train (all D in full fine-tuning); those of full fine-tuning, the head's
+            among them; groups with a scale of their own (0 but for SAID).
+        ``rate``, ``learning_rate``
+            As asked for; and with its factor √(D / d).
+        ``seed``, ``steps``, ``batch``, ``length``, ``block``
+            As asked for.
+        ``score``, ``train_score``
+            Accuracy from 0 to 1 on the test set, and on at most 1024 training texts.
+        ``majority``, ``train``, ``test``
+            The share of the test set's largest class; texts on either side of the split.
+        ``loss``
+            Mean training loss over the last tenth of the steps made, in nats.
+        ``diverged``, ``stopped``
+            Whether a loss was not finite; the step at which a hopeless run was given up, else
+            missing.
+        ``seconds``, ``right``
+            What the run took; which test texts it got right (bits of ``numpy.packbits`` in
+            hexadecimal).
+    :raises ShapelibError: before anything is computed, for what `load`, `load_task` and `fastfood`
+        refuse, for a `length` that the model does not read, for unknown methods and
+        initialisations, for d beyond D, and for a store of another format or kind.
+    """
+    check(workers, dask)
+    runs = settings(
+        dimensions, methods, inits, learning_rates, full_rates, seeds,
+        steps=steps, batch=batch, length=length, block=block,
+    )  # fmt: skip
+    look(output, KIND)
+    cells = plan(
+        model, task, runs, checkpoints, device=device, dask=dask, allow_pickle=allow_pickle
+    )
+    # Only now: what the plan refuses leaves no empty store behind.
+    return fill(cells, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
+
+
+def settings(
+    dimensions: Sequence[int],
+    methods: Sequence[str],
+    inits: Sequence[str],
+    learning_rates: Sequence[float],
+    full_rates: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    steps: int,
+    batch: int,
+    length: int,
+    block: int | None = None,
+) -> list[Setting]:
+    """The runs of a grid for one model and task, in order; `ShapelibError` for what none can be."""
+    for name, given, known in (("methods", methods, METHODS[1:]), ("inits", inits, INITS)):
+        for each in given:
+            if each not in known:
+                raise ShapelibError(f"{name}: {each!r} is none; {nearest(str(each), list(known))}")
+    whole = {"dimensions": (dimensions, 1), "seeds": (seeds, 0), "steps": ([steps], 2)}
+    whole |= {"batch": ([batch], 1)}
+    for name, (numbers, least) in whole.items():
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise ShapelibError(
+                    f"{name}: {number!r}; whole numbers of at least {least} are accepted"
+                )
+    for name, rates in (("learning_rates", learning_rates), ("full_rates", full_rates)):
+        for rate in rates:
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < np.inf:
+                raise ShapelibError(f"{name}: {rate!r}; positive numbers are accepted")
+    tried: list[tuple[str, int | None, float]] = [("full", None, rate) for rate in full_rates]
+    tried += [
+        (method, d, rate)
+        for method in methods
+        for d in sorted(set(dimensions))
+        for rate in learning_rates
+    ]
+    return [
+        Setting(
+            cast(one_run.Init, init), cast(one_run.Method, method), d, float(rate), seed, steps,
+            batch, length, block,
+        )
+        for init in inits
+        for method, d, rate in tried
+        for seed in seeds
+    ]  # fmt: skip
+
+
+def d90_search(
+    model: str | Path,
+    task: str | Path | tasks.Task,
+    *,
+    level: float = 0.9,
+    definition: str = "papers",
+    method: str = "DID",
+    init: str = "pre-trained",
+    low: int = 10,
+    high: int = 100_000,
+    ratio: float = 1.3,
+    output: str | Path,
+    **parameters: Any,
+) -> pd.DataFrame:
+    """One d90 by bisection over log d: about log₂(log(high / low) / log(ratio)) dimensions.
+
+    ::
+
+        d90_search("minilm-l6", "questions", low=30, high=30_000, seeds=[0], output="runs")
+
+    Its assumption is that the score grows with d. Every run is kept in `output`, from which a grid,
+    or another search, takes what it shares with this one.
+
+    :param model: one model or checkpoint, as `load` takes it.
+    :param task: by name or path, or from `load_task`.
+    :param level: the share of full fine-tuning that is to be reached.
+    :param definition: of the threshold, as in `d90`: ``papers`` or ``chance-corrected``.
+    :param method: ``DID`` or ``SAID``.
+    :param init: ``pre-trained`` or ``random``.
+    :param low: the smallest d that is tried.
+    :param high: the largest.
+    :param ratio: how near to each other the last two are, as a factor.
+    :param output: the store's folder.
+    :param parameters: any others of `dimension_sweep`.
+    :returns: the estimate of `d90` from the dimensions that were tried: a row for each definition.
+    :raises ShapelibError: for what `dimension_sweep` refuses, for more than one model, checkpoint
+        or task, and where a run fails.
+    """
+    if definition not in DEFINITIONS:
+        raise ShapelibError(f"definition={definition!r}; {nearest(definition, list(DEFINITIONS))}")
+    if not 1 <= low < high or ratio < 1:
+        raise ShapelibError(
+            f"low={low}, high={high}, ratio={ratio}; 1 ≤ low < high and ratio ≥ 1 are accepted"
+        )
+    whole: dict[str, Any] = {
+        **parameters, "methods": (method,), "inits": (init,), "output": output,
+    }  # fmt: skip
+    runs: dict[int, pd.DataFrame] = {}
+
+    def estimate(d: int) -> pd.Series:
+        runs[d] = dimension_sweep(model, task, dimensions=(d,), **whole)
+        if failures := runs[d].attrs["failures"]:
+            raise ShapelibError(f"{failures[0].cell}: {failures[0].error}")
+        found = d90(runs[d], level, resamples=1)
+        found = found[found["definition"] == definition]
+        if len(found) > 1:
+            raise ShapelibError("a search is for one model, checkpoint and task at a time")
+        return found.iloc[0]
+
+    # Reached or not is all that the search asks; the threshold is in the same table.
+    bisect(lambda d: 0.0 if pd.isna(estimate(d)["d90"]) else 1.0, 1.0, low, high, ratio)
+    joined = tables.combine([runs[d] for d in sorted(runs)])
+    return d90(joined.drop_duplicates(["method", "d", "rate", "seed"]), level)

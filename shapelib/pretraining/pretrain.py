@@ -1,0 +1,344 @@
+"""Train a recipe's model into a folder of checkpoints that is a suite, resumable at any moment."""
+
+import dataclasses
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from shapelib.errors import ShapelibError
+from shapelib.models import loading
+from shapelib.models.suites import sources
+from shapelib.pretraining import checkpoints
+from shapelib.pretraining.recipe import Recipe, differences
+from shapelib.pretraining.training import LossNotFinite, Training
+from shapelib.states.profile import profile
+from shapelib.store import cache, keys, tables
+from shapelib.text import corpus
+from shapelib.text.held_out import held_out
+
+CONFIG, TABLE = "recipe.json", "training.parquet"
+# Seconds between two states kept for going on: what a kill may cost.
+_KEEP_EVERY = 30.0
+_log = logging.getLogger("shapelib")
+
+
+def suite(recipe: Recipe, *, device: str = "auto", progress: bool = True) -> Path:
+    """The folder of a recipe's checkpoints in the user's cache: trained once, then reused.
+
+    Its key is the recipe, the text and the code. As with `train`, an interrupted run goes on and a
+    deleted checkpoint is trained again. Raises `ShapelibError` as `train` does.
+    """
+    return train(recipe, _folder(recipe), device=device, progress=progress)
+
+
+def suites(recipes: Sequence[Recipe], *, device: str = "auto", progress: bool = True) -> list[Path]:
+    """`suite` for several recipes at once, each in a process of its own with its share of cores.
+
+    Small models train faster so than one after another with all cores. A progress bar shows the
+    first. A script that calls it must guard its main part with ``if __name__ == "__main__"``.
+    """
+    folders = [_folder(each) for each in recipes]
+    new = [
+        (recipe, folder)
+        for recipe, folder in zip(recipes, folders, strict=True)
+        if not set(recipe.checkpoints) <= set(checkpoints.whole(folder))
+    ]
+    if new:
+        cores = torch.get_num_threads()
+        at_once = min(len(new), cores)
+        with ProcessPoolExecutor(
+            at_once, get_context("spawn"), torch.set_num_threads, (cores // at_once,)
+        ) as pool:
+            running = [
+                pool.submit(train, *each, device=device, progress=progress and number == 0)
+                for number, each in enumerate(new)
+            ]
+            for each in running:
+                each.result()
+    return folders
+
+
+def _folder(recipe: Recipe) -> Path:
+    text = corpus.load_corpus(recipe.corpus)
+    key = keys.key_of(recipe.as_dict(), text.sha256, keys.code_of(Training))
+    return cache.folder("pretrained") / f"{recipe.name}-{key}"
+
+
+def train(
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    device: str = "auto",
+    minutes: float | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train what is missing of a recipe's checkpoints in the folder `output`, and return it.
+
+    ::
+
+        folder = train(recipe("decoder"), "runs/decoder")  # five minutes of one core
+        sweep(folder, output="measured")  # every checkpoint
+
+    A killed run goes on from its newest state when asked for again, and ends as if it had not been.
+    A deleted checkpoint is trained again from the nearest one before it. Two processes that ask for
+    one folder train it once.
+
+    :param recipe: what to train, made by `shapelib.recipe`.
+    :param output: a folder, new or of this recipe. It comes to hold ``recipe.json``,
+        ``training.parquet`` (what `pretraining.table` gives) and, for each checkpoint, a
+        safetensors folder ``step-…`` with tokenizer and ``training.json``.
+    :param device: as in `load`.
+    :param minutes: stop by itself after that time.
+    :param progress: whether a bar is shown.
+    :returns: the folder, which is a suite for `sweep`.
+    :raises ShapelibError: for a folder of another recipe or of other files, for a loss that is no
+        longer finite (what was kept stays), for a device that is not there, and for a text too
+        short for the vocabulary or a single window.
+    """
+    from filelock import FileLock
+
+    if minutes is not None and not minutes > 0:
+        raise ShapelibError(f"minutes is {minutes!r}; a number above 0 is accepted")
+    output, text = Path(output), corpus.load_corpus(recipe.corpus)
+    where = loading.pick_device(device)
+    asked = {**recipe.as_dict(), "corpus_sha256": text.sha256}
+    _check_free(output, asked)
+    # What a text or a recipe is refused for leaves no folder behind.
+    first = None if checkpoints.begun(output) else Training(recipe, text, where)
+    _claim(output, asked)
+    with FileLock(checkpoints.work(output) / "lock"):
+        checkpoints.clear_leftovers(output)
+        kept = checkpoints.whole(output, say=True)
+        missing = [step for step in recipe.checkpoints if step not in kept]
+        if missing:
+            until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+            training = first or Training(recipe, text, where)
+            _say_epochs(recipe, training.stream.tokens)
+            try:
+                _fill(training, output, missing, until, progress)
+            except LossNotFinite as error:
+                kept = checkpoints.whole(output)
+                raise ShapelibError(
+                    f"{error}: training stopped. Checkpoints up to step {max(kept, default=None)} "
+                    f"are kept in {output}; a lower learning rate than {recipe.learning_rate:g} "
+                    "or a longer warm-up may help"
+                ) from error
+    return output
+
+
+def recipe_of(output: str | Path) -> Recipe:
+    """The recipe of a run's folder. Raises `ShapelibError` where there is none."""
+    config = Path(output) / CONFIG
+    try:
+        read = json.loads(config.read_text("utf-8"))
+        del read["corpus_sha256"]
+        return Recipe(**{**read, "checkpoints": tuple(read["checkpoints"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShapelibError(
+            f"{str(output)!r} is not the folder of a run: its {CONFIG} cannot be read ({error})"
+        ) from error
+
+
+def table(output: str | Path) -> pd.DataFrame:
+    """The training table of a run: a row for each step from 0 to the last kept checkpoint.
+
+    :param output: the folder of `pretraining.train`.
+    :returns: these columns:
+
+        ``model``, ``kind``, ``mask``, ``objective``, ``block``, ``layers``, ``width``
+            Of the recipe, see `Recipe`; so are ``warmup``, ``schedule`` and ``seed``.
+        ``step``, ``tokens_seen``
+            Optimizer steps made, and tokens read by them.
+        ``loss``, ``loss_tokens``
+            Mean over the loss-bearing positions of the step's windows before its update, in nats;
+            how many such positions were seen up to it.
+        ``learning_rate``
+            Of the step.
+        ``perplexity``
+            exp of the mean loss on held-out text by the model's own objective; at kept checkpoints,
+            else missing.
+    :raises ShapelibError: for a folder that is not that of a run.
+    """
+    output = Path(output)
+    made, kept = recipe_of(output), checkpoints.whole(output)
+    exam = {step: checkpoints.record(folder)["perplexity"] for step, folder in kept.items()}
+    known = [checkpoints.losses(folder) for folder in kept.values()]
+    losses = max([[], *known], key=len)
+    steps = range(len(losses) + 1)
+    rows = pd.DataFrame(
+        {
+            "model": made.name,
+            "kind": made.kind,
+            "mask": made.mask,
+            "objective": made.objective,
+            "block": made.block,
+            "layers": made.layers,
+            "width": made.width,
+            "warmup": made.warmup,
+            "schedule": made.schedule,
+            "seed": made.seed,
+            "step": steps,
+            "tokens_seen": [step * made.tokens_per_step for step in steps],
+            "loss_tokens": np.cumsum([0, *(int(bearing) for _, bearing in losses)]),
+            "loss": [math.nan, *(loss for loss, _ in losses)],
+            "learning_rate": [math.nan, *(made.rate(step) for step in steps[1:])],
+            "perplexity": [exam.get(step, math.nan) for step in steps],
+        }
+    )
+    config = json.loads((output / CONFIG).read_text("utf-8"))
+    rows.attrs["provenance"] = [tables.provenance(**config)]
+    return rows
+
+
+def measure(
+    output: str | Path,
+    *,
+    tokens: int = 4096,
+    batch: int = 4096,
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    progress: bool = True,
+) -> pd.DataFrame:
+    """The shape table of a run: every whole checkpoint on text that was held out of training.
+
+    Windows are as long as in training. With one batch it holds all vectors of its windows; with
+    more, the vectors of more windows are shuffled into them, and a batch holds fewer neighbours of
+    one window: the dimensions differ. Measurements that are in the user's cache are taken from it.
+
+    :param output: the folder of `pretraining.train`.
+    :param tokens: how many vectors of each layer are measured for each seed.
+    :param batch: how many vectors a batch has.
+    :param seeds: which draw the windows.
+    :param progress: whether bars are shown.
+    :returns: the rows of `profile`, for each checkpoint and seed.
+    :raises ShapelibError: as `profile` does, and where there is no checkpoint.
+    """
+    made = recipe_of(output)
+    text = held_out(corpus.load_corpus(made.corpus))
+    how: dict[str, Any] = {
+        "tokens": tokens, "batch": batch, "window": made.window, "unit": "tokens", "sets": ("all",),
+        "progress": progress,
+    }  # fmt: skip
+    whole = sorted(checkpoints.whole(Path(output), say=True))
+    named = [dataclasses.replace(each, name=made.name) for each in sources(output, whole or "all")]
+    return tables.combine(
+        [profile(each, text, seed=seed, **how) for each in named for seed in seeds]
+    )
+
+
+def _claim(output: Path, asked: dict[str, Any]) -> None:
+    """Make `output` this recipe's folder, or refuse one that is not."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShapelibError(f"{output} cannot be made a folder: {error.strerror}") from error
+    if _check_free(output, asked):
+        text = json.dumps(asked, indent=1, ensure_ascii=False)
+        tables.write_atomically(output / CONFIG, lambda file: file.write_text(text, "utf-8"))
+
+
+def _check_free(output: Path, asked: dict[str, Any]) -> bool:
+    """Whether the recipe is still to be written to `output`; refuse a folder of something else."""
+    config = output / CONFIG
+    if output.exists() and not output.is_dir():
+        raise ShapelibError(f"{output} cannot be made a folder: it is a file")
+    if not output.exists():
+        return True
+    if not config.is_file():
+        if any(each.name != checkpoints.WORK for each in output.iterdir()):
+            raise ShapelibError(
+                f"{output} holds files and no {CONFIG}; an empty folder, a new one, or one that "
+                "holds a run of this recipe is accepted"
+            )
+    else:
+        recipe_of(output)
+        there = json.loads(config.read_text("utf-8"))
+        if there == asked:
+            return False
+        # A recipe that nothing was trained by, for it was refused, holds no place.
+        if checkpoints.begun(output):
+            raise ShapelibError(
+                f"{output} holds a run of another recipe: {'; '.join(differences(there, asked))}. "
+                "Give another folder, or delete this one"
+            )
+    return True
+
+
+def _say_epochs(recipe: Recipe, tokens: int) -> None:
+    needed = recipe.steps * recipe.tokens_per_step
+    if needed > tokens:
+        _log.info(
+            "%d steps of %d tokens read the text's %d tokens %.1f times",
+            recipe.steps, recipe.tokens_per_step, tokens, needed / tokens,
+        )  # fmt: skip
+
+
+def _fill(
+    training: Training, output: Path, missing: list[int], until: float, progress: bool
+) -> None:
+    """Train to each missing checkpoint from the nearest state before it."""
+    from tqdm import tqdm
+
+    recipe = training.recipe
+    bar = tqdm(
+        total=recipe.steps, unit="step", desc=f"{recipe.kind}: training",
+        disable=None if progress else True,
+    )  # fmt: skip
+    with bar:
+        for target in missing:
+            _go_to(training, output, target)
+            kept = time.monotonic()
+            while training.step < target:
+                training.advance()
+                bar.update(training.step - bar.n)
+                bar.set_postfix_str(f"loss {training.losses[-1][0]:.3f}", refresh=False)
+                # After the step, so that even the shortest segment makes one.
+                over = time.monotonic() > until and training.step < recipe.steps
+                if over or time.monotonic() - kept > _KEEP_EVERY:
+                    training.save(output, checkpoints.LATEST, _facts(training))
+                    kept = time.monotonic()
+                if over:
+                    _log.info(
+                        "stopped at step %d of %d: the same command goes on from there",
+                        training.step, recipe.steps,
+                    )  # fmt: skip
+                    return
+            facts = {**_facts(training), "perplexity": training.perplexity()}
+            training.save(output, checkpoints.folder_of(target), facts)
+            tables.write_table(table(output), output / TABLE)
+    checkpoints.drop_latest(output)
+
+
+def _go_to(training: Training, output: Path, target: int) -> None:
+    """Take up the newest kept state that is not past `target`, if it is ahead of this one."""
+    states = {**checkpoints.whole(output), **checkpoints.latest(output)}
+    for step in sorted(states, reverse=True):
+        if training.step < step <= target and training.restore(states[step]):
+            _log.info("going on from step %d", step)
+            return
+
+
+def _facts(training: Training) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    recipe, step = training.recipe, training.step
+    return {
+        "step": step,
+        "tokens_seen": step * recipe.tokens_per_step,
+        "loss_tokens": sum(bearing for _, bearing in training.losses),
+        "loss": training.losses[-1][0] if step else None,
+        "learning_rate": recipe.rate(step) if step else None,
+        "kind": recipe.kind,
+        "mask": recipe.mask,
+        "objective": recipe.objective,
+        "seed": recipe.seed,
+        "device": str(training.device),
+    }

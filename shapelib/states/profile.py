@@ -1,0 +1,349 @@
+"""Model × corpus → one tidy table: a row per layer, token set and metric."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from shapelib.errors import ShapelibError, nearest
+from shapelib.geometry.dimension import MADA_K, MOM_K
+from shapelib.geometry.metrics import (
+    FURTHEST,
+    METRICS,
+    Metric,
+    dimensions_of,
+    dimensions_of_group,
+    directions_of,
+    neighbors_at_most,
+)
+from shapelib.models import halves, loading
+from shapelib.states import pool
+from shapelib.states.reading import run_facts
+from shapelib.store import cache, keys, tables
+from shapelib.text import corpus
+from shapelib.threads import in_threads
+
+BATCH = 4096
+GROUPS = 8
+SETS = ("all", "content")
+
+
+def profile(
+    model: str | Path | loading.Source | loading.Model,
+    text: str | Path | corpus.Corpus = "enwiki-sample",
+    *,
+    tokens: int = 8192,
+    window: int = 512,
+    unit: Literal["characters", "tokens"] = "characters",
+    batch: int = BATCH,
+    sets: Sequence[str] = SETS,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "auto",
+    memory: float = 4.0,
+    part: str | None = None,
+    progress: bool = True,
+    reuse: bool = True,
+) -> pd.DataFrame:
+    """The shape of a model's hidden states over a text, layer by layer.
+
+    ::
+
+        table = profile("minilm-l6", tokens=8192)
+        found = table[(table["metric"] == "two_nn") & (table["tokens"] == "content")]
+        found[["layer", "value", "stderr"]]
+
+    `tokens` pooled vectors of each token set are shuffled across windows and measured in ``tokens
+    // batch`` batches of `batch` vectors; a last, short batch is dropped and counted in the
+    provenance. Where too many vectors are massive, ``rest`` has fewer batches, or none and its
+    values are missing. A dimension that needs k neighbours is missing where a batch has no more
+    than k + 1 different vectors, or where it is not defined.
+
+    :param model: what `load` takes, or a model that it gave, which is always measured anew.
+    :param text: what `load_corpus` takes, or a corpus that it gave.
+    :param tokens: how many vectors of each token set are measured.
+    :param window: length of a window of text, see `windows`.
+    :param unit: what that length counts, ``characters`` or ``tokens``.
+    :param batch: how many vectors a batch has.
+    :param sets: the token sets: ``all``, ``content``, ``rest`` (no massive vectors) and ``later``,
+        see `pool`.
+    :param seed: of the windows and the shuffling.
+    :param device: as in `load`; so is `dtype`.
+    :param dtype: precision of the model.
+    :param memory: GiB above the loaded model that hidden states and the work on them may take. What
+        does not fit goes to disk, and where that is too small as well, the text is read several
+        times for some of the layers each; the numbers are the same.
+    :param part: of an encoder-decoder, as in `load`: ``encoder`` or ``decoder``.
+    :param progress: whether bars are shown.
+    :param reuse: take a measurement with the same model files, text, parameters and code from the
+        user's cache where it is there.
+    :returns: a row for each layer, token set and metric; what was run, and on what, is in
+        ``table.attrs["provenance"]``. The columns:
+
+        ``model``, ``checkpoint``, ``step``, ``tokens_seen``
+            The model's name; the checkpoint of a suite, else the commit on the hub, else ``final``;
+            and how far a checkpoint was trained, in optimizer steps and in tokens, else missing.
+        ``role``
+            ``decoder`` where later tokens cannot change earlier ones, else ``encoder``.
+        ``part``
+            Which half of an encoder-decoder was measured; of other models missing.
+        ``corpus``, ``window``, ``seed``
+            The text's name; the length of a window with its unit, as ``512 characters``; the seed.
+        ``dtype``, ``bos``
+            Precision of the model; whether a special token stands before each window.
+        ``layer``, ``depth``, ``after_norm``
+            The layer's number, 0 for the embedding; that number divided by the last one, from 0 to
+            1; whether its vectors have passed the model's final norm.
+        ``tokens``, ``removed``
+            The token set; the share of the layer's vectors that it leaves out, from 0 to 1.
+        ``metric``, ``centered``
+            What was measured: ``anisotropy`` and ``average_cosine``, each centered and not; the
+            dimensions ``two_nn``, ``two_nn_lowest20``, ``mada_k20``, ``mom_k20`` and ``mom_k100``,
+            for which ``centered`` is missing.
+        ``value``, ``std``
+            Mean and standard deviation over batches, as in the paper; no unit. Of one batch ``std``
+            is missing.
+        ``stderr``, ``groups``
+            Standard error of the mean over so many disjoint groups of whole windows, because tokens
+            of one window depend on each other; missing where fewer than 6 windows were read. For a
+            dimension, a group's value is that at its own points, their neighbours sought among the
+            points of all groups.
+        ``batches``, ``batch_size``, ``n``
+            Batches measured (of ``mom_k100`` one, since it costs twice as much), vectors of one,
+            and of all.
+        ``duplicates``
+            Exact copies that were removed before the neighbour searches of all batches.
+    :raises ShapelibError: for anything that `load`, `load_corpus` or `pool` refuses, for fewer
+        tokens than one batch, and for a layer that cannot be measured.
+    """
+    asked = checked(tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed)
+    text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
+    if isinstance(model, loading.Model):
+        source = model.source
+        if part not in (None, model.part):
+            raise ShapelibError(f"part is {part!r}, but {model.name} was loaded as {model.part!r}")
+    else:
+        source = model if isinstance(model, loading.Source) else loading.find(model, fetch=False)
+        halves.check(part, source)
+
+    def measure() -> pd.DataFrame:
+        started = time.perf_counter()
+        loaded = model if isinstance(model, loading.Model) else None
+        loaded = loaded or loading.load(source, device=device, dtype=dtype, part=part)
+        cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
+        rows: list[dict[str, object]] = []
+        facts: dict[str, int] = {}
+        bos = False
+        for held in pool.passes(
+            loaded, cut, tokens, seed=seed, memory=memory, progress=progress
+        ):  # fmt: skip
+            facts, bos = _counts(held, tokens, batch), held.bos
+            rows += _measure(held, loaded.name, tokens, batch, asked["sets"], progress)
+        table = _table(rows, loaded, bos, text, asked)
+        table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
+        return table
+
+    # The weights of a loaded model may have changed since: only files can vouch for a kept table.
+    if not reuse or isinstance(model, loading.Model):
+        return measure()
+    where = str(loading.pick_device(device))
+    kept = key(source, text, device=where, dtype=dtype, part=part, **asked)
+    return tables.cached(cache.named(source.name, kept), measure)
+
+
+def checked(
+    *,
+    tokens: int = 8192,
+    window: int = 512,
+    unit: Literal["characters", "tokens"] = "characters",
+    batch: int = BATCH,
+    sets: Sequence[str] = SETS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The parameters that a measurement's numbers depend on, or the error that `profile` raises."""
+    for name, value in (("tokens", tokens), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ShapelibError(f"{name} must be a whole number, got {value!r}")
+    if batch < 4:
+        raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
+    if tokens < batch:
+        raise ShapelibError(
+            f"one batch needs {batch} tokens, got tokens={tokens}: ask for more, or for a "
+            "smaller batch"
+        )
+    return {
+        "tokens": tokens, "window": window, "unit": unit, "batch": batch,
+        "sets": _checked_sets(sets), "seed": seed,
+    }  # fmt: skip
+
+
+def key(
+    source: loading.Source, text: corpus.Corpus, *, device: str, dtype: str, **asked: object
+) -> str:
+    """A key of everything that a measurement depends on: equal keys, equal numbers."""
+    return keys.key_of(
+        source.name, source.fingerprint, source.checkpoint, source.step, source.tokens_seen,
+        text.name, text.sha256, asked, dtype, device,
+        keys.code_of(profile),
+    )  # fmt: skip
+
+
+def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(sets, str) or not sets or len(set(sets)) < len(sets):
+        raise ShapelibError(f"sets must be different token sets, such as {SETS}; got {sets!r}")
+    for each in sets:
+        if each not in pool.TOKEN_SETS:
+            known = nearest(str(each), list(pool.TOKEN_SETS))
+            raise ShapelibError(f"no such token set: {each!r}; {known}")
+    return tuple(sets)
+
+
+def _counts(pooled: pool.Pool, tokens: int, batch: int) -> dict[str, int]:
+    n = len(pooled.order)
+    return {
+        "windows": pooled.windows, "all": n, "content": len(pooled.rows("content")),
+        "dropped_all": n - tokens // batch * batch,
+    }  # fmt: skip
+
+
+def _measure(
+    pooled: pool.Pool, name: str, tokens: int, batch: int, sets: tuple[str, ...], progress: bool
+) -> list[dict[str, object]]:
+    """Rows of layer, token set and metric with their values."""
+    from tqdm import tqdm
+
+    layers = list(pooled.states)
+    at_once = torch.get_num_threads()
+    rows: list[dict[str, object]] = []
+    with tqdm(
+        total=len(layers), unit="layer", desc=f"{name}: measuring",
+        disable=None if progress else True,
+    ) as bar:  # fmt: skip
+        for start in range(0, len(layers), at_once):
+            some = layers[start : start + at_once]
+
+            def work(first: int, last: int, some: list[int] = some) -> list[dict[str, object]]:
+                measured = (_measure_layer(pooled, each, name, tokens, batch, sets)
+                            for each in some[first:last])  # fmt: skip
+                return [row for layer in measured for row in layer]
+
+            # Whole layers, a thread each: nothing waits for another thread but at the end.
+            rows += [row for part in in_threads(len(some), work, 1) for row in part]
+            bar.update(len(some))
+    return rows
+
+
+def _measure_layer(
+    pooled: pool.Pool, layer: int, name: str, tokens: int, batch: int, sets: tuple[str, ...]
+) -> list[dict[str, object]]:
+    """Rows of one layer. Sets that hold the same vectors are measured once."""
+    # More vectors make more groups, not larger ones: a search costs the square of its points.
+    groups = min(max(GROUPS, tokens // batch), pooled.windows // 2)
+    rows: list[dict[str, object]] = []
+    done: dict[bytes, list[dict[str, object]]] = {}
+    for each in sets:
+        members = pooled.rows(each, layer)
+        key = members.tobytes()
+        if key not in done:
+            batches = min(tokens, len(members)) // batch
+            try:
+                done[key] = list(_measure_set(pooled, layer, each, batch, batches, groups))
+            except ValueError as error:
+                raise ShapelibError(
+                    f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
+                ) from error
+        removed = 1 - len(members) / len(pooled.order)
+        rows += [{**row, "tokens": each, "removed": removed} for row in done[key]]
+    return rows
+
+
+def _measure_set(
+    pooled: pool.Pool, layer: int, tokens: str, batch: int, batches: int, groups: int
+) -> Iterator[dict[str, object]]:
+    """A row for each metric of one token set of one layer."""
+    rows = pooled.rows(tokens, layer)[: batches * batch].reshape(batches, batch)
+    by_batch: list[dict[Metric, float]] = []
+    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]] = []
+    duplicates = 0
+    for number, members in enumerate(rows):
+        # A hundred neighbours cost twice what twenty do, so they are sought in one batch.
+        k = MADA_K if number else MOM_K
+        found = neighbors_at_most(pooled.taken(layer, members), k)
+        by_batch.append(dimensions_of(found.distances))
+        group = torch.from_numpy(pooled.window[members] % max(groups, 1))
+        searched.append((found.distances, group.to(found.first.device)[found.first]))
+        duplicates += found.duplicates
+    resampled = groups >= 3 and batches
+    groups_of_rows = pooled.group_rows(layer, tokens, groups) if resampled else []
+    directed = [directions_of(pooled.taken(layer, each)) for each in (*rows, *groups_of_rows)]
+    over_groups = [
+        {**measured, **dimensions_of_group(searched, group)}
+        for group, measured in enumerate(directed[batches:])
+    ]
+    for found_here, measured in zip(by_batch, directed, strict=False):
+        found_here.update(measured)
+    values = {
+        metric: [
+            found_here[metric] for found_here in
+            (by_batch[:1] if metric.name == FURTHEST else by_batch)
+        ]
+        for metric in METRICS
+    }  # fmt: skip
+    for metric, found_values in values.items():
+        yield {
+            "layer": layer, "metric": metric.name, "centered": metric.centered,
+            "value": float(np.mean(found_values)) if found_values else math.nan,
+            "std": _std(found_values),
+            "stderr": _std([found[metric] for found in over_groups]) / max(groups, 1) ** 0.5,
+            "batches": len(found_values), "batch_size": batch, "groups": groups,
+            "n": len(found_values) * batch, "duplicates": duplicates,
+        }  # fmt: skip
+
+
+def _std(values: list[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+COLUMNS = {
+    "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64", "role": "str",
+    "part": "str", "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
+    "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
+    "removed": "float64", "metric": "str",
+    "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
+    "batches": "int64", "batch_size": "int64", "groups": "int64", "n": "int64",
+    "duplicates": "int64",
+}  # fmt: skip
+"""The columns of a shape table, in order, with their pandas types."""
+
+
+def _table(
+    rows: Iterable[dict[str, object]],
+    model: loading.Model,
+    bos: bool,
+    text: corpus.Corpus,
+    asked: Mapping[str, object],
+) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows))
+    table["model"] = model.name
+    source = model.source
+    table["checkpoint"] = source.checkpoint or source.revision or "final"
+    table["step"] = pd.NA if source.step is None else source.step
+    table["tokens_seen"] = pd.NA if source.tokens_seen is None else source.tokens_seen
+    table["role"] = model.role
+    table["part"] = model.part
+    table["corpus"] = text.name
+    table["window"] = f"{asked['window']} {asked['unit']}"
+    table["seed"] = asked["seed"]
+    table["dtype"] = model.dtype
+    table["bos"] = bos
+    table["depth"] = table["layer"] / model.layers
+    table["after_norm"] = (table["layer"] == model.layers) & model.after_norm
+    table = table.sort_values(["tokens", "layer"], kind="stable", ignore_index=True)
+    return table[list(COLUMNS)].astype(COLUMNS)

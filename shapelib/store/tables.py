@@ -1,0 +1,258 @@
+"""Tables on disk: tidy Parquet (or CSV) with their provenance, written whole or not at all."""
+
+import functools
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from shapelib.errors import ShapelibError
+from shapelib.store import cache
+
+SUFFIXES = (".parquet", ".csv")
+_KEY = b"shapelib"
+_VERSIONS = ("shapelib", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas")
+
+Provenance = dict[str, Any]
+
+
+def provenance(**facts: object) -> Provenance:
+    """What a run must say about itself: `facts`, versions, commit, machine and time."""
+    return {
+        **facts,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "commit": _commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def combine(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table of several, with the provenance of each run kept in order.
+
+    :param tables: of one kind, such as two of `profile`.
+    :returns: their rows, one table after the other.
+    :raises ShapelibError: for an empty list.
+    """
+    if not tables:
+        raise ShapelibError("no table to combine: at least one model must be measured")
+    runs = [run for table in tables for run in table.attrs.get("provenance", [])]
+    # pandas compares attrs on concat, and drops those that differ.
+    bare = [table.copy() for table in tables]
+    for each in bare:
+        each.attrs = {}
+    joined = pd.concat(bare, ignore_index=True)
+    joined.attrs["provenance"] = runs
+    return joined
+
+
+def check_output(path: str | Path) -> Path:
+    """`path` if a table can be written there; asked before a long run, not after it.
+
+    Raises `ShapelibError` for another suffix than .parquet or .csv, and as `check_file` does.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ShapelibError(f"{str(path)!r} must end in one of: {', '.join(SUFFIXES)}")
+    if path.suffix == ".csv":
+        check_file(_beside(path))
+    return check_file(path)
+
+
+def check_file(path: str | Path) -> Path:
+    """`path` if a file can be written there.
+
+    Raises `ShapelibError` for a folder in its place, and for a folder around it that is missing or
+    cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ShapelibError(f"{str(path)!r} is a folder; give a file's name")
+    if not path.parent.is_dir():
+        raise ShapelibError(f"the folder {str(path.parent)!r} does not exist; make it first")
+    # Tried, not asked for: permissions say nothing of /proc or of a read-only mount.
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ShapelibError(
+            f"the folder {str(path.parent)!r} cannot be written: {error.strerror}"
+        ) from error
+    os.close(handle)
+    Path(name).unlink()
+    return path
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> Path:
+    """Write `table` as Parquet, or as CSV with its provenance in ``NAME.provenance.json`` beside.
+
+    The file is written beside its place and renamed: an interrupted run leaves the old one whole.
+
+    :param table: any table of this library; its runs are in ``table.attrs["provenance"]``.
+    :param path: the file, .parquet or .csv.
+    :returns: the path.
+    :raises ShapelibError: for another suffix, and for a folder that is missing or cannot be
+        written.
+
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from shapelib import read_table, write_table
+    >>> table = pd.DataFrame({"layer": [0, 1], "value": [0.1, 0.4]})
+    >>> table.attrs["provenance"] = [{"model": "mine"}]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = read_table(write_table(table, pathlib.Path(folder, "mine.parquet")))
+    >>> again.equals(table), again.attrs["provenance"]
+    (True, [{'model': 'mine'}])
+    """
+    path = check_output(path)
+    runs = table.attrs.get("provenance", [])
+    if path.suffix == ".csv":
+        write_atomically(path, lambda file: table.to_csv(file, index=False))
+        write_atomically(_beside(path), lambda file: file.write_text(json.dumps(runs, indent=1)))
+    else:
+        write_atomically(path, lambda file: _write_parquet(table, runs, file))
+    return path
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; its runs are in ``table.attrs["provenance"]``.
+
+    :param path: the file, .parquet or .csv.
+    :returns: the table, as it was written.
+    :raises ShapelibError: where there is no such file, or it is no table.
+
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from shapelib import read_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "mine.csv")
+    ...     pd.DataFrame({"layer": [0, 1], "value": [0.1, 0.4]}).to_csv(file, index=False)
+    ...     table = read_table(file)
+    >>> table["value"].tolist(), table.attrs["provenance"]  # nobody has written down a run
+    ([0.1, 0.4], [])
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ShapelibError(f"no such table: {str(path)!r}")
+    if path.suffix == ".csv":
+        try:
+            table = pd.read_csv(path)
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
+        beside = _beside(path)
+        table.attrs["provenance"] = json.loads(beside.read_text()) if beside.is_file() else []
+        return table
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        arrow = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
+    kept = (arrow.schema.metadata or {}).get(_KEY)
+    table = cast(pd.DataFrame, arrow.to_pandas())
+    table.attrs["provenance"] = json.loads(kept) if kept else []
+    return table
+
+
+def kept(folder: str | Path) -> Path:
+    """A folder of tables kept as data, looked for here and in the folders above.
+
+    So a notebook finds ``results/training`` from wherever in the checkout it is run. Raises
+    `ShapelibError` where there is none.
+    """
+    folder = Path(folder)
+    for above in (Path.cwd(), *Path.cwd().parents):
+        if (above / folder).is_dir():
+            return above / folder
+    raise ShapelibError(
+        f"no folder {str(folder)!r} here or above; the tables of a checkout's results/ are made "
+        "by the commands in results/README.md"
+    )
+
+
+def cached(key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table of this key from the user's cache, or computed and kept there."""
+    folder = cache.entry("tables", key, lambda tmp: _keep(compute(), tmp))
+    return read_table(folder / "table.parquet")
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it over `path`."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        # mkstemp makes the file private; a table is as readable as any new file.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _beside(csv: Path) -> Path:
+    """The file that holds the provenance of a CSV file."""
+    return csv.with_suffix(".provenance.json")
+
+
+def _keep(table: pd.DataFrame, folder: Path) -> None:
+    write_table(table, folder / "table.parquet")
+
+
+def _write_parquet(table: pd.DataFrame, runs: list[Provenance], file: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    bare = table.copy()
+    bare.attrs = {}
+    arrow = pyarrow.Table.from_pandas(bare, preserve_index=False)
+    kept = {**(arrow.schema.metadata or {}), _KEY: json.dumps(runs).encode()}
+    pyarrow.parquet.write_table(arrow.replace_schema_metadata(kept), file)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from (``-dirty`` where it has changes), or None
+    for an installed package."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None
+    asked = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or None
+
+
+def chosen(rows: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:
+    """The rows whose columns have these values."""
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return rows

@@ -1,0 +1,417 @@
+"""The command line as a user meets it: right, and wrong on purpose."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shapelib import load_corpus, read_table
+
+MAIN = "from shapelib.cli import main; main()"
+SHAPELIB = [sys.executable, "-c", MAIN]
+OF_BOOK = MAIN.replace("shapelib.cli", "shapebook.run")
+
+
+def shapelib(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    # ``shapebook run`` is the one command of the other program that is met here.
+    program = [sys.executable, "-c", OF_BOOK] if words[:1] == ("run",) else SHAPELIB
+    return subprocess.run(
+        [*program, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment},
+        check=False,
+    )
+
+
+def refused(*words: object, **environment: str) -> str:
+    done = shapelib(*words, **environment)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.fixture(autouse=True)
+def separate_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these runs keep goes away with them; weights and text come from the user's cache."""
+    monkeypatch.setenv("SHAPELIB_CACHE", str(cache_with_assets(tmp_path)))
+
+
+SMALL = ("--tokens", 400, "--batch", 128, "--window", 60)
+
+
+def test_profile_writes_and_prints(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.parquet"
+    done = shapelib("profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "tiny-decoder (decoder), story.txt, all tokens, 3 batches of 128" in done.stdout
+    assert "3 after norm" in done.stdout
+    narrow = shapelib(
+        "profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out, COLUMNS="80"
+    )
+    assert max(map(len, narrow.stdout.splitlines()[:-1])) <= 80
+    assert "anisotropy" in narrow.stdout
+    assert "…" not in narrow.stdout
+    table = read_table(out)
+    assert table["layer"].max() == 3
+    assert table.attrs["provenance"][0]["tokens"] == 400
+
+
+def test_profile_as_csv(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.csv"
+    done = shapelib("profile", decoder_folder, "--corpus", text_file, *SMALL, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert out.read_text().startswith("model,checkpoint,")
+    assert (tmp_path / "p.provenance.json").is_file()
+
+
+def test_profile_refuses(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.parquet"
+    model, corpus = (decoder_folder,), ("--corpus", text_file)
+    assert "did you mean 'minilm-l6'" in refused("profile", "minilm", "--out", out)
+    message = refused("profile", "nosuchdir", "--out", out)
+    assert message.startswith("shapelib: there is no folder or file 'nosuchdir' here; as a hub")
+    assert "Invalid value for '--memory'" in refused(
+        "profile", *model, "--memory", -1, "--out", out
+    )
+    message = refused("profile", "EleutherAI/pythia-70m", "--revision", "step7", "--out", out)
+    assert "at revision 'step7'" in message
+    assert "the hub could not be reached" in message
+    assert "smollm2-135m" in message
+    assert "must end in one of" in refused("profile", *model, "--out", tmp_path / "p.xlsx")
+    message = refused("profile", *model, "--corpus", tmp_path / "none.xml", "--out", out)
+    assert "no corpus and no file named" in message
+    message = refused("profile", *model, *corpus, "--out", out)
+    assert "tiny-decoder reads at most 128; use a shorter window" in message
+    message = refused("profile", *model, *corpus, "--window", 60, "--tokens", 90000, "--out", out)
+    assert "tokens of tiny-decoder after the first of each, and 90000 are needed" in message
+    message = refused("profile", *model, *corpus, *SMALL, "--device", "cuda:99", "--out", out)
+    assert "device 'cuda:99' cannot be used here" in message
+    message = refused("profile", *model, *corpus, *SMALL, "--dtype", "half", "--out", out)
+    assert "no such dtype: 'half'" in message
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    assert "empty" in refused("profile", *model, "--corpus", empty, "--out", out)
+    assert "Missing option" in refused("profile", *model)
+    assert "Invalid value" in refused("profile", *model, "--unit", "words", "--out", out)
+    assert not out.exists()
+
+
+def test_ctrl_c_leaves_the_old_table_whole(text_file: Path, tmp_path: Path):
+    out = tmp_path / "p.parquet"
+    out.write_bytes(b"the old table")
+    # What a script starts with & ignores Ctrl-C, and so does all that it starts, these tests too.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heard + MAIN, "profile", "minilm-l6"]
+    command += ["--corpus", str(text_file), "--out", str(out)]
+    command += ["--tokens", "5000", "--batch", "2500", "--window", "60", "--memory", "0"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
+    )
+    spill = tmp_path / "own" / "spill"
+    deadline = time.monotonic() + 60
+    while not spill.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "interrupted; no table was written" in said
+    assert out.read_bytes() == b"the old table"
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".p.")] == []
+    assert list(spill.iterdir()) == []
+
+
+def cache_with_assets(folder: Path) -> Path:
+    """A cache of its own that shares the user's weights and text."""
+    from shapelib.store import assets
+
+    own = folder / "own" / "assets"
+    own.mkdir(parents=True)
+    for name in ("minilm-l6", "enwiki-sample"):
+        fetched = assets.fetch(name)
+        entry = fetched if fetched.is_dir() else fetched.parent
+        (own / entry.name).symlink_to(entry, target_is_directory=True)
+    return own.parent
+
+
+def test_models_lists_and_filters():
+    code = "import sys; from shapelib.cli.app import app; app(['models'], standalone_mode=False); "
+    code += "print([m for m in ('torch', 'transformers', 'pandas') if m in sys.modules])"
+    wide = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(
+        [*SHAPELIB[:2], code], capture_output=True, text=True, check=True, env=wide
+    )
+    narrow = shapelib("models", COLUMNS="80").stdout
+    assert max(map(len, narrow.rpartition("┘")[0].splitlines())) <= 80
+    for shown in ("pickle", "gated", "suite", "no room here for: family"):
+        assert shown in narrow, "what is left out is said, and how weights come never is"
+    for shown in ("smollm2-135m", "134.5 M", "llama-2-13b", "gated", "pythia-2.8b", "154"):
+        assert shown in done.stdout
+    assert done.stdout.endswith("[]\n"), "a listing needs nothing heavy"
+    encoders = shapelib("models", "--role", "encoder").stdout
+    assert "roberta-base" in encoders
+    assert "gpt2" not in encoders
+    suites = shapelib("models", "--suites", "--family", "gpt-neox").stdout
+    assert "pythia-14m" in suites
+    assert "bloom" not in suites
+    assert "no such role: 'coder'" in refused("models", "--role", "coder")
+    assert "no such family: 'Bloo'; did you mean 'BLOOM'" in refused("models", "--family", "Bloo")
+    assert "No model" in shapelib("models", "--role", "encoder", "--suites").stdout
+
+
+def test_models_tells_of_one():
+    wide = shapelib("models", "bloom-560m").stdout
+    for shown in ("559 214 592", "BigScience RAIL", "bigscience/bloom-560m-interm", "global_step"):
+        assert shown in wide
+    assert "bloom-560m@step600000: reported to be wrong" in wide
+    narrow = shapelib("models", "bloom-560m", COLUMNS="48").stdout
+    table, _, caveats = narrow.rpartition("┘")
+    assert max(map(len, table.splitlines())) <= 48
+    assert "bloom-560m@step659500" in table
+    assert "reported to be wrong" in caveats
+    listed = shapelib("models", COLUMNS="48").stdout
+    assert max(map(len, listed.rpartition("┘")[0].splitlines())) <= 48
+    message = refused("models", "pythia-2.7b")
+    assert "no such model: 'pythia-2.7b'; did you mean 'pythia-2.8b'" in message
+
+
+def test_corpus():
+    done = shapelib("corpus", "enwiki-sample", COLUMNS="80")
+    assert "Anarchism and 105 more" in " ".join(shapelib("cache").stdout.split())
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    values = "".join(re.findall(r"│[^│]*│ (.*?) *│", done.stdout))
+    assert values.endswith(load_corpus().sha256), "nothing of the hash is cut off"
+    assert "distinct bytes" in done.stdout
+    assert "distinct characters" in done.stdout
+
+
+def test_cache_lists_and_clears(own_cache: Path):
+    from shapelib.store import cache
+
+    cache.entry("tables", "some", lambda folder: (folder / "file").write_text("x" * 3_000_000))
+    assert "some" in shapelib("cache").stdout
+    assert "3.0 MB in" in shapelib("cache").stdout
+    assert "did you mean 'tables'" in refused("cache", "clear", "table")
+    assert "1 entries deleted, 3.0 MB" in shapelib("cache", "clear", "tables").stdout
+    assert "0.0 MB in" in shapelib("cache").stdout
+    assert "no such asset: 'minilm'" in refused("cache", "fetch", "minilm")
+
+
+def test_run_checks_parameters(tmp_path: Path):
+    notebook = Path(__file__).parents[2] / "notebooks" / "profiles.ipynb"
+    out = tmp_path / "out.ipynb"
+    message = refused("run", notebook, "-p", "token=5", "--out", out)
+    assert "has no parameter 'token'; did you mean 'tokens'" in message
+    assert "models, corpus, tokens, window, batch, sets, seed, device" in message
+    assert "is not name=value" in refused("run", notebook, "-p", "tokens", "--out", out)
+    message = refused("run", notebook, "-p", "tokens=1e3x", "--out", out)
+    assert "accepted: a whole number, such as -p tokens=" in message
+    assert "no such notebook" in refused("run", tmp_path / "none.ipynb", "--out", out)
+    message = refused("run", "profiles", "--out", out)
+    assert "no such notebook: 'profiles'; did you mean 'notebooks/profiles.ipynb'?" in message
+    assert "validation, what-makes-the-bell" in refused("run", "none", "--out", out)
+    twice = ("-p", "tokens=5", "-p", "tokens=6")
+    assert "-p gives tokens twice: 5 and 6" in refused("run", notebook, *twice, "--out", out)
+    assert not out.exists()
+
+
+def test_run_runs(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    notebook = Path(__file__).parents[2] / "notebooks" / "profiles.ipynb"
+    out = tmp_path / "out.ipynb"
+    done = shapelib(
+        "run", notebook, "-p", f"models=['{decoder_folder}']", "-p", f"corpus={text_file}",
+        "-p", "tokens=400", "-p", "batch=128", "-p", "window=60", "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "encoders are uniform: not testable here" in done.stdout
+    assert f"written to {out} and {out.with_suffix('.html')}" in done.stdout
+    assert out.is_file()
+    assert "<svg" not in out.with_suffix(".html").read_text()
+    assert "data:image/svg+xml;base64," in out.with_suffix(".html").read_text()
+    assert "Anisotropy, layer by layer" in done.stderr
+    assert "without encryption" not in done.stderr
+
+
+def test_what_cannot_be_written_is_told_before_anything_runs(decoder_folder: Path, tmp_path: Path):
+    notebook = Path(__file__).parents[2] / "notebooks" / "profiles.ipynb"
+    (tmp_path / "book.ipynb").mkdir()
+    message = refused("run", notebook, "--out", tmp_path / "book.ipynb")
+    assert "book.ipynb' is a folder; give a file's name" in message
+    (tmp_path / "page.html").mkdir()
+    message = refused("run", notebook, "--out", tmp_path / "page.ipynb")
+    assert "page.html' is a folder; give a file's name" in message
+    message = refused("run", notebook, "--out", tmp_path / "none" / "page.ipynb")
+    assert "none' does not exist; make it first" in message
+    assert "must end in .ipynb" in refused("run", notebook, "--out", tmp_path / "page.html.md")
+    (tmp_path / "m.provenance.json").mkdir()
+    message = refused("profile", decoder_folder, "--out", tmp_path / "m.csv")
+    assert "m.provenance.json' is a folder" in message
+    if Path("/proc").is_dir():
+        # Not even root writes here, though its permissions say so.
+        for words in (
+            ("run", notebook, "--out", "/proc/p.ipynb"),
+            ("profile", "no-model", "--out"),
+        ):
+            words = words if words[0] == "run" else (*words, "/proc/p.csv")
+            assert "the folder '/proc' cannot be written" in refused(*words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: Path):
+    """Nothing hidden beside the output, no kernel, and no traceback: while a cell runs, and while
+    the kernel is starting."""
+    import nbformat
+
+    cells = [
+        nbformat.v4.new_code_cell("seconds = 60", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import os, pathlib, time\npathlib.Path('kernel').write_text(str(os.getpid()))\n"
+            "time.sleep(seconds)"
+        ),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "slow.ipynb")
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heard + OF_BOOK, "run", "slow.ipynb", "--out", "out.ipynb"]
+    for begun in (".run-*", "kernel"):
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ,
+            cwd=tmp_path,
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.glob(begun)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, said
+        assert "Traceback" not in said
+        assert ("interrupted; no notebook was written" in said) == (number == signal.SIGINT)
+    left = {each.name for each in tmp_path.iterdir()} - {"own"}
+    assert left == {"slow.ipynb", "kernel"}
+    assert not psutil.pid_exists(int((tmp_path / "kernel").read_text()))
+
+
+def test_what_is_refused_leaves_no_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    task, out = tmp_path / "task.csv", tmp_path / "store"
+    task.write_text("text,stars\na,1\n")
+    message = refused("d90", decoder_folder, task, "--out", out)
+    assert "Columns called text (or text_a and text_b) and label are read; others by" in message
+    rows = [f"a {word} number {n},{word}" for n in range(40) for word in ("cat", "dog")]
+    task.write_text("\n".join(["text,label", *rows]))
+    few = ("--full-rates", "0.001", "--learning-rates", "0.01", "--seeds", "0", "--length", 16)
+    refused("d90", "minilm", task, "--output", out)
+    message = refused("d90", decoder_folder, task, "--output", out, *few, "--dimensions", 10**9)
+    assert "1000000000" in message
+    refused("sweep", "minilm", "--output", out)
+    listed = shapelib(
+        "sweep", decoder_folder, "--corpus", text_file, *SMALL, "--list", "--output", out
+    )
+    assert "missing  tiny-decoder" in listed.stdout
+    assert not out.exists()
+
+
+def test_two_commands_do_not_share_a_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
+    from shapelib.store.cells import open_store
+
+    measured, runs = tmp_path / "measured", tmp_path / "runs"
+    open_store(measured, "shape")
+    open_store(runs, "tuning")
+    message = refused("d90", decoder_folder, "questions", "--output", measured)
+    assert "is a store of shapelib sweep, and shapelib d90 would write its own table" in message
+    message = refused("sweep", decoder_folder, "--corpus", text_file, *SMALL, "--output", runs)
+    assert "is a store of shapelib d90" in message
+
+
+@pytest.mark.parametrize("words", [(), ("profile",), ("sweep",), ("run",), ("cache",), ("corpus",)])
+def test_help(words: tuple[str, ...]):
+    done = shapelib(*words, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+
+
+def test_pretrain_trains_in_segments(text_file: Path, tmp_path: Path):
+    out, words = tmp_path / "suite", tmp_path / "words.txt"
+    draw = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words.write_text(" ".join("".join(draw.choices(letters, k=5)) for _ in range(20_000)))
+    small = ("pretrain", "--size", "nano-48", "--steps", 2, "--warmup", 1, "--out", out)
+    # Half a page has no thousand different tokens; and nothing is left of the attempt.
+    assert "is too short for a vocabulary of 1024" in refused(*small, "--corpus", text_file)
+    assert not out.exists()
+    message = refused("pretrain", "--steps", 40, "--out", out)
+    assert "--steps 40 is less than the warm-up of nano, 50 steps; give --warmup as well" in message
+    first = shapelib(*small, "--corpus", words, "--minutes", 1e-9)
+    assert first.returncode == 0, first.stderr
+    assert "stopped at step 1 of 2: the same command goes on from there" in first.stderr
+    assert f"1 of 2 checkpoints in {out}; held-out perplexity" in first.stdout
+    second = shapelib(*small, "--corpus", words)
+    assert "going on from step 1" in second.stderr
+    assert f"2 of 2 checkpoints in {out}" in second.stdout
+    other = refused(*small, "--corpus", words, "--kind", "encoder")
+    assert "kind is 'decoder' there and 'encoder' here" in other
+    assert "no such size: 'nan'; did you mean 'nano'?" in refused(*small, "--size", "nan")
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("pretrain --kind ca", ["causal-masked"]),
+        ("models --role enc", ["encoder", "encoder-decoder"]),
+        ("profile minilm", ["minilm-l6"]),
+        ("sweep minilm-l6 smol", ["smollm2-135m"]),
+        ("d90 minilm-l6 q", ["questions", "qqp"]),
+        ("cache clear sp", ["spill"]),
+        ("cache fetch rev", ["reviews"]),
+    ],
+)
+def test_the_shell_completes_values(line: str, completed: list[str]):
+    code = (
+        "import sys; sys.argv = ['shapelib']; from shapelib.cli.app import app; import atexit; "
+        "heavy = ('numpy', 'pandas', 'torch'); "
+        "atexit.register(lambda: print('heavy', [each for each in heavy if each in sys.modules])); "
+        "app(prog_name='shapelib')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={
+            **os.environ, "_SHAPELIB_COMPLETE": "complete_bash", "COMP_WORDS": f"shapelib {line}",
+            "COMP_CWORD": str(len(line.split())),
+        },
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [*completed, "heavy []"], done.stderr
+
+
+def test_what_help_and_completion_name_is_what_there_is():
+    from shapelib.cli import options
+    from shapelib.finetuning import tasks
+    from shapelib.store import assets, cache
+
+    assert (*tasks.LOCAL, *tasks.HUB) == options.TASKS
+    shown = " ".join(shapelib("cache", "clear", "--help").stdout.split())
+    assert all(kind in shown for kind in cache.KINDS)
+    shown = shapelib("cache", "fetch", "--help").stdout
+    assert all(name in shown for name in assets.ASSETS)
+
+
+def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch):
+    from shapelib.cli.console import spelled
+    from shapelib.errors import ShapelibError
+    from shapelib.text import corpus
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise OSError("no route")
+
+    monkeypatch.delenv(corpus.ENWIK8_VARIABLE, raising=False)
+    monkeypatch.setattr("pooch.retrieve", unreachable)
+    with pytest.raises(ShapelibError, match="by path=") as caught:
+        corpus.load_corpus("enwik8")
+    said = spelled(str(caught.value))
+    assert "path=" not in said
+    assert f"by the environment variable {corpus.ENWIK8_VARIABLE}" in said

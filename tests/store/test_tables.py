@@ -1,0 +1,119 @@
+"""Tables are written whole, read back as they were, and carry their provenance."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from shapelib.errors import ShapelibError
+from shapelib.store import tables
+from shapelib.store.tables import combine, read_table, write_table
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    made = pd.DataFrame({"model": ["a", "b"], "value": [0.1, 0.2], "centered": [True, None]})
+    made["centered"] = made["centered"].astype("boolean")
+    made.attrs["provenance"] = [tables.provenance(model="a", seed=0)]
+    return made
+
+
+def test_parquet_keeps_everything(table: pd.DataFrame, tmp_path: Path):
+    path = write_table(table, tmp_path / "t.parquet")
+    again = read_table(path)
+    pd.testing.assert_frame_equal(again, table)
+    assert again.attrs == table.attrs
+    assert [each.name for each in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_csv_has_its_provenance_beside_it(table: pd.DataFrame, tmp_path: Path):
+    path = write_table(table, tmp_path / "t.csv")
+    assert path.read_text().splitlines()[0] == "model,value,centered"
+    again = read_table(path)
+    assert again["value"].tolist() == table["value"].tolist()
+    assert again.attrs == table.attrs
+    assert {each.name for each in tmp_path.iterdir()} == {"t.csv", "t.provenance.json"}
+
+
+def test_an_interrupted_write_leaves_the_old_table_whole(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = write_table(table, tmp_path / "t.parquet")
+    old = path.read_bytes()
+
+    def interrupt(_table: object, _runs: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tables, "_write_parquet", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_table(table, path)
+    assert path.read_bytes() == old
+    assert [each.name for each in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_combined_tables_keep_each_run(table: pd.DataFrame):
+    other = table.copy()
+    other.attrs = {"provenance": [tables.provenance(model="b", seed=1)]}
+    both = combine([table, other])
+    assert len(both) == 4
+    assert [run["model"] for run in both.attrs["provenance"]] == ["a", "b"]
+    assert table.attrs["provenance"][0]["model"] == "a"
+
+
+def test_provenance_says_what_ran():
+    facts = tables.provenance(seed=7)
+    assert facts["seed"] == 7
+    assert {"python", "torch", "transformers", "numpy"} <= set(facts["versions"])
+    assert facts["created"].endswith("+00:00")
+    assert {"commit", "machine"} <= set(facts)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("t.txt", r"must end in one of: \.parquet, \.csv"),
+        ("missing/t.csv", "the folder .*missing' does not exist"),
+        ("folder.csv", "is a folder"),
+    ],
+)
+def test_an_output_that_cannot_be(path: str, message: str, table: pd.DataFrame, tmp_path: Path):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ShapelibError, match=message):
+        write_table(table, tmp_path / path)
+
+
+def test_what_is_no_table(tmp_path: Path):
+    with pytest.raises(ShapelibError, match="no such table"):
+        read_table(tmp_path / "t.parquet")
+    (tmp_path / "t.csv").touch()
+    with pytest.raises(ShapelibError, match="is not a table"):
+        read_table(tmp_path / "t.csv")
+    with pytest.raises(ShapelibError, match="at least one model must be measured"):
+        combine([])
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 but not really")
+    with pytest.raises(ShapelibError, match="is not a table"):
+        read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_cached_tables_are_computed_once(table: pd.DataFrame):
+    calls = []
+
+    def compute() -> pd.DataFrame:
+        calls.append(1)
+        return table
+
+    first, second = tables.cached("key", compute), tables.cached("key", compute)
+    assert len(calls) == 1
+    pd.testing.assert_frame_equal(first, second)
+    assert second.attrs == table.attrs
+
+
+def test_kept_tables_are_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert tables.kept("results/runs") == tmp_path / "results" / "runs"
+    with pytest.raises(ShapelibError, match="no folder 'results/none' here or above"):
+        tables.kept("results/none")
