@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # Decoders take their colours from the front (cool ones), encoders from the end (warm ones).
 _BY_ROLE = tuple(PALETTE[at] for at in (0, 2, 5, 4, 3, 1))
-# For what is no model's, or that of several.
-NEUTRAL = "#333333"
 STYLES = ("-", "--", ":", "-.")
 # Columns that a figure's data keep even where they are the same in every row.
 _NAMED = ("model", "metric", "tokens", "value")
@@ -177,18 +175,6 @@ def role_panels(
         panels[0].set_ylim(*limits)
     shown = [chosen(table, wanted) for wanted, _ in curves]
     return keep(figure, pd.concat(shown))
-
-
-def grid_of_panels(count: int, columns: int) -> "tuple[Figure, list[Axes]]":
-    """So many small panels, row by row."""
-    from matplotlib.figure import Figure
-
-    rows = -(-count // columns)
-    figure = Figure(figsize=(2.6 * columns, 2.4 * rows + 0.4), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return figure, panels[:count]
 
 
 def dress(

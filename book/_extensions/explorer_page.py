@@ -16,6 +16,7 @@ from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 from shapebook.claims.course import course
+from shapebook.experiments.results import results
 from shapebook.pages import explorer
 from shapelib.store import tables
 
@@ -34,7 +35,7 @@ class Explorer(SphinxDirective):
         if not file.is_file():
             raise self.error(f"explorer: {PROFILES} is missing; run: make record")
         profiles = pd.read_csv(file).astype({"centered": "boolean"})
-        kept = tables.kept(TRAINING)
+        kept = results(TRAINING)
         for each in ("shape", "training"):
             self.env.note_dependency(str(kept / f"{each}.parquet"))
         shape, training = (tables.read_table(kept / f"{n}.parquet") for n in ("shape", "training"))

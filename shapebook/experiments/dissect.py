@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from shapelib.geometry.anisotropy import anisotropy
-from shapelib.geometry.leverage import LeaveOut, leave_out, smallest_share
+from shapelib.geometry.leverage import LeaveOut, leave_out
 from shapelib.geometry.massive import FACTOR, massive_rows
 from shapelib.geometry.spectrum import Spectrum, spectrum
 from shapelib.models import loading
@@ -182,3 +183,12 @@ def _factors(pooled: pool.Pool, layer: int) -> list[dict[str, object]]:
         rest = anisotropy(pooled.states[layer][~massive])
         rows.append({"factor": factor, "massive": float(massive.mean()), "anisotropy": rest})
     return rows
+
+
+def smallest_share(leverage: Float[np.ndarray, " n"], part: float = 0.5) -> float:
+    """The smallest share of the points that together carry at least `part` of σ₁²."""
+    if not 0 < part <= 1:
+        raise ValueError(f"part must be above 0 and at most 1, got {part!r}")
+    carried = np.cumsum(np.sort(leverage)[::-1])
+    # What rounding takes from the last sums must not ask for a point more than there are.
+    return min(int(np.searchsorted(carried, part * (1 - 1e-12))) + 1, len(leverage)) / len(leverage)

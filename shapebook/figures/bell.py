@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from shapebook.claims.layers import thirds
+from shapebook.figures.shown import grid_of_panels
 from shapelib.figures import (
     PALETTE,
     dress,
-    grid_of_panels,
     keep,
     legend,
     model_colours,

@@ -1,4 +1,5 @@
-"""A figure in a notebook, with the rows that it shows; and the published numbers as a figure."""
+"""What the figures of pages share, a figure in a notebook with the rows that it shows, and the
+published numbers as a figure."""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = "shapelib_data"
+# For what is no model's, or that of several.
+NEUTRAL = "#333333"
 
 
 def published_profile(table: pd.DataFrame) -> "Figure":
@@ -57,3 +60,15 @@ def show(figure: "Figure") -> "SVG":
         figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})
     rows = data(figure)
     return SVG(drawn.getvalue(), metadata=None if rows is None else {ROWS: rows})
+
+
+def grid_of_panels(count: int, columns: int) -> "tuple[Figure, list[Axes]]":
+    """So many small panels, row by row."""
+    from matplotlib.figure import Figure
+
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.4 * rows + 0.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]

@@ -7,11 +7,10 @@ import pandas as pd
 
 from shapebook.claims.course import MIXED, WHOLE, curve
 from shapebook.claims.layers import thirds
+from shapebook.figures.shown import NEUTRAL, grid_of_panels
 from shapelib.figures import (
-    NEUTRAL,
     STYLES,
     dress,
-    grid_of_panels,
     keep,
     legend,
     model_colours,

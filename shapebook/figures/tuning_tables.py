@@ -231,3 +231,15 @@ def _rounded(number: float) -> str:
 def _count(number: float) -> str:
     """A whole number with its thousands apart, which no line break parts."""
     return f"{round(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def like(table: pd.DataFrame, pattern: pd.DataFrame) -> pd.DataFrame:
+    """The runs of `table` with settings that `pattern` has: initialisation, method, learning rate
+    before its factor, and d, which for full fine-tuning is the model's own."""
+
+    def settings(runs: pd.DataFrame) -> pd.Series:
+        d = runs["d"].where(runs["method"] != "full", 0)
+        keys = zip(runs["init"], runs["method"], runs["rate"], d, strict=True)
+        return pd.Series(list(keys), index=runs.index, dtype=object)
+
+    return table[settings(table).isin(set(settings(pattern)))]

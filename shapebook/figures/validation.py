@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from shapelib.figures import NEUTRAL, PALETTE, keep, model_colours
+from shapebook.figures.shown import NEUTRAL
+from shapelib.figures import PALETTE, keep, model_colours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

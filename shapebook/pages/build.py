@@ -5,10 +5,12 @@ with. What is stale is decided by a hash of notebook, parameters and the code th
 imports, never by file times.
 """
 
+import ast
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,11 @@ from shapebook.notebooks import shown
 from shapebook.pages import models, status, timings
 from shapelib import figures
 from shapelib.errors import ShapelibError
-from shapelib.store import keys
+from shapelib.store import cache, keys
 
 # What a killed run left where it worked: no page.
 UNFINISHED = shutil.ignore_patterns(".run-*")
+_PACKAGES = ("shapelib", "shapebook")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Page:
         """Changes when anything does that the executed page depends on."""
         notebook = notebooks.read(self.notebook)
         return keys.key_of(
-            source(notebook), self.parameters, keys.hash_of(code(notebook), data=True)
+            source(notebook),
+            self.parameters,
+            keys.hash_of(code(notebook)),
+            {file.name: cache.sha256(file) for file in data(code(notebook))},
         )
 
 
@@ -64,7 +70,17 @@ def code(notebook: notebooks.Notebook) -> keys.Code:
 
     plain = TransformerManager().transform_cell
     cells = [plain(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    return keys.closure_of("".join(cells), ("shapelib", "shapebook"))
+    names = keys.imported("".join(cells).encode(), _PACKAGES)
+    return keys.closure(names, _PACKAGES)
+
+
+def data(code: keys.Code) -> Iterator[Path]:
+    """The files beside the modules of some code that a string in them names, as ``claims.yml``."""
+    for file in code.modules.values():
+        tree = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        named = {str(node.value) for node in tree if isinstance(node, ast.Constant)}
+        beside = (each for each in file.parent.iterdir() if each.suffix != ".py")
+        yield from sorted(each for each in beside if each.name in named)
 
 
 def execute(root: Path) -> Path:

@@ -6,6 +6,5 @@ _HOME = {
     "Bound": "bound",
     "Task": "splits",
     "by_seed": "d90",
-    "like": "d90",
 }
 __getattr__, __dir__, __all__ = face(__name__, _HOME)

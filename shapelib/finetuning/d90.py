@@ -158,18 +158,6 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def like(table: pd.DataFrame, pattern: pd.DataFrame) -> pd.DataFrame:
-    """The runs of `table` with settings that `pattern` has: initialisation, method, learning rate
-    before its factor, and d, which for full fine-tuning is the model's own."""
-
-    def settings(runs: pd.DataFrame) -> pd.Series:
-        d = runs["d"].where(runs["method"] != "full", 0)
-        keys = zip(runs["init"], runs["method"], runs["rate"], d, strict=True)
-        return pd.Series(list(keys), index=runs.index, dtype=object)
-
-    return table[settings(table).isin(set(settings(pattern)))]
-
-
 def crossing(
     dimensions: Float[np.ndarray, " d"], scores: Float[np.ndarray, " d"], threshold: float
 ) -> tuple[float, int | None]:

@@ -52,15 +52,6 @@ def leverage(x: Points) -> Float[np.ndarray, " n"]:
     return _shares(x, direction)
 
 
-def smallest_share(leverage: Float[np.ndarray, " n"], part: float = 0.5) -> float:
-    """The smallest share of the points that together carry at least `part` of σ₁²."""
-    if not 0 < part <= 1:
-        raise ValueError(f"part must be above 0 and at most 1, got {part!r}")
-    carried = np.cumsum(np.sort(leverage)[::-1])
-    # What rounding takes from the last sums must not ask for a point more than there are.
-    return min(int(np.searchsorted(carried, part * (1 - 1e-12))) + 1, len(leverage)) / len(leverage)
-
-
 def leave_out(x: Points, largest: float = LARGEST, steps: int = STEPS) -> LeaveOut:
     """Anisotropy without the 0, 1, …, `largest` · n points of the highest leverage.
 

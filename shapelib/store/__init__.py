@@ -4,7 +4,6 @@ from shapelib.face import face
 
 _HOME = {
     "combine": "tables",
-    "kept": "tables",
     "read_table": "tables",
     "write_table": "tables",
 }

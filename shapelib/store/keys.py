@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,16 +54,14 @@ def code_of(*measuring: Callable[..., Any]) -> str:
     Comments, layout and docstrings, those of fields included, are no part of it: better words must
     not throw measurements away. Another version of Python may write the same code otherwise.
     """
-    return hash_of(closure({each.__module__ for each in measuring}))
+    modules = {each.__module__ for each in measuring}
+    return hash_of(closure(modules, {each.split(".")[0] for each in modules}))
 
 
-def hash_of(code: Code, *, data: bool = False) -> str:
-    """A hash of the modules and of the packages' versions; with `data` of the files beside a module
-    as well that it names, as ``catalogue.yml``."""
+def hash_of(code: Code) -> str:
+    """A hash of the modules, words left out, and of the versions of the packages."""
     digests = {name: _digest(file.read_bytes()) for name, file in code.modules.items()}
-    files = {each for file in code.modules.values() for each in _named(file)} if data else set()
-    kept = sorted((each.name, hashlib.sha256(each.read_bytes()).hexdigest()) for each in files)
-    return key_of(digests, versions(code.packages), kept)
+    return key_of(digests, versions(code.packages))
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -74,31 +72,13 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return {each: _version(each) for each in sorted(wanted)}
 
 
-def closure(modules: Iterable[str]) -> Code:
-    """The modules that importing some leads to, these included, and the other packages they use."""
-    modules = list(modules)
-    return _followed(modules, {each.split(".")[0] for each in modules})
+def closure(modules: Iterable[str], packages: Iterable[str] = ()) -> Code:
+    """The modules that importing some leads to, these included, and the other packages they use.
 
-
-def closure_of(code: str, packages: Iterable[str]) -> Code:
-    """As `closure`, from the imports of some code; `packages`: those of this house it may use."""
-    ours = set(packages)
-    return _followed(list(_imports(_read(code.encode()), "", ours)), ours)
-
-
-class _Said(NamedTuple):
-    """What a source says about other modules."""
-
-    imports: tuple[tuple[str, str], ...]
-    """Modules, with leading dots where they are relative, and the name that each is asked for."""
-    strings: frozenset[str]
-    """Its strings that have a dot in them: names of modules, or of files."""
-    homes: dict[str, str]
-    """The table of a face (see `shapelib.face`)."""
-
-
-def _followed(waiting: list[str], packages: set[str]) -> Code:
-    ours = packages | {"shapelib"}
+    `packages`: those that stand in this house besides ``shapelib``.
+    """
+    ours = {"shapelib", *packages}
+    waiting = list(modules)
     found: dict[str, Path] = {}
     others: set[str] = set()
     while waiting:
@@ -110,8 +90,19 @@ def _followed(waiting: list[str], packages: set[str]) -> Code:
             raise ModuleNotFoundError(f"no module {name} in {_ROOT}", name=name)
         elif name not in found:
             found[name] = file
-            waiting += _imports(_read(file.read_bytes()), name, ours)
+            waiting += imported(file.read_bytes(), ours, name)
     return Code(dict(sorted(found.items())), others - sys.stdlib_module_names)
+
+
+class _Said(NamedTuple):
+    """What a source says about other modules."""
+
+    imports: tuple[tuple[str, str], ...]
+    """Modules, with leading dots where they are relative, and the name that each is asked for."""
+    strings: frozenset[str]
+    """Its strings that have a dot in them, as names of modules have."""
+    homes: dict[str, str]
+    """The table of a face (see `shapelib.face`)."""
 
 
 def _file(module: str) -> Path | None:
@@ -122,16 +113,19 @@ def _file(module: str) -> Path | None:
     return next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
 
 
-def _imports(said: _Said, module: str, ours: set[str]) -> Iterator[str]:
-    """The full names of the modules that a source imports, or names in a string of its own."""
-    file = _file(module) if module else None
+def imported(source: bytes, packages: Collection[str], module: str = "") -> Iterator[str]:
+    """The full names of the modules that a source imports, or names in a string of its own.
+
+    `module`: its name, if it is one; `packages`: those whose faces are looked through.
+    """
+    said, file = _read(source), _file(module)
     is_package = file is not None and file.name == "__init__.py"
-    for source, name in said.imports:
-        base = module if is_package else module.rpartition(".")[0]
-        whole = importlib.util.resolve_name(source, base)
-        yield _home(whole, name) if name and whole.split(".")[0] in ours else whole
+    base = module if is_package else module.rpartition(".")[0]
+    for asked, name in said.imports:
+        whole = importlib.util.resolve_name(asked, base)
+        yield _home(whole, name) if name and whole.split(".")[0] in packages else whole
     # Preloads of worker processes are such strings.
-    yield from (each for each in said.strings if each.split(".")[0] in ours and _file(each))
+    yield from (each for each in said.strings if each.split(".")[0] in packages and _file(each))
     if is_package:
         yield from (f"{module}.{each}" for each in said.homes.values())
 
@@ -143,12 +137,6 @@ def _home(package: str, name: str) -> str:
     file = _file(package)
     homes = _read(file.read_bytes()).homes if file and file.name == "__init__.py" else {}
     return f"{package}.{homes[name]}" if name in homes else package
-
-
-def _named(file: Path) -> Iterator[Path]:
-    """The files beside a module that a string of it names."""
-    said = _read(file.read_bytes()).strings
-    return (each for each in file.parent.iterdir() if each.name in said and each.suffix != ".py")
 
 
 @functools.cache

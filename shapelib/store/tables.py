@@ -162,22 +162,6 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def kept(folder: str | Path) -> Path:
-    """A folder of tables kept as data, looked for here and in the folders above.
-
-    So a notebook finds ``results/training`` from wherever in the checkout it is run. Raises
-    `ShapelibError` where there is none.
-    """
-    folder = Path(folder)
-    for above in (Path.cwd(), *Path.cwd().parents):
-        if (above / folder).is_dir():
-            return above / folder
-    raise ShapelibError(
-        f"no folder {str(folder)!r} here or above; the tables of a checkout's results/ are made "
-        "by the commands in results/README.md"
-    )
-
-
 def cached(key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """The table of this key from the user's cache, or computed and kept there."""
     folder = cache.entry("tables", key, lambda tmp: _keep(compute(), tmp))

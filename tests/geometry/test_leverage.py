@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapelib.geometry.leverage import leave_out, leverage, smallest_share
+from shapebook.experiments.dissect import smallest_share
+from shapelib.geometry.leverage import leave_out, leverage
 
 
 def by_svd(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -84,15 +85,6 @@ def test_a_plateau_falls_at_once_and_a_direction_of_all_stays():
     shared[:, 0] *= 30
     curve = leave_out(shared).anisotropy
     assert (curve > 0.9).all()
-
-
-def test_smallest_share():
-    assert smallest_share(np.array([0.1, 0.6, 0.2, 0.1])) == 0.25
-    assert smallest_share(np.array([0.25] * 4), 0.5) == 0.5
-    assert smallest_share(np.array([0.25] * 4), 0.51) == 0.75
-    assert smallest_share(np.array([0.1] * 10), 1) == 1
-    with pytest.raises(ValueError, match="part must be above 0"):
-        smallest_share(np.array([1.0]), 0)
 
 
 def test_few_points_have_few_steps():

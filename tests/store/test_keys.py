@@ -50,7 +50,7 @@ def hash_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
     def hashed(source: str) -> str:
         (tmp_path / "written.py").write_text(source)
-        return keys.hash_of(keys.closure(["written"]))
+        return keys.hash_of(keys.closure(["written"], ["written"]))
 
     return hashed
 
@@ -106,10 +106,6 @@ MEASURING = {
     "interventions": "shapebook.experiments.interventions",
     "validation": "shapebook.experiments.validation",
 }
-PAGE = """
-from shapebook import Shown, judge, show
-from shapelib import figures, profile, store
-"""
 
 
 @pytest.fixture
@@ -120,6 +116,10 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     monkeypatch.setattr(keys, "_ROOT", tmp_path)
     return tmp_path
+
+
+def closure(module: str) -> keys.Code:
+    return keys.closure([module], [module.split(".")[0]])
 
 
 def moved(copy: Path, hashed: Callable[[], str]) -> set[str]:
@@ -139,8 +139,8 @@ def moved(copy: Path, hashed: Callable[[], str]) -> set[str]:
 
 @pytest.mark.parametrize("name", MEASURING)
 def test_a_key_follows_every_module_that_is_run_and_no_other(copy: Path, name: str):
-    code = keys.closure([MEASURING[name]])
-    found = moved(copy, lambda: keys.hash_of(keys.closure([MEASURING[name]])))
+    code = closure(MEASURING[name])
+    found = moved(copy, lambda: keys.hash_of(closure(MEASURING[name])))
     assert found == set(code.modules)
     assert MEASURING[name] in found
     for outside in ("shapelib", "shapelib.cli.app", "shapelib.figures", "shapebook.pages.build"):
@@ -148,29 +148,13 @@ def test_a_key_follows_every_module_that_is_run_and_no_other(copy: Path, name: s
 
 
 def test_keys_hold_what_lists_typed_by_hand_missed():
-    found = {name: set(keys.closure([module]).modules) for name, module in MEASURING.items()}
+    found = {name: set(closure(module).modules) for name, module in MEASURING.items()}
     # What decides the groups of SAID, and the loops of the projections.
     assert {"shapelib.subspace.trainable", "shapelib.subspace.hadamard"} < found["fine-tuning"]
     # What cuts the training windows, and the held-out ones.
     assert {"shapelib.text.corpus", "shapelib.text.held_out"} < found["pre-training"]
     assert "shapelib.models.masks" in found["dissection"] & found["validation"]
     assert {"shapelib.geometry.points", "shapelib.states.profile"} < found["interventions"]
-
-
-def test_the_key_of_a_page_follows_what_it_imports(copy: Path):
-    def hashed() -> str:
-        code = keys.closure_of(PAGE, ("shapelib", "shapebook"))
-        return keys.hash_of(code, data=True)
-
-    found = moved(copy, hashed)
-    assert {"shapebook.claims.judge", "shapelib.states.profile", "shapelib.store.tables"} < found
-    assert {"shapebook.claims.layers", "shapelib.geometry.loops", "shapelib.figures"} < found
-    for outside in ("shapelib.cli.app", "shapebook.run", "shapebook.pages.build", "shapelib"):
-        assert outside not in found
-    before = hashed()
-    rules = copy / "shapebook" / "claims" / "claims.yml"
-    rules.write_text(rules.read_text() + "\n# another rule\n")
-    assert hashed() != before
 
 
 def test_imports_are_followed_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -108,12 +108,3 @@ def test_cached_tables_are_computed_once(table: pd.DataFrame):
     assert len(calls) == 1
     pd.testing.assert_frame_equal(first, second)
     assert second.attrs == table.attrs
-
-
-def test_kept_tables_are_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "results" / "runs").mkdir(parents=True)
-    (tmp_path / "notebooks").mkdir()
-    monkeypatch.chdir(tmp_path / "notebooks")
-    assert tables.kept("results/runs") == tmp_path / "results" / "runs"
-    with pytest.raises(ShapelibError, match="no folder 'results/none' here or above"):
-        tables.kept("results/none")

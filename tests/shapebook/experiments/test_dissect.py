@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from shapebook.experiments.dissect import FACTORS, FIRST, Dissection, combine, dissect
+from shapebook.experiments.dissect import (
+    FACTORS,
+    FIRST,
+    Dissection,
+    combine,
+    dissect,
+    smallest_share,
+)
 from shapebook.figures import bell
 from shapelib.figures import PALETTE
 from shapelib.geometry.anisotropy import anisotropy
@@ -135,3 +142,12 @@ def test_a_short_logarithmic_axis_has_labels(span: tuple[float, float]):
             if low <= at <= high
         ]
         assert sum(bool(each) for each in labels) >= 2, labels
+
+
+def test_smallest_share():
+    assert smallest_share(np.array([0.1, 0.6, 0.2, 0.1])) == 0.25
+    assert smallest_share(np.array([0.25] * 4), 0.5) == 0.5
+    assert smallest_share(np.array([0.25] * 4), 0.51) == 0.75
+    assert smallest_share(np.array([0.1] * 10), 1) == 1
+    with pytest.raises(ValueError, match="part must be above 0"):
+        smallest_share(np.array([1.0]), 0)

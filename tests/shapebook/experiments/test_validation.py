@@ -13,7 +13,7 @@ import pytest
 from shapebook.experiments import validation
 from shapebook.experiments.validation import OURS, REFERENCE, THEIRS
 from shapebook.figures import validation as validation_figures
-from shapebook.figures.shown import show
+from shapebook.figures.shown import NEUTRAL, show
 from shapelib import figures
 from shapelib.errors import ShapelibError
 from shapelib.geometry.dimension import mada, mom, two_nn
@@ -202,7 +202,7 @@ def test_the_figure_of_choices_draws_layers_and_not_estimators(tables: dict[str,
     assert drawn.legends[0].get_title().get_text() == "colour: layer, or Gaussian"
     colours = [line.get_color() for line in drawn.axes[0].lines]
     # A Gaussian is no model's, and the first layer of a decoder is blue.
-    assert colours[:2] == [figures.NEUTRAL, figures.PALETTE[0]]
+    assert colours[:2] == [NEUTRAL, figures.PALETTE[0]]
     assert len(set(colours)) == 3
     turned = tables["stress"].replace({"role": {"decoder": "encoder"}})
     axes = validation_figures.figure("choices", turned).axes[0]

@@ -6,7 +6,8 @@ import pytest
 
 from shapebook.claims.course import course
 from shapebook.figures import training as training_figures
-from shapelib.figures import NEUTRAL, PALETTE
+from shapebook.figures.shown import NEUTRAL
+from shapelib.figures import PALETTE
 
 STEPS = [0, 10, 100, 1000]
 LEVEL = {"decoder": 5.0, "encoder": 3.0}

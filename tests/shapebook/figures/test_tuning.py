@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from tuned import tuning
 
 from shapebook.figures import tuning as tuning_figures
+from shapebook.figures.tuning_tables import like
 from shapelib import figures
-from shapelib.finetuning.d90 import by_seed, d90, like
+from shapelib.finetuning.d90 import by_seed, d90
 
 
 def test_the_d90_of_each_seed_lies_where_its_curve_crosses():

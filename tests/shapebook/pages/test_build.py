@@ -65,6 +65,41 @@ def test_touching_a_file_makes_nothing_stale(checkout: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == "quick: up to date\n"
 
 
+def test_the_key_of_a_page_follows_what_it_imports_and_nothing_else(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In rooms of any depth, and the files that they read; in a copy of the packages."""
+    for name in ("shapelib", "shapebook"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
+    monkeypatch.setattr(build.keys, "_ROOT", checkout)
+    import nbformat
+
+    template = nbformat.read(checkout / "notebooks" / "quick.ipynb", as_version=4)
+    imports = "from shapebook import judge\nfrom shapelib import figures, profile\n"
+    template.cells[2].source = f"{imports}%time judge"
+    nbformat.write(template, checkout / "notebooks" / "quick.ipynb")
+    page = build.pages(checkout)[0]
+    before = page.key
+    inside = (
+        *("shapelib/states/profile.py", "shapelib/geometry/loops.py", "shapelib/text/dump.py"),
+        *("shapelib/figures.py", "shapebook/claims/judge.py", "shapebook/claims/layers.py"),
+        *("shapebook/claims/claims.yml", "shapelib/models/catalogue.yml"),
+    )
+    outside = (
+        *("shapelib/cli/app.py", "shapelib/cli/options.py", "shapelib/subspace/projection.py"),
+        *("shapebook/run.py", "shapebook/pages/build.py", "shapebook/experiments/published.csv"),
+        "shapelib/__init__.py",
+    )
+    for name in (*inside, *outside):
+        file = checkout / name
+        source = file.read_text()
+        file.write_text(f"{source}\nCHANGED = 1\n" if file.suffix == ".py" else f"{source}\n#\n")
+        assert (page.key != before) == (name in inside), name
+        file.write_text(source)
+    assert page.key == before
+
+
 def test_what_a_killed_run_left_is_no_page(checkout: Path):
     """Its folder, hidden beside the pages, would be rendered, and its labels found twice."""
     executed = build.execute(checkout)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from shapebook.claims.course import course
+from shapebook.experiments.results import results
 from shapebook.pages import explorer
 from shapelib.figures import PALETTE
 from shapelib.store import tables
@@ -112,7 +113,7 @@ def channels(colour: str) -> tuple[float, float, float]:
 def test_decoders_are_blue_encoders_orange_and_all_can_be_told_apart(
     profiles: pd.DataFrame, training: pd.DataFrame
 ):
-    kept = tables.kept("results/training")
+    kept = results("results/training")
     shape, runs = (tables.read_table(kept / f"{name}.parquet") for name in ("shape", "training"))
     curves = course(shape, runs)
     looks = explorer.data(profiles, curves)["views"]["training"]["looks"]
@@ -140,7 +141,7 @@ def test_a_kind_without_a_colour_has_that_of_its_role(
 
 
 def test_the_kept_runs_are_plain_json_of_a_bearable_size(profiles: pd.DataFrame):
-    kept = tables.kept("results/training")
+    kept = results("results/training")
     shape, runs = (tables.read_table(kept / f"{name}.parquet") for name in ("shape", "training"))
     text = json.dumps(explorer.data(profiles, course(shape, runs)), allow_nan=False)
     assert len(text) < 500_000
