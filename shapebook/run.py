@@ -1,6 +1,7 @@
 """The command line of the book: ``shapebook run NOTEBOOK · build · html · record``."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ def run(
     out: Annotated[Path, typer.Option(help="The executed notebook, .ipynb; a .html beside it.")],
     parameter: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", help="name=value; the value as YAML. Repeatable."),
+        typer.Option("-p", "--parameter", help="name=value; a list as [a, b]. Repeatable."),
     ] = None,
 ) -> None:
     """Run a notebook with other parameters; names and types are checked first.
@@ -36,7 +37,7 @@ def run(
     from shapelib.store.tables import check_file
 
     notebook = notebook_at(notebook)
-    given = assignments(parameter or [])
+    given = assignments(parameter or [], notebooks.parameters(notebook))
     page = check_file(out.with_suffix(".html"))
     notebooks.run(notebook, out, given, told=functools.partial(typer.echo, err=True, nl=False))
     done = notebooks.read(out)
@@ -104,27 +105,25 @@ def notebook_at(path: Path) -> Path:
     )
 
 
-def assignments(texts: list[str]) -> dict[str, Any]:
+def assignments(texts: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The values of parameters by name, from what several ``-p`` said."""
-    given: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for text in texts:
-        name, value = assignment(text)
-        if name in given:
-            raise ShapelibError(f"-p gives {name} twice: {given[name]!r} and {value!r}; give one")
-        given[name] = value
-    return given
+        name, value = assignment(text, defaults)
+        if name in found:
+            raise ShapelibError(f"-p gives {name} twice: {found[name]!r} and {value!r}; give one")
+        found[name] = value
+    return found
 
 
-def assignment(text: str) -> tuple[str, Any]:
-    import yaml
+def assignment(text: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and value of one ``-p``; the value is read by the type of the parameter's default."""
+    from shapebook.notebooks.given import value_of
 
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise ShapelibError(f"-p {text!r} is not name=value")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ShapelibError(f"the value of -p {text!r} is not YAML: {error}") from error
+    return name, value_of(value, defaults.get(name))
 
 
 # What Ctrl-C leaves of each command's work.

@@ -1,7 +1,8 @@
 """The one exception for wrong input: what it says is all a user needs to see."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -32,6 +33,29 @@ def nearest(name: str, known: list[str]) -> str:
     if len(known) > 12:
         listed = f"{', '.join(near)} and {len(known) - len(near)} others"
     return f"did you mean {near[0]!r}? known: {listed}" if close else f"known: {listed}"
+
+
+@contextlib.contextmanager
+def foreign(what: str, *but: type[BaseException]) -> Iterator[None]:
+    """Whatever another library raises inside becomes one `ShapelibError` that begins with `what`.
+
+    Libraries have errors without a common base, and another version has other ones: a closed list
+    lets some through. `but`: those that the caller answers itself.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (ShapelibError, *but)):
+            raise
+        raise ShapelibError(f"{what}: {said(error)}") from error
+
+
+def said(error: BaseException) -> str:
+    """What an error says, with its type where the message alone does not tell what happened."""
+    words = str(error).strip()
+    if words and isinstance(error, ValueError | OSError | RuntimeError | ImportError):
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 # Each up to the end of a message, so that nothing is advised twice.

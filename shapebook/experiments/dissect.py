@@ -76,7 +76,7 @@ def dissect(
         for name, table in zip(Dissection._fields, made, strict=True):
             tables.write_table(table, folder / f"{name}.parquet")
 
-    folder = cache.entry("tables", f"{source.name}-{key}", build)
+    folder = cache.entry("tables", cache.named(source.name, key), build)
     return Dissection(
         *(tables.read_table(folder / f"{each}.parquet") for each in Dissection._fields)
     )

@@ -20,7 +20,7 @@ from shapelib.models import loading
 from shapelib.states import pool
 from shapelib.states.layer import GROUPS
 from shapelib.states.reading import encode, run_facts
-from shapelib.store import keys, tables
+from shapelib.store import cache, keys, tables
 from shapelib.text import corpus
 
 _log = logging.getLogger("shapelib")
@@ -105,7 +105,7 @@ def interventions(
         "interventions", source.name, source.fingerprint, text.name, text.sha256, tokens, seed,
         str(loading.pick_device(device)), keys.code_of(interventions),
     )  # fmt: skip
-    return tables.cached(f"{source.name}-{key}", measure)
+    return tables.cached(cache.named(source.name, key), measure)
 
 
 def _measure(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, said
 
 INSTALL = 'run: pip install "shapelib[models,book]", or in a checkout: pip install ".[models,book]"'
 """What to do where a package is missing that notebooks need."""
@@ -57,6 +57,12 @@ def execute(
         raise ShapelibError(
             f"{notebook.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
         ) from error
+    except Exception as error:  # a kernel that dies, or never starts: each client has its own
+        if type(error).__name__ == "DeadKernelError":
+            why = "its kernel died, as it does where memory runs out"
+        else:
+            why = said(error)
+        raise ShapelibError(f"{notebook.name} failed {watch.place}: {why}") from error
     return watch.peak
 
 
@@ -102,6 +108,11 @@ class _Watch:
         self.sections, self.told = sections, told or (lambda text: None)
         self.peak: int | None = None
         self._done, self._since = 0, 0.0
+
+    @property
+    def place(self) -> str:
+        """Where a run is, in words."""
+        return f"in cell {self._done}" if self._done else "before its first cell"
 
     def start(self, cell_index: int, **_: object) -> None:
         self._done, self._since = self._done + 1, time.perf_counter()

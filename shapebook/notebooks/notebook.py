@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shapebook.notebooks import kernel
+from shapebook.notebooks.given import finite
 from shapebook.notebooks.shown import BORROWED, MEASURED
 from shapelib import extras
 from shapelib.errors import ShapelibError, advice, nearest
@@ -75,8 +76,8 @@ def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults with `given` laid over them; papermill itself would only warn of a wrong name.
 
     Raises `ShapelibError` for a name the notebook does not have, for a value of another type than
-    its default's (a whole number passes for a real one), for a number below zero, and for an empty
-    list where the default is none.
+    its default's (a whole number passes for a real one), for a number that is below zero or not
+    finite, and for an empty list where the default is none.
     """
     merged = parameters(notebook)
     for name, value in given.items():
@@ -90,6 +91,8 @@ def check(notebook: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
             wrong = "below zero"
         elif isinstance(value, list) and not value and default:
             wrong = "an empty list"
+        elif not finite(value):
+            wrong = "not finite"
         if wrong:
             raise ShapelibError(
                 f"parameter {name}={value!r} of {Path(notebook).name} is {wrong}; accepted: "

@@ -16,6 +16,7 @@ from shapelib.cli.options import (  # fmt: skip
     Memory,
     Metrics,
     ModelArgument,
+    Part,
     Pickle,
     Role,
     Sets,
@@ -62,6 +63,7 @@ def profile(
         bool, typer.Option("--trust-remote-code", help="Run code that the repository ships.")
     ] = False,
     allow_pickle: Pickle = False,
+    part: Part = None,
 ) -> None:
     """Measure a model's hidden states layer by layer, and write one tidy table."""
     from shapelib.cli.tables import summary
@@ -75,13 +77,13 @@ def profile(
     )
     if trust_remote_code:
         loaded: loading.Source | loading.Model = loading.load(
-            source, device=device, dtype=dtype, trust_remote_code=True
+            source, device=device, dtype=dtype, trust_remote_code=True, part=part
         )
     else:
         loaded = source
     table = measure(
         loaded, corpus, tokens=tokens, window=window, unit=unit, batch=batch, sets=sets,
-        seed=seed, metrics=metric, device=device, dtype=dtype, memory=memory,
+        seed=seed, metrics=metric, device=device, dtype=dtype, memory=memory, part=part,
     )  # fmt: skip
     tables.write_table(table, out)
     show(summary(table))
@@ -122,6 +124,7 @@ def sweep(
     dtype: Dtype = "auto",
     memory: Memory = 4.0,
     allow_pickle: Pickle = False,
+    part: Part = None,
 ) -> None:
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
     from shapelib.states.sweep import KIND, fill, missing, plan
@@ -134,7 +137,7 @@ def sweep(
     grid = plan(
         models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
         unit=unit, batch=batch, sets=sets, metrics=metric, device=device, dtype=dtype,
-        memory=memory, allow_pickle=allow_pickle,
+        memory=memory, allow_pickle=allow_pickle, part=part,
     )  # fmt: skip
     todo = missing(grid, kept)
     typer.echo(f"{len(grid)} cells: {len(grid) - len(todo)} in {output}, {len(todo)} to compute")

@@ -33,6 +33,7 @@ def started(name: str, app: Callable[[], object], left: Mapping[str, str]) -> No
 # What the library says to those who call it from Python, in the words of the command line.
 _SPELLED = {
     "by path= or by the environment variable": "by the environment variable",
+    "give part=, 'encoder' or 'decoder'": "give --part encoder or --part decoder",
 }
 
 

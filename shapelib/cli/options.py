@@ -38,6 +38,11 @@ def complete_metrics(incomplete: str) -> list[str]:
     return [name for name in ("default", *CHOICES) if name.startswith(incomplete)]
 
 
+def complete_parts(incomplete: str) -> list[str]:
+    """The halves of an encoder-decoder that begin so."""
+    return [name for name in ("encoder", "decoder") if name.startswith(incomplete)]
+
+
 def complete_kinds(incomplete: str) -> list[str]:
     """The kinds of model to train that begin so."""
     from shapelib.pretraining.recipe import KINDS
@@ -88,6 +93,10 @@ Text = Annotated[str, typer.Option(help="enwiki-sample, enwik8, or a dump or tex
 Role = Annotated[
     str | None,
     typer.Option(help="encoder, decoder or encoder-decoder.", autocompletion=complete_roles),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(help="Of an encoder-decoder: encoder or decoder.", autocompletion=complete_parts),
 ]
 Kind = Annotated[
     str,

@@ -210,8 +210,9 @@ def summary(table: "pd.DataFrame") -> "Table":
         name: (name, None, main) for name in [*table["metric"].unique()][:6]
     }
     first = table.iloc[0]
+    what = f"{first['part']} half, " if isinstance(first["part"], str) else ""
     shown = Table(
-        title=f"{first['model']} ({first['role']}), {first['corpus']}, "
+        title=f"{first['model']} ({what}{first['role']}), {first['corpus']}, "
         f"{main} tokens, {first['batches']} batches of {first['batch_size']}",
     )  # fmt: skip
     # Of a narrow window the layer gives way: its words can go on two lines, a number cannot.

@@ -13,6 +13,7 @@ from torch import Tensor
 from shapelib.errors import ShapelibError
 from shapelib.finetuning.splits import Task, Text
 from shapelib.models import loading
+from shapelib.models.probe import check_ids
 
 # Batches are cut from so many at once, sorted by length: less padding, and still in random order.
 _BUCKET = 20
@@ -65,13 +66,19 @@ def encode(task: Task, model: loading.Model, length: int) -> Encoded:
     A pair is joined as the tokenizer joins it, or by a line break where it puts nothing between.
     Raises `ShapelibError` for a length below 4 or above what the model reads.
     """
-    limit = getattr(model.network.config.get_text_config(), "max_position_embeddings", length)
-    if isinstance(length, bool) or not isinstance(length, int) or not 4 <= length <= limit:
-        raise ShapelibError(f"length={length!r}; 4 to {limit} tokens are accepted ({model.name})")
+    if model.part:
+        raise ShapelibError(
+            f"{model.name} is one half of an encoder-decoder; fine-tuning takes whole networks"
+        )
+    most = model.longest
+    whole = isinstance(length, int) and not isinstance(length, bool)
+    if not whole or length < 4 or (most is not None and length > most):
+        accepted = "at least 4" if most is None else f"4 to {most}"
+        raise ShapelibError(f"length={length!r}; {accepted} tokens are accepted ({model.name})")
     shares = np.bincount(task.train_labels, minlength=len(task.labels)) / len(task.train_labels)
     return Encoded(
-        _side(task.train, task.train_labels, model.tokenizer, length),
-        _side(task.test, task.test_labels, model.tokenizer, length),
+        _side(task.train, task.train_labels, model, length),
+        _side(task.test, task.test_labels, model, length),
         len(task.labels),
         float(-(shares * np.log(shares)).sum()),
     )
@@ -103,13 +110,16 @@ def by_length(side: Side, batch: int) -> list[Int[Tensor, " batch"]]:
     return list(rows.split(math.ceil(len(rows) / math.ceil(len(rows) / batch))))
 
 
-def _side(texts: tuple[Text, ...], labels: tuple[int, ...], tokenizer: Any, length: int) -> Side:
-    ids, kinds = _tokens(texts, tokenizer, length)
+def _side(
+    texts: tuple[Text, ...], labels: tuple[int, ...], model: loading.Model, length: int
+) -> Side:
+    ids, kinds = _tokens(texts, model.tokenizer, length)
     sizes = [len(each) for each in ids]
     if 0 in sizes:
         raise ShapelibError(f"the tokenizer makes no token of the text {texts[sizes.index(0)]!r}")
+    check_ids([max(map(max, ids))], model.network, model.name)
     return Side(
-        _padded(ids, tokenizer.pad_token_id or 0),
+        _padded(ids, model.filler),
         None if kinds is None else _padded(kinds, 0),
         torch.tensor(sizes),
         torch.tensor(labels),

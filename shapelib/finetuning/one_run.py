@@ -74,9 +74,9 @@ class Classifier(nn.Module):
     The mean works for encoders and decoders alike, and needs no special token.
     """
 
-    def __init__(self, network: Any, classes: int, seed: int) -> None:
+    def __init__(self, network: Any, classes: int, seed: int, leaks: bool = False) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.leaks = network, leaks
         self.head = nn.Linear(network.config.get_text_config().hidden_size, classes)
         draw = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -84,11 +84,24 @@ class Classifier(nn.Module):
             self.head.bias.zero_()
 
     def forward(self, given: dict[str, Tensor]) -> Float[Tensor, "batch classes"]:
+        return self.head(self._apart(given) if self.leaks else self._mean(given))  # type: ignore[no-any-return]
+
+    def _mean(self, given: dict[str, Tensor]) -> Float[Tensor, "batch width"]:
         padding = given["attention_mask"]
         mask = masks.attention_mask(self.network, padding)
         states = self.network(**{**given, "attention_mask": mask}).last_hidden_state
         weights = padding[..., None].to(states.dtype)
-        return self.head((states * weights).sum(dim=1) / weights.sum(dim=1))  # type: ignore[no-any-return]
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)  # type: ignore[no-any-return]
+
+    def _apart(self, given: dict[str, Tensor]) -> Float[Tensor, "batch width"]:
+        """The means where padding changes a text's states: texts of one length at a time."""
+        sizes = given["attention_mask"].sum(dim=1)
+        order, means = [], []
+        for size in sizes.unique().tolist():
+            rows = (sizes == size).nonzero()[:, 0]
+            order.append(rows)
+            means.append(self._mean({name: each[rows, :size] for name, each in given.items()}))
+        return torch.cat(means)[torch.cat(order).argsort()]
 
 
 def classifier(model: loading.Model, classes: int, init: Init, seed: int) -> Classifier:
@@ -102,7 +115,7 @@ def classifier(model: loading.Model, classes: int, init: Init, seed: int) -> Cla
     else:
         network = copy.deepcopy(network)
     network.config.use_cache = False
-    return Classifier(network.float(), classes, seed).to(model.device).eval()
+    return Classifier(network.float(), classes, seed, model.leaks).to(model.device).eval()
 
 
 def tune(model: loading.Model, task: encoding.Encoded, setting: Setting) -> Score:

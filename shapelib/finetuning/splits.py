@@ -87,6 +87,8 @@ def split(rows: Rows, about: About, *, share: float, seed: int, most: int | None
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise ShapelibError(f"test={share!r}; a share of the rows between 0 and 1 is accepted")
     kept, removed = _distinct(rows, about.name)
+    if removed:
+        _log.info("%s: %d copies and disputed rows are left out in all", about.name, removed)
     _check(kept.labels, about.name)
     draw = np.random.default_rng(seed)
     held = (

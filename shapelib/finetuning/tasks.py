@@ -2,6 +2,7 @@
 
 import bz2
 import csv
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,15 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from shapelib.errors import ShapelibError, nearest
+from shapelib.finetuning import csv_file
 from shapelib.finetuning.splits import About, Rows, given_split, split
 from shapelib.finetuning.splits import Task as Task
 from shapelib.store import assets, cache
 from shapelib.text import corpus
 from shapelib.text.held_out import held_out
 
+_log = logging.getLogger("shapelib")
 LOCAL = ("reviews", "questions", "same-paragraph")
 _POLARITY = ("fresh", "rotten")
 # A sentence ends before a capital; shorter ones are headings, captions and initials.
@@ -64,7 +66,8 @@ def load_task(
     """A text classification task by name, or from a CSV file.
 
     Texts that differ in nothing but case and spaces count once, and not at all where their labels
-    differ. Split and draw depend on `seed` alone.
+    differ. Split and draw depend on `seed` alone. Of a CSV file the classes and what is left out
+    are said by log, and a row with more or fewer fields than the header is refused.
 
     :param name: one of these:
 
@@ -208,10 +211,7 @@ def _table(
     group: str | None,
     asked: Mapping[str, Any],
 ) -> tuple[Rows, About]:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ShapelibError(f"{str(path)!r} is not a CSV file: {error}") from error
+    table = csv_file.read(path)
     if text is None:
         text = "text" if "text" in table or "text_a" not in table else ("text_a", "text_b")
     columns = (text,) if isinstance(text, str) else tuple(text)
@@ -222,6 +222,7 @@ def _table(
                 "Columns called text (or text_a and text_b) and label are read; others by the "
                 "arguments text, label and group of load_task, in Python"
             )
+    table[label] = table[label].str.strip()
     blank = (table[[*columns, label]].apply(lambda column: column.str.strip()) == "").any(axis=1)
     kept = table[~blank]
     read = Rows(
@@ -229,6 +230,9 @@ def _table(
         kept[label].tolist(),
         kept[group].tolist() if group else None,
     )
+    if blank.any():
+        _log.info("%s: %d rows without a text or a label are left out", path.stem, blank.sum())
+    csv_file.tell(path.stem, read.labels)
     return read, About(path.stem, path.name, cache.sha256(path)[:12], group, asked)
 
 

@@ -10,13 +10,12 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, foreign
 from shapelib.models import reports
 from shapelib.models.gguf_once import parsed_once
-from shapelib.models.placement import device_of, place
+from shapelib.models.placement import device_of, dtype_of, place
 from shapelib.models.placement import pick_device as pick_device
 from shapelib.models.sources import Source as Source
 from shapelib.models.sources import fetched
@@ -26,8 +25,9 @@ from shapelib.store import cache, keys
 if TYPE_CHECKING:
     import torch
 
+    from shapelib.models.probe import Found
+
 _log = logging.getLogger("shapelib")
-_BOTH_HALVES = "{} is an encoder-decoder model; accepted: encoders and decoders alone"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Model:
     """How many numbers the network has."""
     dtype: str
     """Their type: ``float32``, ``bfloat16`` or ``float16``."""
+    leaks: bool = False
+    """Whether padding changes a text's states although it is masked: then texts of equal length
+    alone are read together."""
+    part: str | None = None
+    """Which half of an encoder-decoder this is: ``encoder``, ``decoder``, or None for a whole."""
 
     @property
     def name(self) -> str:
@@ -63,6 +68,20 @@ class Model:
         """Where inputs belong: of a network that is spread out, the first accelerator."""
         return device_of(self.network)
 
+    @property
+    def longest(self) -> int | None:
+        """Tokens that it reads at once, special ones included; None where nothing limits it."""
+        from shapelib.models import masks
+
+        return masks.longest(self.network, self.tokenizer)
+
+    @property
+    def filler(self) -> int:
+        """A token to fill padding with."""
+        from shapelib.models import masks
+
+        return masks.filler(self.network, self.tokenizer)
+
 
 def load(
     name: str | Path | Source,
@@ -72,6 +91,7 @@ def load(
     dtype: str = "auto",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    part: str | None = None,
 ) -> Model:
     """Load a model's base network for measuring: no head, eval mode, safetensors weights only.
 
@@ -96,13 +116,18 @@ def load(
         on an accelerator, else float32.
     :param trust_remote_code: whether code of the repository may run.
     :param allow_pickle: whether pickled weights are read.
+    :param part: of an encoder-decoder: its ``encoder``, or its ``decoder``, which gets the text as
+        its own input while its encoder has read the same text.
     :returns: the network with its tokenizer, role, layers and width.
-    :raises ShapelibError: for an unknown model, revision, device or dtype, for weights that do not
-        cover the network, and for encoder-decoder models.
+    :raises ShapelibError: for an unknown model, revision, device, dtype or part, for weights that
+        do not cover the network, for an encoder-decoder without a part, and for a network that is
+        none for texts.
     """
     _require_transformers()
     reports.install()
     import torch
+
+    from shapelib.models import halves
 
     pick_device(device)
     source = (
@@ -110,12 +135,11 @@ def load(
         if isinstance(name, Source)
         else find(name, revision, trust_remote_code, allow_pickle=allow_pickle, fetch=False)
     )
-    if source.known and source.known.role == "encoder-decoder":
-        raise ShapelibError(_BOTH_HALVES.format(source.name))
+    halves.check(part, source)
     source = fetched(source)
     folder = source.folder if source.folder.is_dir() else _dequantized(source)
     placed = place(folder, source.name, device, dtype)
-    network = _network(folder, source, placed.dtype, trust_remote_code, placed.share)
+    network = _network(folder, source, placed.dtype, trust_remote_code, placed.share, part)
     try:
         network = network.eval() if placed.share else network.to(placed.device).eval()
     except torch.OutOfMemoryError as error:
@@ -125,16 +149,17 @@ def load(
         ) from error
     tokenizer = _tokenizer(source.tokenizer or folder, source.name, trust_remote_code)
     try:
-        with torch.inference_mode():
-            role, after_norm = _probe(network, tokenizer, source.name)
+        found = _probe(network, tokenizer, source.name)
     except RuntimeError as error:
         advice = "" if placed.dtype == "float32" else ": try dtype float32"
         raise ShapelibError(
             f"{source.name} does not run in {placed.dtype} on {placed.device}{advice} ({error})"
         ) from error
-    if source.known and source.known.role != role:
+    role = found.role
+    listed = source.known and (part or source.known.role)
+    if source.known and listed != role:
         raise ShapelibError(
-            f"{source.name} is a {role} by effect, but is listed as {source.known.role}: the "
+            f"{source.name} is a {role} by effect, but is listed as {listed}: the "
             "installed transformers applies another attention mask than the model was made with"
         )
     if role == "decoder" and getattr(network.config, "is_causal", None) is False:
@@ -142,7 +167,7 @@ def load(
             f"{source.name} was trained with a full mask (is_causal is false in its config), and "
             "is a decoder by effect: the installed transformers does not heed that for its class"
         )
-    return _model(source, network, tokenizer, role, after_norm, placed.dtype)
+    return _model(source, network, tokenizer, found, placed.dtype)
 
 
 def live(
@@ -157,30 +182,32 @@ def live(
 
     Its weights may change later, so nothing that is measured on it is kept for reuse.
     """
-    import torch
-
-    with torch.inference_mode():
-        role, after_norm = _probe(network, tokenizer, name)
+    found = _probe(network, tokenizer, name)
     checkpoint = None if step is None else f"step-{step}"
     source = Source(name, Path(), "live", checkpoint=checkpoint, step=step, tokens_seen=tokens_seen)
-    dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
-    return _model(source, network, tokenizer, role, after_norm, dtype)
+    dtype = str(dtype_of(network)).removeprefix("torch.")
+    return _model(source, network, tokenizer, found, dtype)
 
 
-def _model(
-    source: Source, network: Any, tokenizer: Any, role: str, after_norm: bool, dtype: str
-) -> Model:
-    config = network.config.get_text_config()
+def _probe(network: Any, tokenizer: Any, name: str) -> "Found":
+    from shapelib.models.probe import probe
+
+    return probe(network, tokenizer, name)
+
+
+def _model(source: Source, network: Any, tokenizer: Any, found: "Found", dtype: str) -> Model:
     return Model(
         source=source,
         network=network,
         tokenizer=tokenizer,
-        role=role,
-        layers=config.num_hidden_layers,
-        width=config.hidden_size,
-        after_norm=after_norm,
+        role=found.role,
+        layers=found.layers,
+        width=found.width,
+        after_norm=found.after_norm,
         parameters=sum(each.numel() for each in network.parameters()),
         dtype=dtype,
+        leaks=found.leaks,
+        part=getattr(network, "part", None),
     )
 
 
@@ -205,14 +232,14 @@ def _dequantized(source: Source) -> Path:
     def build(target: Path) -> None:
         _log.info("dequantising %s to float32 once; later runs reuse it", source.name)
         folder, file = source.folder.parent, source.folder.name
-        try:
-            with _bars_on_terminals_only(), parsed_once():
-                network = transformers.AutoModel.from_pretrained(
-                    folder, gguf_file=file, dtype=torch.float32
-                )
-                tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
-        except Exception as error:  # its parser answers a damaged file in many ways
-            raise ShapelibError(f"{source.folder.name} cannot be read as GGUF: {error}") from error
+        # Its parser answers a damaged file in many ways.
+        with foreign(f"{file} cannot be read as GGUF"), _bars_on_terminals_only(), parsed_once():
+            reports.check_whole(source.folder)
+            network, info = transformers.AutoModel.from_pretrained(
+                folder, gguf_file=file, dtype=torch.float32, output_loading_info=True
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+        reports.check(network, info, file)
         # transformers refuses to save while it believes the weights are still quantised.
         del network.config.quantization_config
         network.hf_quantizer = None
@@ -221,7 +248,7 @@ def _dequantized(source: Source) -> Path:
         tokenizer.save_pretrained(target)
 
     key = keys.key_of(source.fingerprint, "float32", transformers.__version__)
-    return cache.entry("models", f"{source.name}-{key}", build)
+    return cache.entry("models", cache.named(source.name, key), build)
 
 
 def _network(
@@ -230,10 +257,12 @@ def _network(
     dtype: str,
     trust_remote_code: bool,
     share: dict[int | str, int] | None,
+    part: str | None = None,
 ) -> Any:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModel
+
+    from shapelib.models.halves import Half, part_of
 
     name = source.name
     spread: dict[str, Any] = {}
@@ -241,84 +270,32 @@ def _network(
         # What is offloaded from pickles is written anew; safetensors are read where they lie.
         offload = tempfile.TemporaryDirectory(dir=cache.folder("spill"), prefix="weights-")
         spread = {"device_map": "auto", "max_memory": share, "offload_folder": offload.name}
-    try:
-        with quiet():
-            network, info = AutoModel.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                use_safetensors=not source.pickled,
-                weights_only=True,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
-                **spread,
-            )
-    except (
-        *(ValueError, OSError, ImportError, RuntimeError, SafetensorError, UnpicklingError),
-    ) as error:
-        raise ShapelibError(f"{name} cannot be loaded: {error}") from error
-    if network.config.is_encoder_decoder:
-        raise ShapelibError(_BOTH_HALVES.format(name))
-    # A network whose weights are partly missing would be measured with random ones. A pooler is
-    # a head: it does not touch hidden states.
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
-    if missing:
-        raise ShapelibError(
-            f"{name}: its files lack {len(missing)} weights of the network, the first {missing[0]}"
+    with foreign(f"{name} cannot be loaded", torch.OutOfMemoryError), quiet():
+        network, info = AutoModel.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=not source.pickled,
+            weights_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **spread,
         )
+    part = part_of(network, part, name)
+    reports.check(network, info, name, part)
     if share is not None:
         weakref.finalize(network, offload.cleanup)
     for module in network.modules():
         if getattr(module, "project_out", None) is not None:
             # A step of opt-350m's head: it would take the last layer to the embedding's width.
             module.project_out = None
-    return network
+    return Half(network, part) if part else network
 
 
 def _tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
-    try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ValueError, OSError, ImportError, KeyError) as error:
-        raise ShapelibError(f"{name} has no tokenizer that loads: {error}") from error
-
-
-def _probe(network: Any, tokenizer: Any, name: str) -> tuple[str, bool]:
-    """Role and whether a final norm was passed, both seen in two short forward passes."""
-    import torch
-
-    text = "The quick brown fox jumps over the lazy dog."
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if len(set(ids)) < 2:
-        raise ShapelibError(f"{name}: its tokenizer gives {ids} for {text!r}")
-    device = device_of(network)
-    plain = torch.tensor([ids], device=device)
-    changed = plain.clone()
-    changed[0, -1] = ids[0]
-    outputs: dict[str, Any] = {}
-    hooks = [
-        module.register_forward_hook(
-            lambda _module, _inputs, output, path=path: outputs.__setitem__(path, output)
-        )
-        for path, module in network.named_modules()
-        if "norm" in type(module).__name__.lower()
-    ]
-    try:
-        last = network(plain, output_hidden_states=True, use_cache=False).hidden_states[-1]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    # A norm inside a block has the block's number in its path; the final norm has none.
-    after_norm = any(
-        torch.is_tensor(output) and output.shape == last.shape and torch.equal(output, last)
-        for path, output in outputs.items()
-        if not any(part.isdigit() for part in path.split("."))
-    )
-    other = network(changed, output_hidden_states=True, use_cache=False).hidden_states[-1]
-    moved = (other[0, 0] - last[0, 0]).abs().max()
-    rounding = 16 * torch.finfo(last.dtype).eps * last[0, 0].abs().max()
-    return ("encoder" if moved > rounding else "decoder"), after_norm
+    with foreign(f"{name} has no tokenizer that loads"), quiet():
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
 
 
 @contextlib.contextmanager

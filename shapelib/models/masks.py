@@ -1,15 +1,22 @@
-"""Who may attend to whom: the mask that a network's own config asks for."""
+"""What a network is given: who may attend to whom, what fills padding, how long a text may be."""
 
+import re
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+
+from shapelib.models.placement import dtype_of
 
 PREFIX_KEY = "prefix_share"
 """The config entry of a prefix language model: which share of a text is its prefix."""
 MEASURED_SHARE = 0.5
 """Trained with prefixes of random lengths, such a model is measured with half of each text."""
+# What the learned embedding of positions is called, by the end of its path.
+_POSITIONS = re.compile(r"(?:^|\.)(?:wpe|embed_positions|position_embeddings?|positions_embed)$")
+# A tokenizer that states no limit says about 1e30.
+_NONE_STATED = 10**9
 
 
 def attention_mask(network: Any, padding: Int[Tensor, "batch length"]) -> Tensor:
@@ -23,7 +30,24 @@ def attention_mask(network: Any, padding: Int[Tensor, "batch length"]) -> Tensor
     if share is None:
         return padding
     lengths = (padding.sum(dim=1) * share).long()
-    return prefix_mask(lengths, padding, next(network.parameters()).dtype)
+    return prefix_mask(lengths, padding, dtype_of(network))
+
+
+def embeddings(network: Any) -> int | None:
+    """For how many tokens a network has a vector; None where it does not say."""
+    try:
+        weight = network.get_input_embeddings().weight
+    except (AttributeError, NotImplementedError):
+        return None
+    return int(weight.shape[0])
+
+
+def filler(network: Any, tokenizer: Any) -> int:
+    """A token to fill padding with. Padding is masked, so any will do that the network has a vector
+    for; some tokenizers name one that it has none for."""
+    named = tokenizer.pad_token_id
+    rows = embeddings(network)
+    return int(named) if named is not None and 0 <= named < (rows or named + 1) else 0
 
 
 def mask_without(
@@ -41,7 +65,7 @@ def mask_without(
     allowed = _allowed(lengths, padding)
     allowed[:, :, :unseen] = False
     allowed |= torch.eye(padding.shape[1], dtype=torch.bool, device=padding.device)
-    return _additive(allowed, next(network.parameters()).dtype)
+    return _additive(allowed, dtype_of(network))
 
 
 def prefix_mask(
@@ -72,3 +96,30 @@ def _additive(
 ) -> Float[Tensor, "batch 1 length length"]:
     blocked = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
     return blocked.masked_fill(~allowed, torch.finfo(dtype).min)[:, None]
+
+
+def longest(network: Any, tokenizer: Any) -> int | None:
+    """Tokens that a model reads at once, special ones included; None where nothing limits it.
+
+    The least of what its configuration says (XLNet's says -1 for none), of the rows of its
+    embedding of positions that a text can reach (RoBERTa counts from behind the padding's row), and
+    of what its tokenizer says.
+    """
+    config = getattr(network, "config", None)
+    stated = getattr(config and config.get_text_config(), "max_position_embeddings", None)
+    limits = [tokenizer.model_max_length, *_rows(network)]
+    if isinstance(stated, int) and stated > 0:
+        limits.append(stated)
+    known = [int(each) for each in limits if each and each < _NONE_STATED]
+    return min(known, default=None)
+
+
+def _rows(network: Any) -> list[int]:
+    """How many positions each learned embedding of them has, its offset taken off."""
+    found = []
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Embedding) and _POSITIONS.search(path):
+            padding = module.padding_idx
+            offset = getattr(module, "offset", 0) if padding is None else padding + 1
+            found.append(module.num_embeddings - int(offset))
+    return found

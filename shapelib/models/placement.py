@@ -4,10 +4,9 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, foreign, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -88,9 +87,24 @@ def device_of(network: Any) -> "torch.device":
 
     placed = getattr(network, "hf_device_map", None)
     if not placed:
-        device: torch.device = next(network.parameters()).device
+        device: torch.device = _tensor(network).device
         return device
     return torch.device(next((d for d in placed.values() if d not in ("cpu", "disk")), "cpu"))
+
+
+def dtype_of(network: Any) -> "torch.dtype":
+    """The type of a network's numbers, by its first weight."""
+    dtype: torch.dtype = _tensor(network).dtype
+    return dtype
+
+
+def _tensor(network: Any) -> Any:
+    """A network's first parameter, or first buffer where it has none."""
+    found = next(network.parameters(), None)
+    found = next(network.buffers(), None) if found is None else found
+    if found is None:
+        raise ShapelibError(f"{type(network).__name__} has no weights: it cannot be measured")
+    return found
 
 
 def room() -> dict[int | str, int]:
@@ -103,19 +117,17 @@ def room() -> dict[int | str, int]:
 def count(folder: Path, name: str) -> int:
     """Parameters in a folder's weight files, from their headers: no weight is read."""
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     total = 0
     safe = list(folder.glob("*.safetensors"))
     for file in safe or folder.glob("pytorch_model*.bin"):
-        try:
+        with foreign(f"{name} cannot be loaded: {file.name}"):
             if safe:
                 with safe_open(file, "pt") as tensors:
                     shapes = [tensors.get_slice(key).get_shape() for key in tensors.keys()]  # noqa: SIM118
             else:
                 stored = torch.load(file, map_location="meta", weights_only=True)
                 shapes = [each.shape for each in stored.values() if torch.is_tensor(each)]
-        except (ValueError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
-            raise ShapelibError(f"{name} cannot be loaded: {file.name}: {error}") from error
         total += sum(math.prod(shape) for shape in shapes)
     return total

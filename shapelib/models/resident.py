@@ -27,12 +27,14 @@ def weights(source: loading.Source, dtype: str, where: str) -> int:
 _held: dict[str, loading.Model] = {}
 
 
-def loaded(source: loading.Source, device: str, dtype: str) -> loading.Model:
+def loaded(
+    source: loading.Source, device: str, dtype: str, part: str | None = None
+) -> loading.Model:
     """A model, kept for the next cell, and never two at once."""
-    name = repr((source, device, dtype))
+    name = repr((source, device, dtype, part))
     if name not in _held:
         _held.clear()
-        _held[name] = loading.load(source, device=device, dtype=dtype)
+        _held[name] = loading.load(source, device=device, dtype=dtype, part=part)
     return _held[name]
 
 

@@ -25,6 +25,7 @@ _PICKLES = (
     *("pytorch_model.bin", "pytorch_model-[0-9]*-of-[0-9]*.bin"),
     "pytorch_model.bin.index.json",
 )
+_ADAPTER = "adapter_config.json"
 _TOKENIZER = ("*.json", "*.txt", "*.model", "*.jinja")
 # One of these makes a tokenizer; tokenizer_config.json alone does not.
 _VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model", "merges.txt")
@@ -150,7 +151,11 @@ def _local(path: Path, shown: str, allow_pickle: bool) -> Source:
         return Source(path.stem, path, cache.sha256(path))
     if not path.is_dir():
         raise ShapelibError(f"{shown!r} is neither a folder nor a .gguf file; {HOW}")
+    _refuse_adapter(shown, [each.name for each in path.iterdir()])
     if not (path / "config.json").is_file():
+        inside = sorted(path.glob(f"*/{_ADAPTER}"))
+        if inside:
+            _refuse_adapter(f"{shown}/{inside[0].parent.name}", [_ADAPTER])
         raise ShapelibError(f"the folder {shown!r} holds no config.json, so it is not a model")
     pickled = not any(path.glob("*.safetensors"))
     if pickled:
@@ -160,6 +165,16 @@ def _local(path: Path, shown: str, allow_pickle: bool) -> Source:
         {file.name: cache.sha256(file) for file in matching(path, (*kinds, *_TOKENIZER, "*.py"))}
     )
     return Source(path.resolve().name, path, hashed, pickled=pickled)
+
+
+def _refuse_adapter(shown: str, names: Iterable[str]) -> None:
+    """Raise for the files of an adapter: what is measured must not depend on whether peft, which
+    would apply it, is installed."""
+    if _ADAPTER in names:
+        raise ShapelibError(
+            f"{shown!r} holds an adapter ({_ADAPTER}), not a model's own weights: merge it first, "
+            "with merge_and_unload() of peft, and save the model that it gives"
+        )
 
 
 def _check_pickles(shown: str, pickles: list[str], allowed: bool) -> None:
@@ -188,9 +203,10 @@ def _from_hub(
     shown = f"{name}@{point.name}" if point else name
     patterns = ["config.json", *_TOKENIZER, *(("*.py",) if wants.code else ())]
     folder = download(shown, repository, revision, patterns)
+    names = files(repository, folder)
+    _refuse_adapter(shown, names)
     if not (folder / "config.json").is_file():
         raise ShapelibError(f"{shown!r}: its repository holds no config.json, so it is no model")
-    names = files(repository, folder)
     pickled = not _among(names, _SAFETENSORS)
     if pickled:
         _check_pickles(shown, _among(names, _PICKLES[:2]), wants.pickle)

@@ -36,9 +36,16 @@ class Checkpoint:
 
 
 def is_folder(name: str | Path) -> bool:
-    """Whether `name` is a folder of checkpoints: some folder in it holds a config.json."""
+    """Whether `name` is a folder of checkpoints: some folder in it holds a config.json.
+
+    A folder that is a model itself is one, unless a whole checkpoint with a step lies in it: the
+    parts of a sentence-transformers model have a config.json each.
+    """
     path = Path(name).expanduser()
-    return path.is_dir() and any(path.glob("*/config.json"))
+    inside = [each.parent for each in path.glob("*/config.json")] if path.is_dir() else []
+    if not (path / "config.json").is_file() or _unfit(path):
+        return bool(inside)
+    return any(not _unfit(each) and _progress(each) for each in inside)
 
 
 def is_suite(name: str | Path) -> bool:
@@ -206,6 +213,8 @@ def _progress(folder: Path) -> tuple[int, int | None] | None:
 
 def _unfit(folder: Path) -> str | None:
     """Why a folder is not a whole checkpoint, or None where it is one."""
+    if (folder / "adapter_config.json").is_file():
+        return "it holds an adapter: merge it first"
     if not _json(folder / "config.json"):
         return "its config.json cannot be read"
     index = folder / "model.safetensors.index.json"

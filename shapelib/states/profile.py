@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 
 from shapelib.errors import ShapelibError, nearest
-from shapelib.models import loading
+from shapelib.models import halves, loading
 from shapelib.states import further, pool
 from shapelib.states.choices import DEFAULT, chosen
 from shapelib.states.layer import groups_of, measure_layer
 from shapelib.states.reading import run_facts
-from shapelib.store import keys, tables
+from shapelib.store import cache, keys, tables
 from shapelib.text import corpus
 from shapelib.threads import in_threads
 
@@ -36,6 +36,7 @@ def profile(
     device: str = "auto",
     dtype: str = "auto",
     memory: float = 4.0,
+    part: str | None = None,
     progress: bool = True,
     reuse: bool = True,
 ) -> pd.DataFrame:
@@ -69,6 +70,7 @@ def profile(
     :param memory: GiB above the loaded model that hidden states and the work on them may take. What
         does not fit goes to disk, and where that is too small as well, the text is read several
         times for some of the layers each; the numbers are the same.
+    :param part: of an encoder-decoder, as in `load`: ``encoder`` or ``decoder``.
     :param progress: whether bars are shown.
     :param reuse: take a measurement with the same model files, text, parameters and code from the
         user's cache where it is there.
@@ -80,6 +82,8 @@ def profile(
             and how far a checkpoint was trained, in optimizer steps and in tokens, else missing.
         ``role``
             ``decoder`` where later tokens cannot change earlier ones, else ``encoder``.
+        ``part``
+            Which half of an encoder-decoder was measured; of other models missing.
         ``corpus``, ``window``, ``seed``
             The text's name; the length of a window with its unit, as ``512 characters``; the seed.
         ``dtype``, ``bos``
@@ -127,27 +131,30 @@ def profile(
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
     if isinstance(model, loading.Model):
         source = model.source
+        if part not in (None, model.part):
+            raise ShapelibError(f"part is {part!r}, but {model.name} was loaded as {model.part!r}")
     else:
         source = model if isinstance(model, loading.Source) else loading.find(model, fetch=False)
+        halves.check(part, source)
 
     def measure() -> pd.DataFrame:
         started = time.perf_counter()
         loaded = model if isinstance(model, loading.Model) else None
-        loaded = loaded or loading.load(source, device=device, dtype=dtype)
+        loaded = loaded or loading.load(source, device=device, dtype=dtype, part=part)
         cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
         rows: list[dict[str, object]] = []
         kept: dict[tuple[str, int], further.Kept] = {}
         facts: dict[str, int] = {}
         bos = False
-        for part in pool.passes(
+        for held in pool.passes(
             loaded, cut, tokens, seed=seed, memory=memory, progress=progress
         ):  # fmt: skip
-            facts, bos = _counts(part, tokens, batch), part.bos
+            facts, bos = _counts(held, tokens, batch), held.bos
             rows += _measure(
-                part, loaded.name, tokens, batch, asked["sets"], progress, asked["metrics"], kept
+                held, loaded.name, tokens, batch, asked["sets"], progress, asked["metrics"], kept
             )
-            count = groups_of(part, tokens, batch)
-            dealt = part.grouped(max(count, 1))
+            count = groups_of(held, tokens, batch)
+            dealt = held.grouped(max(count, 1))
         rows += further.between(kept, dealt, count, asked["metrics"])
         table = _table(rows, loaded, bos, text, asked)
         table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
@@ -157,8 +164,8 @@ def profile(
     if not reuse or isinstance(model, loading.Model):
         return measure()
     where = str(loading.pick_device(device))
-    kept = key(source, text, device=where, dtype=dtype, **asked)
-    return tables.cached(f"{source.name}-{kept}", measure)
+    kept = key(source, text, device=where, dtype=dtype, part=part, **asked)
+    return tables.cached(cache.named(source.name, kept), measure)
 
 
 def checked(
@@ -257,7 +264,7 @@ def _measure(
 
 COLUMNS = {
     "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64", "role": "str",
-    "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
+    "part": "str", "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
     "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
     "removed": "float64", "metric": "str",
     "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
@@ -282,6 +289,7 @@ def _table(
     table["step"] = pd.NA if source.step is None else source.step
     table["tokens_seen"] = pd.NA if source.tokens_seen is None else source.tokens_seen
     table["role"] = model.role
+    table["part"] = model.part
     table["corpus"] = text.name
     table["window"] = f"{asked['window']} {asked['unit']}"
     table["seed"] = asked["seed"]

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, foreign
 from shapelib.models import masks
 from shapelib.models.loading import Model
+from shapelib.models.probe import check_ids, left_as_it_was, padding_leaks, states_of
 from shapelib.models.trained_as import trained_as, warmup_tokens
 from shapelib.store import tables
 from shapelib.text.corpus import Corpus, Window
@@ -74,16 +75,17 @@ def draw(
     """Windows, until each token set holds `tokens` and a reserve, or the text ends."""
     if tokens < 1:
         raise ShapelibError(f"tokens must be at least 1, got {tokens}")
-    longest = _longest(model)
+    longest = model.longest
     drawn: list[Encoded] = []
     plain = 0
     for window in windows:
         each = encode(model, window, beginning)._replace(article=window.article)
-        if len(each.ids) > longest:
+        if longest is not None and len(each.ids) > longest:
             raise ShapelibError(
                 f"a window has {len(each.ids)} tokens, but {model.name} reads at most {longest}; "
                 "use a shorter window"
             )
+        check_ids(each.ids, model.network, model.name)
         plain += sum(not special for special in each.special[1:])
         drawn.append(each)
         if plain >= tokens * (1 + _RESERVE):
@@ -95,15 +97,6 @@ def draw(
         f"{model.name} after the first of each, and {tokens} are needed; ask for fewer tokens, "
         "shorter windows, or give a longer text"
     )
-
-
-def _longest(model: Model) -> int:
-    """Tokens a model reads at once; a tokenizer that states none says about 1e30, and a
-    configuration that sets no limit (XLNet's) says -1."""
-    config = model.network.config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None) or 0
-    limit = model.tokenizer.model_max_length
-    return int(min(positions, limit) if positions > 0 else limit)
 
 
 def read(
@@ -118,7 +111,9 @@ def read(
 
     ``write(layer, start, vectors)`` gets a window's vectors and the row where they begin, windows
     counted in the order of `encoded`. `unseen`: see `pool`. Where the device's memory runs
-    out, half as many windows are read at once from then on.
+    out, half as many windows are read at once from then on. Where padding changes a window's states
+    although it is masked, windows of equal length alone are read at once. The network is afterwards
+    as it was before.
 
     Raises `ShapelibError` where one window is too many, and for states that are not finite.
     """
@@ -134,10 +129,13 @@ def read(
         disable=None if progress else True,
     )
     at, room, told = 0, PASS, False
-    with bar, torch.inference_mode():
+    with bar, torch.inference_mode(), left_as_it_was(model.network):
+        apart = _apart(model, encoded, by_length)
         while at < len(by_length):
             longest = int(lengths[by_length[at]])
             some = by_length[at : at + max(1, room // longest)]
+            if apart:
+                some = some[lengths[some] == longest]
             try:
                 ids = [encoded[i].ids for i in some]
                 for layer, vectors in _states(model, ids, layers, unseen):
@@ -168,25 +166,45 @@ def read(
             bar.update(int(lengths[some].sum()))
 
 
+def _apart(model: Model, encoded: list[Encoded], by_length: Int[np.ndarray, " windows"]) -> bool:
+    """Whether windows of unlike length must not be read together: seen before by a short text, or
+    now by the shortest window beside the longest.
+
+    What a class does with padding may begin at some length only, as BigBird's does.
+    """
+    longest, shortest = (encoded[by_length[at]].ids for at in (0, -1))
+    if model.leaks or len(longest) == len(shortest):
+        apart = model.leaks
+    else:
+        try:
+            with left_as_it_was(model.network):
+                apart = padding_leaks(model.network, [longest, shortest], model.filler)
+        except torch.OutOfMemoryError:  # no two of them at once anyway
+            apart = False
+    if apart:
+        _log.info(
+            "%s: padding changes what it makes of a text, so windows of equal length alone are "
+            "read together, which is slower", model.name,
+        )  # fmt: skip
+    return apart
+
+
 def _states(
     model: Model, ids: list[list[int]], layers: Sequence[int], unseen: int
 ) -> Iterator[tuple[int, Float[np.ndarray, "tokens width"]]]:
     """The states of some layers, in float32: window after window, padding excluded."""
     padded, mask = _padded(ids, model)
-    output = model.network(
-        input_ids=padded,
-        attention_mask=_attention(mask, model, unseen),
-        output_hidden_states=True,
-        use_cache=False,
-    )
-    keep = mask.bool()
-    if len(output.hidden_states) != model.layers + 1:
-        raise ShapelibError(
-            f"{model.name} gave {len(output.hidden_states)} hidden states, "
-            f"expected its embedding and {model.layers} layers"
+    with foreign(f"{model.name} cannot read a text", torch.OutOfMemoryError):
+        output = model.network(
+            input_ids=padded,
+            attention_mask=_attention(mask, model, unseen),
+            output_hidden_states=True,
+            use_cache=False,
         )
+    keep = mask.bool()
+    states = states_of(output, model.network, tuple(padded.shape), model.name)
     for layer in layers:
-        vectors = output.hidden_states[layer][keep].float()
+        vectors = states[layer][keep].float()
         if not bool(torch.isfinite(vectors).all()):
             raise ShapelibError(_not_finite(model, layer))
         yield layer, vectors.cpu().numpy()
@@ -195,7 +213,7 @@ def _states(
 def _padded(ids: list[list[int]], model: Model) -> tuple[torch.Tensor, torch.Tensor]:
     """Right-padded ids and their mask; what fills the padding is never seen."""
     longest = max(len(each) for each in ids)
-    fill = model.tokenizer.pad_token_id or 0
+    fill = model.filler
     padded = torch.tensor([each + [fill] * (longest - len(each)) for each in ids])
     mask = torch.tensor([[1] * len(each) + [0] * (longest - len(each)) for each in ids])
     return padded.to(model.device), mask.to(model.device)

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from shapelib.errors import ShapelibError
-from shapelib.models import loading, resident, suites
+from shapelib.models import halves, loading, resident, suites
 from shapelib.models.resident import device_there
 from shapelib.states.profile import COLUMNS, checked, key, profile
 from shapelib.store import grid as grids
@@ -46,12 +46,15 @@ class Cell:
     where: str
     """The device that `device` is on the machine that measures."""
     memory: float
+    part: str | None = None
+    """Which half of an encoder-decoder."""
 
     @property
     def name(self) -> str:
         """The cell as messages name it."""
         checkpoint = f"@{self.source.checkpoint}" if self.source.checkpoint else ""
-        return f"{self.source.name}{checkpoint}, {self.text}, seed {self.asked['seed']}"
+        half = f" ({self.part})" if self.part else ""
+        return f"{self.source.name}{checkpoint}{half}, {self.text}, seed {self.asked['seed']}"
 
 
 def sweep(
@@ -114,6 +117,7 @@ def plan(
     dtype: str = "auto",
     memory: float = 4.0,
     allow_pickle: bool = False,
+    part: str | None = None,
     **parameters: Any,
 ) -> list[Cell]:
     """The cells of a grid, in order, each once; their inputs are found and checked."""
@@ -124,10 +128,12 @@ def plan(
         if each["unit"] != "tokens":
             corpus.windows(text, each["window"], each["unit"], seed=each["seed"])
     found = suites.models_and_suites(names, checkpoints, allow_pickle=allow_pickle)
+    for source in found:
+        halves.check(part, source)
     grid: dict[str, Cell] = {}
     for source, (place, text), each in itertools.product(found, read, asked):
-        name = key(source, text, device=where, dtype=dtype, **each)
-        cell = Cell(name, source, place, text.sha256, each, dtype, device, where, memory)
+        name = key(source, text, device=where, dtype=dtype, part=part, **each)
+        cell = Cell(name, source, place, text.sha256, each, dtype, device, where, memory, part)
         grid.setdefault(name, cell)
     if not grid:
         raise ShapelibError("nothing to measure: give at least one model, one text and one seed")
@@ -163,10 +169,12 @@ def _need(cell: Cell) -> int:
 def _measured(cell: Cell) -> pd.DataFrame:
     text = _text(cell.text, cell.sha256)
     resident.check_device(cell.device, cell.where)
-    found = key(cell.source, text, device=cell.where, dtype=cell.dtype, **cell.asked)
+    found = key(
+        cell.source, text, device=cell.where, dtype=cell.dtype, part=cell.part, **cell.asked
+    )  # fmt: skip
     if found != cell.key:
         raise ShapelibError("this worker runs another version of shapelib, or sees another text")
-    model = resident.loaded(cell.source, cell.device, cell.dtype)
+    model = resident.loaded(cell.source, cell.device, cell.dtype, cell.part)
     return profile(model, text, **cell.asked, memory=cell.memory, progress=False)
 
 

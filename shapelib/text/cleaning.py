@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -43,6 +44,8 @@ class CleaningReport:
     """Pages that only name another one, left out."""
     outside_article_namespace: int
     """Pages of another namespace than that of articles, left out."""
+    not_wikitext: int
+    """Pages whose text is data (such as ``json`` or ``wikibase-item``), left out."""
     empty: int
     """Pages without prose, left out."""
     truncated: bool
@@ -82,8 +85,8 @@ def clean_into(target: Path, source: Path) -> None:
         cut = ", and it is cut off" if tally.cut_off else ""
         raise ShapelibError(
             f"{source} holds no article: {counts['pages']} whole pages, of which "
-            f"{counts['redirects']} redirects, {counts['outside']} outside the article namespace "
-            f"and {counts['empty']} without prose{cut}"
+            f"{counts['redirects']} redirects, {counts['outside']} outside the article namespace, "
+            f"{counts['data']} of data and {counts['empty']} without prose{cut}"
         )
     report = CleaningReport(
         source_bytes=tally.size,
@@ -92,6 +95,7 @@ def clean_into(target: Path, source: Path) -> None:
         pages=counts["pages"],
         redirects=counts["redirects"],
         outside_article_namespace=counts["outside"],
+        not_wikitext=counts["data"],
         empty=counts["empty"],
         truncated=tally.cut_off,
         articles=counts["articles"],
@@ -115,6 +119,8 @@ def _articles(
             counts["redirects"] += 1
         elif page.namespace not in (None, "0"):
             counts["outside"] += 1
+        elif page.model != "wikitext":
+            counts["data"] += 1
         elif text := wikitext.strip(page.text):
             yield Article(page.title, text)
         else:
@@ -136,14 +142,53 @@ def _plain_article(
             f"{source} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}; "
             "a UTF-8 text file or a MediaWiki dump (XML) is accepted"
         ) from error
-    counts["pages"] += 1
-    if text := wikitext.normalise_whitespace(text):
-        yield Article(stem(source), text)
-    else:
-        counts["empty"] += 1
+    for title, each in _lines(source, text) if _is_json(source, text) else [(stem(source), text)]:
+        counts["pages"] += 1
+        if cleaned := wikitext.normalise_whitespace(each):
+            yield Article(title, cleaned)
+        else:
+            counts["empty"] += 1
+
+
+def _is_json(source: Path, text: str) -> bool:
+    """Whether a text is JSON lines. Raises `ShapelibError` where it is one JSON document."""
+    text = text.strip()
+    if not text.startswith(("{", "[")):
+        return False
+    with suppress(ValueError, RecursionError):
+        if isinstance(json.loads(text.partition("\n")[0]), dict):
+            return True
+    with suppress(ValueError, RecursionError):
+        json.loads(text)
+        raise ShapelibError(
+            f"{source} is one JSON document, not a text; JSON lines with a field called text are "
+            "accepted: an object a line, an article each"
+        )
+    return False
+
+
+def _lines(source: Path, text: str) -> Iterator[tuple[str, str]]:
+    """Title and text of each object of JSON lines."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ShapelibError(
+                f"{source} begins as JSON lines, but line {number} is no JSON: {error}"
+            ) from error
+        if not isinstance(found, dict) or not isinstance(found.get("text"), str):
+            fields = ", ".join(map(str, found)) if isinstance(found, dict) else "no fields"
+            raise ShapelibError(
+                f"{source} is JSON lines, and line {number} has no text in a field called text "
+                f"(it has {fields}); an object a line with that field is accepted"
+            )
+        title = found.get("title")
+        yield title if isinstance(title, str) else f"{stem(source)}, line {number}", found["text"]
 
 
 def stem(source: Path) -> str:
     """The title of a plain text: its file's name without suffixes of packing and kind."""
-    name = re.sub(r"\.(?:bz2|gz|zip)$", "", source.name, flags=re.IGNORECASE)
+    name = re.sub(r"\.(?:bz2|gz|xz|zst|zip)$", "", source.name, flags=re.IGNORECASE)
     return Path(name).stem or name

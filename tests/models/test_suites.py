@@ -158,3 +158,20 @@ def test_the_weights_decide_the_fingerprint(suite: Path):
     network.save_pretrained(suite / "step1000")
     after = [each.fingerprint for each in sources(suite)]
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False]
+
+
+def test_a_model_with_parts_in_folders_is_a_model(
+    suite: Path, decoder_folder: Path, tmp_path: Path
+):
+    """sentence-transformers writes each of its steps into a folder, with a config.json."""
+    model = shutil.copytree(decoder_folder, tmp_path / "sentences")
+    (model / "1_Pooling").mkdir()
+    (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    shutil.copytree(decoder_folder, model / "2_Dense")
+    assert not suites.is_folder(model)
+    assert [each.name for each in suites.models_and_suites(model)] == ["sentences"]
+    # A run that saved its last model above its checkpoints is a suite all the same.
+    for file in decoder_folder.iterdir():
+        shutil.copy(file, suite)
+    assert suites.is_folder(suite)
+    assert [each.step for each in suites.models_and_suites(suite)] == [20, 500, 1000]

@@ -1,21 +1,34 @@
 """Measuring while somebody else's Trainer trains: nothing it does may be felt."""
 
+import copy
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from made import network_of
 
-from shapelib import ShapeCallback, profile, read_table
+from shapelib import ShapeCallback, profile, read_table, reparameterize
 from shapelib.errors import ShapelibError
+from shapelib.models.loading import live
+from shapelib.states.callback import watched
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {"tokens": 300, "batch": 128, "window": 40}
 
 
-def trainer(tokenizer: Any, folder: Path, *callbacks: Any, steps: int = 6, **settings: Any) -> Any:
+def trainer(
+    tokenizer: Any,
+    folder: Path,
+    *callbacks: Any,
+    steps: int = 6,
+    wrap: Callable[[Any], Any] = lambda model: model,
+    held: bool = False,
+    **settings: Any,
+) -> Any:
     """A Trainer of a small Llama with dropout, so that every random number counts."""
     from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
@@ -26,14 +39,15 @@ def trainer(tokenizer: Any, folder: Path, *callbacks: Any, steps: int = 6, **set
     )  # fmt: skip
     draw = np.random.default_rng(0)
     rows = [{"input_ids": row, "labels": row} for row in draw.integers(3, 320, (64, 12)).tolist()]
+    usual = {"per_device_train_batch_size": 4, "save_steps": 4}
     arguments = TrainingArguments(
-        output_dir=str(folder), max_steps=steps, per_device_train_batch_size=4, learning_rate=1e-2,
-        report_to=[], disable_tqdm=True, use_cpu=True, save_steps=4, logging_steps=100, seed=1,
-        **settings,
+        output_dir=str(folder), max_steps=steps, learning_rate=1e-2,
+        report_to=[], disable_tqdm=True, use_cpu=True, logging_steps=100, seed=1,
+        **{**usual, **settings},
     )  # fmt: skip
     return Trainer(
-        LlamaForCausalLM(config), arguments, train_dataset=rows, processing_class=tokenizer,
-        callbacks=list(callbacks),
+        wrap(LlamaForCausalLM(config)), arguments, train_dataset=rows, processing_class=tokenizer,
+        eval_dataset=rows[:4] if held else None, callbacks=list(callbacks),
     )  # fmt: skip
 
 
@@ -154,3 +168,196 @@ def test_wrong_use_is_named(tokenizer: Any, text_file: Path, tmp_path: Path):
     with pytest.raises(ShapelibError, match="holds a table already, and training begins at step 0"):
         trainer(tokenizer, tmp_path / "run", ShapeCallback(text_file, out, every=1)).train()
     assert out.read_bytes() == b"precious"
+
+
+# ---- whatever people train
+
+
+def witness(tokenizer: Any, text: Path) -> Any:
+    """A callback that keeps, after every step, the table of a plain copy of what is trained."""
+    from transformers import TrainerCallback
+
+    class Witness(TrainerCallback):
+        def __init__(self) -> None:
+            self.values: dict[int, Any] = {}
+            self.plain: Callable[[Any], Any] = lambda model: model
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            with torch.random.fork_rng():
+                network = self.plain(copy.deepcopy(given["model"])).base_model.eval()
+                measured = profile(live(network, tokenizer), text, progress=False, **SMALL)
+            self.values[state.global_step] = measured["value"].to_numpy()
+
+    return Witness()
+
+
+def agree(table: Any, seen: dict[int, Any], steps: list[int]) -> None:
+    for step in steps:
+        ours = table[table["step"] == step]["value"].to_numpy()
+        np.testing.assert_allclose(ours, seen[step], rtol=1e-4, equal_nan=True)
+    # The control: the steps differ.
+    if len(steps) > 1:
+        assert not np.allclose(seen[steps[0]], seen[steps[-1]], rtol=1e-4, equal_nan=True)
+
+
+def test_the_last_step_is_not_the_best_checkpoint(tokenizer: Any, text_file: Path, tmp_path: Path):
+    out, seen = tmp_path / "shape.parquet", witness(tokenizer, text_file)
+    run = trainer(
+        tokenizer, tmp_path / "run", ShapeCallback(text_file, out, every=4, **SMALL), seen,
+        held=True, load_best_model_at_end=True, eval_strategy="steps", eval_steps=2, save_steps=2,
+        # The loss falls, so that the first checkpoint is called the best.
+        metric_for_best_model="eval_loss", greater_is_better=True,
+    )  # fmt: skip
+    run.train()
+    assert run.state.best_model_checkpoint.endswith("checkpoint-2")
+    assert read_table(out)["step"].unique().tolist() == [0, 4, 6]
+    agree(read_table(out), seen.values, [4, 6])
+
+
+@pytest.mark.parametrize(
+    ("where", "every"), [("step", "steps"), ("evaluation", "steps"), ("evaluation", "epoch")]
+)
+def test_training_that_somebody_stops(
+    where: str, every: str, tokenizer: Any, text_file: Path, tmp_path: Path
+):
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if where == "step" and state.global_step == 3:
+                control.should_training_stop = True
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if where == "evaluation" and state.global_step >= 3:
+                control.should_training_stop = True
+
+    out, seen = tmp_path / "shape.parquet", witness(tokenizer, text_file)
+    trainer(
+        tokenizer, tmp_path / "run", ShapeCallback(text_file, out, every=2, **SMALL), seen, Stop(),
+        held=True, eval_strategy=every, save_strategy=every, eval_steps=1, save_steps=1,
+        load_best_model_at_end=True, greater_is_better=True, metric_for_best_model="eval_loss",
+        # An epoch has 64 rows: three steps.
+        per_device_train_batch_size=22,
+    ).train()  # fmt: skip
+    assert read_table(out)["step"].unique().tolist() == [0, 2, 3]
+    agree(read_table(out), seen.values, [2, 3])
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_model_in_a_subspace(frozen: bool, tokenizer: Any, text_file: Path, tmp_path: Path):
+    def confined(model: Any) -> Any:
+        if frozen:
+            model.model.embed_tokens.weight.requires_grad_(False)
+        reparameterize(model, 40)
+        return model
+
+    out, seen = tmp_path / "shape.parquet", witness(tokenizer, text_file)
+    seen.plain = lambda model: model.subspace.merge()
+    run = trainer(
+        tokenizer, tmp_path / "run", ShapeCallback(text_file, out, every=1, **SMALL), seen,
+        steps=3, wrap=confined, save_strategy="no",
+    )  # fmt: skip
+    run.train()
+    agree(read_table(out), seen.values, [1, 2, 3])
+    # It still trains its d numbers alone, and runs.
+    assert sum(each.numel() for each in run.model.parameters() if each.requires_grad) == 40
+    plain = trainer(tokenizer, tmp_path / "b", steps=3, wrap=confined, save_strategy="no")
+    plain.train()
+    assert torch.equal(plain.model.subspace.z, run.model.subspace.z)
+
+
+def test_accumulation_and_recomputed_activations(tokenizer: Any, text_file: Path, tmp_path: Path):
+    out, seen = tmp_path / "shape.parquet", witness(tokenizer, text_file)
+    trainer(
+        tokenizer, tmp_path / "run", ShapeCallback(text_file, out, every=1, **SMALL), seen, steps=2,
+        gradient_accumulation_steps=3, per_device_train_batch_size=2, gradient_checkpointing=True,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+    ).train()  # fmt: skip
+    agree(read_table(out), seen.values, [1, 2])
+
+
+class Wrapper(torch.nn.Module):
+    """What accelerate and DistributedDataParallel put around a model."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+
+class Adapted(torch.nn.Module):
+    """PEFT's face: an adapter within, or a prompt before, the model it gives."""
+
+    def __init__(self, model: Any, prompt: bool) -> None:
+        from types import SimpleNamespace
+
+        super().__init__()
+        self.base_model = model
+        self.peft_config = {"default": SimpleNamespace(is_prompt_learning=prompt)}
+
+    def get_base_model(self) -> Any:
+        return self.base_model
+
+
+def test_wrappers_are_taken_off():
+    model = network_of("Llama", "ForCausalLM").train()
+    compiled = torch.compile(model, backend="eager")
+    for each in (model, Wrapper(model), compiled, Wrapper(compiled), Adapted(model, False)):
+        with watched(each) as network:
+            assert network is model.model
+            assert not network.training
+        assert network.training
+    with pytest.raises(ShapelibError, match="Adapted is tuned by its prompt"), \
+            watched(Adapted(model, True)):  # fmt: skip
+        pass
+
+
+def test_lora_of_peft(tokenizer: Any, text_file: Path, tmp_path: Path):
+    peft = pytest.importorskip("peft")
+
+    def adapted(model: Any) -> Any:
+        return peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["q_proj"]))
+
+    out, seen = tmp_path / "shape.parquet", witness(tokenizer, text_file)
+    seen.plain = lambda model: model.merge_and_unload()
+    trainer(
+        tokenizer, tmp_path / "run", ShapeCallback(text_file, out, every=1, **SMALL), seen, steps=2,
+        wrap=adapted, save_strategy="no",
+    ).train()  # fmt: skip
+    agree(read_table(out), seen.values, [1, 2])
+    assert sum("lora" in name for name, _ in adapted(network_of("Llama")).named_parameters()) == 4
+
+
+class Plain(torch.nn.Module):
+    """A model that is none of transformers'."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = torch.nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize("steps", [(0, 2), (2,)])
+def test_what_cannot_be_read_is_refused_before_step_0(
+    steps: tuple[int, ...], tokenizer: Any, text_file: Path, tmp_path: Path
+):
+    from transformers import TrainerControl, TrainerState
+
+    def begin(model: Any, **given: Any) -> None:
+        watch = ShapeCallback(text_file, tmp_path / "s.parquet", steps=steps, **SMALL, **given)
+        state = TrainerState()
+        watch.on_train_begin(
+            None, state, TrainerControl(), model=model, processing_class=tokenizer
+        )  # fmt: skip
+
+    with pytest.raises(ShapelibError, match="Plain has no base network"):
+        begin(Plain())
+    whole = network_of("T5", "ForConditionalGeneration")
+    with pytest.raises(
+        ShapelibError, match=r"is an encoder-decoder model: give ShapeCallback\(part"
+    ):
+        begin(whole)
+    with pytest.raises(ShapelibError, match="part 'encoder' was given, but LlamaModel is no"):
+        begin(network_of("Llama"), part="encoder")
+    with pytest.raises(ShapelibError, match="no such part: 'both'"):
+        begin(whole, part="both")
+    begin(whole, part="decoder")
+    assert (0 in steps) == (tmp_path / "s.parquet").exists()

@@ -556,3 +556,48 @@ def test_cuda_gives_the_same():
         assert a.grad is not None
         assert b.grad is not None
         assert torch.allclose(a.grad, b.grad.cpu(), rtol=1e-3, atol=1e-5)
+
+
+def test_what_is_compiled_already_is_refused():
+    for compiled in (torch.compile(nn.Linear(4, 4), backend="eager"), nn.Linear(4, 4)):
+        if isinstance(compiled, nn.Linear):
+            compiled.compile(backend="eager")
+        with pytest.raises(ShapelibError, match=r"is compiled already, .* compile it then"):
+            reparameterize(compiled, 5)
+        assert sum(each.numel() for each in compiled.parameters()) == 20
+
+
+def test_compiled_afterwards_it_gives_the_same():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 2))
+    subspace = reparameterize(model, 5)
+    x = torch.randn(3, 6)
+    fast = torch.compile(model, backend="eager")
+    for _ in range(2):
+        found = []
+        for each in (model, fast):
+            subspace.z.grad = None
+            each(x).pow(2).sum().backward()
+            found.append(subspace.z.grad.clone())
+        torch.testing.assert_close(*found)
+        with torch.no_grad():
+            subspace.z.sub_(0.1 * found[0])
+
+
+def test_applied_is_the_model_with_ordinary_parameters():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 2))
+    subspace = reparameterize(model, 5)
+    with torch.no_grad():
+        subspace.z.add_(0.3)
+    x = torch.randn(3, 6)
+    with subspace.applied():
+        # A part by itself, before any pass of the whole has brought it up to date.
+        inside = model[0](x)
+        flat = torch.cat([each.reshape(-1) for each in model.parameters()][1:])
+        assert len(flat) == len(subspace.flat())
+    assert [name for name, _ in model.named_parameters()] == ["subspace_z"]
+    expected = model(x)
+    model.subspace.merge()
+    assert torch.equal(model[0](x), inside)
+    torch.testing.assert_close(model(x), expected)

@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import hashlib
+import json
+import lzma
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -223,6 +225,9 @@ def test_how_a_file_is_packed_changes_nothing(tmp_path: Path) -> None:
         saved(tmp_path, plain, "a.xml"),
         saved(tmp_path, bz2.compress(plain), "b.bz2"),
         saved(tmp_path, gzip.compress(plain), "c-without-suffix"),
+        saved(tmp_path, lzma.compress(plain), "d.xz"),
+        saved(tmp_path, zstd(plain) + zstd(b""), "e.zst"),
+        saved(tmp_path, zstd(plain[:100]) + zstd(plain[100:]), "frames.zst"),
         archive,
     ]
     found = [load_corpus(file) for file in files]
@@ -315,6 +320,71 @@ def test_a_spoiled_download_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert not spoiled.exists()
 
 
+def revision(text: str, model: str = "", slot: str = "") -> str:
+    named = f"<model>{model}</model><format>text/x-wiki</format>" if model else ""
+    return f"<revision><id>1</id>{named}<text>{text}</text>{slot}</revision>"
+
+
+def test_a_second_slot_is_not_the_article(tmp_path: Path) -> None:
+    """Export format 0.11 puts further slots of a revision behind its text."""
+    slot = (
+        "<content><role>mediainfo</role><model>wikibase-mediainfo</model>"
+        "<text>{&quot;id&quot;: 1}</text></content>"
+    )
+    kept = f"<page><title>Cat</title><ns>0</ns>{revision('A cat.', 'wikitext', slot)}</page>"
+    found = load_corpus(saved(tmp_path, dump(kept, version="0.11")))
+    assert found.articles == (Article("Cat", "A cat."),)
+
+
+def test_elements_count_in_their_place_alone(tmp_path: Path) -> None:
+    odd = (
+        "<page><title>Cat</title><text>before</text><note><title>Dog</title><ns>1</ns>"
+        f"<redirect/><text>in a note</text></note>{revision('A cat.')}</page>"
+        "<extra><page><title>Bird</title><revision><text>A bird.</text></revision></page></extra>"
+    )
+    found = load_corpus(saved(tmp_path, dump(odd)))
+    assert found.articles == (Article("Cat", "A cat."),)
+    assert found.report.pages == 1
+
+
+def test_pages_of_data_are_no_prose(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "shapelib")
+    pages = [
+        f"<page><title>{name}</title><ns>0</ns>{revision(f'Text of {name}.', model)}</page>"
+        for name, model in (("A", "wikitext"), ("Q1", "wikibase-item"), ("B", ""), ("C", "json"))
+    ]
+    # The newest revision decides, and one without text was deleted.
+    pages.append(
+        f"<page><title>D</title><ns>0</ns>{revision('{}', 'json')}{revision('Now prose.')}</page>"
+    )
+    pages.append(
+        f"<page><title>E</title><ns>0</ns>{revision('Old.')}"
+        '<revision><text deleted="deleted" /></revision></page>'
+    )
+    found = load_corpus(saved(tmp_path, dump(*pages)))
+    assert [each.title for each in found.articles] == ["A", "B", "D"]
+    assert found.articles[2].text == "Now prose."
+    assert (found.report.not_wikitext, found.report.empty) == (2, 1)
+    assert "dump.xml: 2 pages of data, not of text, were left out" in caplog.text
+
+
+def test_json_lines_are_an_article_a_line(tmp_path: Path) -> None:
+    lines = [{"text": "One  text."}, {"title": "Named", "text": "Two.", "id": 3}, {"text": " "}]
+    content = "\r\n".join(map(json.dumps, lines)) + "\n\n"
+    found = load_corpus(saved(tmp_path, content, "web.jsonl"))
+    assert found.articles == (Article("web, line 1", "One text."), Article("Named", "Two."))
+    assert found.report.empty == 1
+    prose = saved(tmp_path, "{braces} and [brackets] begin a text", "prose.txt")
+    assert load_corpus(prose).articles[0].text == "{braces} and [brackets] begin a text"
+
+
+def zstd(content: bytes) -> bytes:
+    import pyarrow
+
+    packed: bytes = pyarrow.Codec("zstd").compress(content).to_pybytes()
+    return packed
+
+
 # ---- bad input
 
 BAD = {
@@ -331,6 +401,31 @@ BAD = {
     "damaged gzip": (gzip.compress(b"x" * 99)[:-8] + b"12345678", "cannot be decompressed"),
     "cut text": (gzip.compress(bytes(range(97, 123)) * 99)[:-9], "is cut off"),
     "not a zip": (b"PK\x03\x04 and no more", "cannot be opened as a zip"),
+    "7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "is a 7z archive; unpack it first"),
+    "RAR": (b"Rar!\x1a\x07\x01\x00", "is a RAR archive; unpack it first"),
+    "PDF": (b"%PDF-1.7 x", "is a PDF; unpack it first"),
+    "tar": (b"name".ljust(257, b"\0") + b"ustar\x0000" + bytes(250), "is a tar archive"),
+    "cut xz": (lzma.compress(bytes(range(97, 123)) * 99)[:-20], "is cut off"),
+    "cut zstd": (zstd(bytes(range(97, 123)) * 9999)[:-20], "is cut off"),
+    "damaged zstd": (zstd(b"x" * 99)[:6] + b"garbage" * 9, "cannot be decompressed"),
+    "one JSON document": (b'[{"text": "a"},\n {"text": "b"}]', "is one JSON document"),
+    "a JSON object": (b'{\n "text": "a"\n}', "is one JSON document"),
+    "JSON lines without a text": (
+        b'{"content": "a", "id": 1}\n',
+        r"line 1 has no text .* \(it has content, id\)",
+    ),
+    "JSON lines with a number": (b'{"text": "a"}\n{"text": 1}\n', "line 2 has no text in a field"),
+    "broken JSON lines": (b'{"text": "a"}\n\n{"text": \n', "begins as JSON lines, but line 3 is"),
+    "entities": (
+        dump(CAT)
+        .replace("<mediawiki", '<!DOCTYPE mediawiki [<!ENTITY a "aa">]><mediawiki', 1)
+        .encode(),
+        r"document type \(mediawiki\), in which entities may be declared",
+    ),
+    "a document type": (
+        ("<!DOCTYPE mediawiki>" + dump(CAT)).encode(),
+        r"document type \(mediawiki\)",
+    ),
 }
 
 
@@ -369,7 +464,7 @@ def test_bad_names(tmp_path: Path) -> None:
 
 
 def made(*texts: str) -> Corpus:
-    report = corpus.CleaningReport(0, "", 0, 0, 0, 0, 0, False, 0, 0, 0, {})
+    report = corpus.CleaningReport(0, "", 0, 0, 0, 0, 0, 0, False, 0, 0, 0, {})
     return Corpus("made", tuple(Article(str(i), text) for i, text in enumerate(texts)), "", report)
 
 

@@ -320,3 +320,24 @@ def test_many_runs_are_folded_and_their_times_a_span():
         assert shown["text/html"].count("<tr>") == len(shown["text/plain"].splitlines())
         assert "commit: c0ffee with changes, not kept" in shown["text/plain"]
     assert "measured: 2020 to 2026" in many["text/plain"]
+
+
+def test_a_kernel_that_dies_is_said_and_what_was_done_is_kept(tmp_path: Path):
+    import nbformat
+
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_code_cell("size = 2", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print('before')"),
+        nbformat.v4.new_code_cell("import os; os._exit(1)"),
+    ]
+    path, out = tmp_path / "dies.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(notebook, path)
+    with pytest.raises(
+        ShapelibError,
+        match=r"dies\.ipynb failed in cell 3: its kernel died, .*; the cells up to there",
+    ):
+        notebooks.run(path, out)
+    assert not out.exists()
+    kept = notebooks.read(tmp_path / "out.failed.ipynb")
+    assert kept.cells[1].outputs[0]["text"] == "before\n"

@@ -105,7 +105,8 @@ def test_the_three_steps_are_commands_that_work():
     assert len(runs) == 3
     for command in runs:
         notebook, *rest = shlex.split(command)
-        given = [assignment(rest[i + 1]) for i, word in enumerate(rest) if word == "-p"]
+        known = notebooks.parameters(ROOT / notebook)
+        given = [assignment(rest[i + 1], known) for i, word in enumerate(rest) if word == "-p"]
         assert given
         notebooks.check(ROOT / notebook, dict(given))
         assert rest[-2] == "--out"
