@@ -1,6 +1,7 @@
 """Load a model's base network and tokenizer, safely, and see what it is by its effect."""
 
 import contextlib
+import functools
 import io
 import logging
 import sys
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from shapelib.errors import ShapelibError, foreign
 from shapelib.models import reports
-from shapelib.models.gguf_once import parsed_once
 from shapelib.models.placement import device_of, dtype_of, place
 from shapelib.models.placement import pick_device as pick_device
 from shapelib.models.sources import Source as Source
@@ -233,7 +233,7 @@ def _dequantized(source: Source) -> Path:
         _log.info("dequantising %s to float32 once; later runs reuse it", source.name)
         folder, file = source.folder.parent, source.folder.name
         # Its parser answers a damaged file in many ways.
-        with foreign(f"{file} cannot be read as GGUF"), _bars_on_terminals_only(), parsed_once():
+        with foreign(f"{file} cannot be read as GGUF"), _bars_on_terminals_only(), _parsed_once():
             reports.check_whole(source.folder)
             network, info = transformers.AutoModel.from_pretrained(
                 folder, gguf_file=file, dtype=torch.float32, output_loading_info=True
@@ -321,3 +321,21 @@ def quiet() -> Iterator[None]:
     finally:
         if enabled:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _parsed_once() -> Iterator[None]:
+    """Within it, a GGUF file is parsed once, and the table of its tensors' names is made once.
+
+    transformers does the first for the config, the weights and the tokenizer each, and the second
+    for every part of the network; together that takes longer than all the rest.
+    """
+    import gguf
+
+    found: Any = gguf
+    reader, names = found.GGUFReader, gguf.get_tensor_name_map
+    found.GGUFReader, found.get_tensor_name_map = functools.cache(reader), functools.cache(names)
+    try:
+        yield
+    finally:
+        found.GGUFReader, found.get_tensor_name_map = reader, names

@@ -14,7 +14,7 @@ from shapelib.errors import ShapelibError, foreign
 from shapelib.models import masks
 from shapelib.models.loading import Model
 from shapelib.models.probe import check_ids, left_as_it_was, padding_leaks, states_of
-from shapelib.models.trained_as import trained_as, warmup_tokens
+from shapelib.states.trained_as import trained_as, warmup_tokens
 from shapelib.store import tables
 from shapelib.text.corpus import Corpus, Window
 

@@ -38,7 +38,7 @@ def from_files(folder: Path, architectures: list[Any]) -> str:
     """As `trained_as`, from a model's folder and the classes that its configuration names.
 
     >>> from pathlib import Path
-    >>> from shapelib.models.trained_as import from_files
+    >>> from shapelib.states.trained_as import from_files
     >>> from_files(Path("no-such-folder"), ["BertForMaskedLM"])
     'language modelling'
     """

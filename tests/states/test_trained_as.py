@@ -7,7 +7,7 @@ import pytest
 from shapebook.claims.judge import claims
 from shapebook.claims.rulebook import TRAINING
 from shapelib.models import catalogue
-from shapelib.models.trained_as import CONTRASTIVE, LANGUAGE, UNKNOWN, from_files, warmup_tokens
+from shapelib.states.trained_as import CONTRASTIVE, LANGUAGE, UNKNOWN, from_files, warmup_tokens
 
 
 @pytest.mark.parametrize(
