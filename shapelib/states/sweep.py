@@ -165,7 +165,10 @@ def _measured(cell: Cell) -> pd.DataFrame:
     resident.check_device(cell.device, cell.where)
     found = key(cell.source, text, device=cell.where, dtype=cell.dtype, **cell.asked)
     if found != cell.key:
-        raise ShapelibError("this worker runs another version of shapelib, or sees another text")
+        raise ShapelibError(
+            "this worker runs another version of shapelib or of a package that it computes with, "
+            "or sees another text"
+        )
     model = resident.loaded(cell.source, cell.device, cell.dtype)
     return profile(model, text, **cell.asked, memory=cell.memory, progress=False)
 
