@@ -143,7 +143,10 @@ def _measured(cell: Cell) -> pd.DataFrame:
     task = _task(json.dumps(cell.asked), cell.sha256)
     code = keys.code_of(one_run.tune)
     if _key(cell.source, task.name, task.sha256, cell.setting, cell.where, code) != cell.key:
-        raise ShapelibError("this worker runs another version of shapelib, or sees another task")
+        raise ShapelibError(
+            "this worker runs another version of shapelib or of a package that it computes with, "
+            "or sees another task"
+        )
     model = resident.loaded(cell.source, cell.device, "float32")
     read = _encoded(model, task, cell.setting.length)
     found = one_run.tune(model, read, cell.setting)

@@ -173,7 +173,10 @@ def _measured(cell: Cell) -> pd.DataFrame:
         cell.source, text, device=cell.where, dtype=cell.dtype, part=cell.part, **cell.asked
     )  # fmt: skip
     if found != cell.key:
-        raise ShapelibError("this worker runs another version of shapelib, or sees another text")
+        raise ShapelibError(
+            "this worker runs another version of shapelib or of a package that it computes with, "
+            "or sees another text"
+        )
     model = resident.loaded(cell.source, cell.device, cell.dtype, cell.part)
     return profile(model, text, **cell.asked, memory=cell.memory, progress=False)
 

@@ -9,21 +9,17 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from shapelib import load_corpus, read_table
 
 MAIN = "from shapelib.cli import main; main()"
 SHAPELIB = [sys.executable, "-c", MAIN]
-OF_BOOK = MAIN.replace("shapelib.cli", "shapebook.run")
 
 
 def shapelib(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    # ``shapebook run`` is the one command of the other program that is met here.
-    program = [sys.executable, "-c", OF_BOOK] if words[:1] == ("run",) else SHAPELIB
     return subprocess.run(
-        [*program, *map(str, words)],
+        [*SHAPELIB, *map(str, words)],
         capture_output=True,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment},
@@ -205,97 +201,14 @@ def test_cache_lists_and_clears(own_cache: Path):
     assert "no such asset: 'minilm'" in refused("cache", "fetch", "minilm")
 
 
-def test_run_checks_parameters(tmp_path: Path):
-    notebook = Path(__file__).parents[2] / "notebooks" / "profiles.ipynb"
-    out = tmp_path / "out.ipynb"
-    message = refused("run", notebook, "-p", "token=5", "--out", out)
-    assert "has no parameter 'token'; did you mean 'tokens'" in message
-    assert "models, corpus, tokens, window, batch, sets, seed, device" in message
-    assert "is not name=value" in refused("run", notebook, "-p", "tokens", "--out", out)
-    message = refused("run", notebook, "-p", "tokens=1e3x", "--out", out)
-    assert "accepted: a whole number, such as -p tokens=" in message
-    assert "no such notebook" in refused("run", tmp_path / "none.ipynb", "--out", out)
-    message = refused("run", "profiles", "--out", out)
-    assert "no such notebook: 'profiles'; did you mean 'notebooks/profiles.ipynb'?" in message
-    assert "validation, what-makes-the-bell" in refused("run", "none", "--out", out)
-    twice = ("-p", "tokens=5", "-p", "tokens=6")
-    assert "-p gives tokens twice: 5 and 6" in refused("run", notebook, *twice, "--out", out)
-    assert not out.exists()
-
-
-def test_run_runs(decoder_folder: Path, text_file: Path, tmp_path: Path):
-    notebook = Path(__file__).parents[2] / "notebooks" / "profiles.ipynb"
-    out = tmp_path / "out.ipynb"
-    done = shapelib(
-        "run", notebook, "-p", f"models=['{decoder_folder}']", "-p", f"corpus={text_file}",
-        "-p", "tokens=400", "-p", "batch=128", "-p", "window=60", "--out", out,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "encoders are uniform: not testable here" in done.stdout
-    assert f"written to {out} and {out.with_suffix('.html')}" in done.stdout
-    assert out.is_file()
-    assert "<svg" not in out.with_suffix(".html").read_text()
-    assert "data:image/svg+xml;base64," in out.with_suffix(".html").read_text()
-    assert "Anisotropy, layer by layer" in done.stderr
-    assert "without encryption" not in done.stderr
-
-
 def test_what_cannot_be_written_is_told_before_anything_runs(decoder_folder: Path, tmp_path: Path):
-    notebook = Path(__file__).parents[2] / "notebooks" / "profiles.ipynb"
-    (tmp_path / "book.ipynb").mkdir()
-    message = refused("run", notebook, "--out", tmp_path / "book.ipynb")
-    assert "book.ipynb' is a folder; give a file's name" in message
-    (tmp_path / "page.html").mkdir()
-    message = refused("run", notebook, "--out", tmp_path / "page.ipynb")
-    assert "page.html' is a folder; give a file's name" in message
-    message = refused("run", notebook, "--out", tmp_path / "none" / "page.ipynb")
-    assert "none' does not exist; make it first" in message
-    assert "must end in .ipynb" in refused("run", notebook, "--out", tmp_path / "page.html.md")
     (tmp_path / "m.provenance.json").mkdir()
     message = refused("profile", decoder_folder, "--out", tmp_path / "m.csv")
     assert "m.provenance.json' is a folder" in message
     if Path("/proc").is_dir():
         # Not even root writes here, though its permissions say so.
-        for words in (
-            ("run", notebook, "--out", "/proc/p.ipynb"),
-            ("profile", "no-model", "--out"),
-        ):
-            words = words if words[0] == "run" else (*words, "/proc/p.csv")
-            assert "the folder '/proc' cannot be written" in refused(*words)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: Path):
-    """Nothing hidden beside the output, no kernel, and no traceback: while a cell runs, and while
-    the kernel is starting."""
-    import nbformat
-
-    cells = [
-        nbformat.v4.new_code_cell("seconds = 60", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(
-            "import os, pathlib, time\npathlib.Path('kernel').write_text(str(os.getpid()))\n"
-            "time.sleep(seconds)"
-        ),
-    ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "slow.ipynb")
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    command = [sys.executable, "-c", heard + OF_BOOK, "run", "slow.ipynb", "--out", "out.ipynb"]
-    for begun in (".run-*", "kernel"):
-        process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ,
-            cwd=tmp_path,
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not any(tmp_path.glob(begun)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 128 + number, said
-        assert "Traceback" not in said
-        assert ("interrupted; no notebook was written" in said) == (number == signal.SIGINT)
-    left = {each.name for each in tmp_path.iterdir()} - {"own"}
-    assert left == {"slow.ipynb", "kernel"}
-    assert not psutil.pid_exists(int((tmp_path / "kernel").read_text()))
+        message = refused("profile", "no-model", "--out", "/proc/p.csv")
+        assert "the folder '/proc' cannot be written" in message
 
 
 def test_what_is_refused_leaves_no_store(decoder_folder: Path, text_file: Path, tmp_path: Path):
@@ -329,7 +242,7 @@ def test_two_commands_do_not_share_a_store(decoder_folder: Path, text_file: Path
     assert "is a store of shapelib d90" in message
 
 
-@pytest.mark.parametrize("words", [(), ("profile",), ("sweep",), ("run",), ("cache",), ("corpus",)])
+@pytest.mark.parametrize("words", [(), ("profile",), ("sweep",), ("d90",), ("cache",), ("corpus",)])
 def test_help(words: tuple[str, ...]):
     done = shapelib(*words, "--help")
     assert done.returncode == 0
