@@ -28,7 +28,7 @@ def test_it_runs_what_exists():
 def test_it_publishes_what_make_html_writes():
     uploads = [s for s in STEPS["test"] if s.get("uses", "").startswith("actions/upload-pages")]
     assert [upload["with"]["path"] for upload in uploads] == ["_build/html"]
-    assert 'root / "_build" / "html"' in (ROOT / "shapelib" / "pages.py").read_text()
+    assert 'root / "_build" / "html"' in (ROOT / "shapebook" / "pages" / "rendering.py").read_text()
 
 
 def test_it_may_do_no_more_than_it_must():

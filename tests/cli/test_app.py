@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import MAIN, forks
+from forked import MAIN, forks
 
 from shapelib import load_corpus, read_table
 from shapelib.states.choices import CHOICES

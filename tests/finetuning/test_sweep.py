@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from commands import MAIN, forks
+from forked import MAIN, forks
 from kept import finished, without_a_cell
 
 from shapelib import d90, dimension_sweep

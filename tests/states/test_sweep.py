@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from commands import MAIN, forks
+from forked import MAIN, forks
 from hub import Client, Hub
 from kept import finished, without_a_cell
 from stress import STRESS, often
@@ -390,7 +390,7 @@ def cluster() -> Iterator[str]:
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         workers._quiet(),
-        workers._start_method(),
+        workers._start_method(()),
         distributed.LocalCluster(**settings, env=dict(os.environ)) as started,
     ):
         yield started.scheduler_address

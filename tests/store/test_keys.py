@@ -154,7 +154,7 @@ def test_keys_hold_what_lists_typed_by_hand_missed():
     # What cuts the training windows, and the held-out ones.
     assert {"shapelib.text.corpus", "shapelib.text.held_out"} < found["pre-training"]
     assert "shapelib.models.masks" in found["dissection"] & found["validation"]
-    assert {"shapelib.geometry.points", "shapelib.states.profile"} < found["interventions"]
+    assert {"shapelib.geometry.points", "shapelib.states.layer"} < found["interventions"]
 
 
 def test_imports_are_followed_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
