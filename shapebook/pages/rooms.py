@@ -35,8 +35,8 @@ def rooms(root: Path) -> list[Room]:
     for package in PACKAGES:
         for path in sorted((root / package).iterdir()):
             if (path / "__init__.py").is_file():
-                found.append(_room(package, path.name, sorted(path.glob("*.py"))))
-            elif path.suffix == ".py" and path.name != "__init__.py":
+                found.append(_room(package, path.name, sorted(path.rglob("*.py"))))
+            elif path.suffix == ".py" and not path.name.startswith("__"):
                 found.append(_room(package, path.name, [path]))
     return found
 
