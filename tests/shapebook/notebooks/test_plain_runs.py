@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from stress import STRESS
 
-from shapelib import notebooks
+from shapebook.notebooks import notebook as notebooks
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 PAGES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 # Pages that take seconds; what else is a run of this kind is left to stress.
 QUICK = PAGES if STRESS else ["two-dimensions"]
