@@ -25,6 +25,8 @@ OFFLINE = {
     "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1",
 }  # fmt: skip
 
+HANDED_DOWN = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "VENV", "PYTHON", "ROOM")
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -47,9 +49,11 @@ def python(checkout: Path, name: str, *failing: str) -> Path:
 
 
 def make(checkout: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    # What make hands down to a make within it, as to `make test VENV=…`, is not this one's.
+    own = {name: value for name, value in os.environ.items() if name not in HANDED_DOWN}
     return subprocess.run(
         ["make", "--no-print-directory", *words], cwd=checkout, capture_output=True, text=True,
-        env={**os.environ, **environment}, check=False,
+        env={**own, **environment}, check=False,
     )  # fmt: skip
 
 

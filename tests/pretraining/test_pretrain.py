@@ -4,18 +4,20 @@ import dataclasses
 import itertools
 import json
 import logging
-import multiprocessing
 import os
+import pickle
 import random
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forked import forks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stress import often, some
@@ -404,38 +406,45 @@ def test_warmup_is_a_parameter(suites: dict[str, Path], story: Path, tmp_path: P
 # ---- resumption
 
 
-def kept_going(story: str, folder: str, pipe: Any) -> None:
-    """A run in a process of its own that keeps its state after every step."""
-    torch.set_num_threads(1)
-    pretrain._KEEP_EVERY = 0.0
-    pipe.send("ready")
-    train(tiny(Path(story), steps=60, checkpoints=(0, 7, 60)), folder, device="cpu", progress=False)
+# A run in a process of its own, forked, that keeps its state after every step.
+KEPT_GOING = """
+import os, pickle, sys
+from pathlib import Path
+import torch
+from shapelib.pretraining import pretrain
+torch.set_num_threads(1)
+pretrain._KEEP_EVERY = 0.0
+made, folder, begun = sys.argv[1:]
+Path(begun).write_text(f"{os.getpid()}\\n")
+pretrain.train(pickle.loads(Path(made).read_bytes()), folder, device="cpu", progress=False)
+"""
+
+
+def reached(folder: Path) -> int:
+    """The last step that is kept."""
+    return max([0, *checkpoints.latest(folder), *checkpoints.whole(folder)])
 
 
 def test_a_killed_run_ends_as_if_it_had_not_been(story: Path, tmp_path: Path):
     made = tiny(story, steps=60, checkpoints=(0, 7, 60))
     whole = train(made, tmp_path / "whole", device="cpu", progress=False)
     folder, draw = tmp_path / "killed", random.Random(1)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["transformers.models.gpt_neox.modeling_gpt_neox", __name__])
-    reached = []
+    recipe_file, begun = tmp_path / "recipe", tmp_path / "begun"
+    recipe_file.write_bytes(pickle.dumps(made))
+    steps = []
     for _ in range(often(3, 30)):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=kept_going, args=(str(story), str(folder), theirs))
-        process.start()
-        assert ours.poll(60)
-        begun = max([0, *checkpoints.latest(folder), *checkpoints.whole(folder)], default=0)
-        patience = time.monotonic() + 60
-        while time.monotonic() < patience and process.is_alive():
-            now = max([0, *checkpoints.latest(folder)])
-            if now > begun or (folder / checkpoints.folder_of(60)).exists():
-                break
-            time.sleep(0.002)
-        time.sleep(draw.random() * 0.1)
-        os.kill(process.pid or 0, signal.SIGKILL)
-        process.join()
-        reached.append(max([0, *checkpoints.latest(folder), *checkpoints.whole(folder)]))
-    assert reached[0] > 0
+        begun.unlink(missing_ok=True)
+        before = reached(folder)
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(forks().run, recipe_file, folder, begun, code=KEPT_GOING)
+            while not run.done() and not (begun.exists() and reached(folder) > before):
+                time.sleep(0.002)
+            time.sleep(draw.random() * 0.1)
+            if not run.done():
+                os.kill(int(begun.read_text()), signal.SIGKILL)
+        assert run.result().returncode in (0, -signal.SIGKILL), run.result().stderr
+        steps.append(reached(folder))
+    assert 0 < steps[0] < 60
     train(made, folder, device="cpu", progress=False)
     assert losses(folder)[-1] == pytest.approx(losses(whole)[-1], abs=1e-5)
     assert losses(folder)[1:] == pytest.approx(losses(whole)[1:], abs=1e-5)

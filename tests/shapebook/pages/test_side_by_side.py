@@ -108,15 +108,17 @@ def test_a_signal_ends_what_runs(tmp_path: Path):
     child = tmp_path / "pid"
     code = f"""
         import sys
-        from shapelib import execution, side_by_side
+        from shapebook.notebooks import kernel
+        from shapebook.pages import side_by_side
         work = "import os, time; open({str(child)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
         job = side_by_side.Job("long", (sys.executable, "-c", work))
-        with execution.stoppable():
+        with kernel.stoppable():
             side_by_side.run([job], 1)
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
     until = time.monotonic() + 60
     while not (child.exists() and child.read_text()) and time.monotonic() < until:
+        assert process.poll() is None, "it ended before anything ran"
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 128 + signal.SIGTERM
