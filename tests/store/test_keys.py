@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from stress import some
 
 from shapelib.store import keys
 
@@ -137,7 +138,7 @@ def moved(copy: Path, hashed: Callable[[], str]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", MEASURING)
+@pytest.mark.parametrize("name", some(MEASURING, 2))
 def test_a_key_follows_every_module_that_is_run_and_no_other(copy: Path, name: str):
     code = closure(MEASURING[name])
     found = moved(copy, lambda: keys.hash_of(closure(MEASURING[name])))
