@@ -18,8 +18,7 @@ RECORD = "training.json"
 """What a checkpoint says of itself."""
 WORK = ".state"
 """The folder of what is no checkpoint: folders being written, and the newest state."""
-LATEST = Path(WORK, "latest")
-"""The newest state, which may lie between two checkpoints."""
+_LATEST = "latest-"
 _OPTIMIZER, _LOSSES = "optimizer.pt", "losses.npy"
 _NAME = re.compile(r"step-(\d+)")
 _log = logging.getLogger("shapelib")
@@ -59,9 +58,14 @@ def whole(output: Path, say: bool = False) -> dict[int, Path]:
     return found
 
 
+def latest_of(step: int) -> Path:
+    """The place of the newest state, which may lie between two checkpoints."""
+    return Path(WORK, f"{_LATEST}{folder_of(step)}")
+
+
 def begun(output: Path) -> bool:
     """Whether anything was trained in a folder, be it whole or not."""
-    return any(output.glob("step-*")) or (output / LATEST).exists()
+    return any(output.glob("step-*")) or any(output.glob(f"{WORK}/{_LATEST}*"))
 
 
 def save(
@@ -89,8 +93,8 @@ def save(
         (building / RECORD).write_text(json.dumps(facts, indent=1), "utf-8")
         # mkdtemp makes the folder private; a checkpoint is as readable as any new folder.
         building.chmod(0o755)
-        # No folder can be renamed over a full one. A kill between these two lines leaves neither,
-        # and training goes on from the state before.
+        # No folder can be renamed over a full one; a full one of this step is here only where it
+        # is made again, being damaged.
         shutil.rmtree(folder, ignore_errors=True)
         building.replace(folder)
     finally:
@@ -112,18 +116,23 @@ def work(output: Path) -> Path:
 def latest(output: Path) -> dict[int, Path]:
     """The newest state by its step, or nothing where there is none whole.
 
-    A run that goes on may replace the state while another process looks; that one sees nothing.
+    A run that goes on may delete a state while another process looks; that one sees the next.
     """
-    folder = output / LATEST
-    try:
-        return {} if damage(folder) else {record(folder)["step"]: folder}
-    except FileNotFoundError:
-        return {}
+    found = {}
+    for folder in output.glob(f"{WORK}/{_LATEST}*"):
+        try:
+            if damage(folder) is None:
+                found[record(folder)["step"]] = folder
+        except FileNotFoundError:
+            continue
+    return dict([max(found.items())]) if found else {}
 
 
-def drop_latest(output: Path) -> None:
-    """Delete the newest state, which the checkpoints make needless once all are there."""
-    shutil.rmtree(output / LATEST, ignore_errors=True)
+def drop_latest(output: Path, before: int | None = None) -> None:
+    """Delete the states kept between checkpoints: those of steps before this one, or all."""
+    for folder in output.glob(f"{WORK}/{_LATEST}*"):
+        if before is None or folder.name < latest_of(before).name:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def record(folder: Path) -> dict[str, Any]:

@@ -213,7 +213,8 @@ def _fill(training: Training, output: Path, missing: list[int], end: float, prog
                 # After the step, so that even the shortest segment makes one.
                 over = time.monotonic() > end and training.step < missing[-1]
                 if over or time.monotonic() - kept > _KEEP_EVERY:
-                    training.save(output, checkpoints.LATEST, _facts(training))
+                    training.save(output, checkpoints.latest_of(training.step), _facts(training))
+                    checkpoints.drop_latest(output, before=training.step)
                     kept = time.monotonic()
                 if over:
                     _log.info(

@@ -453,6 +453,26 @@ def test_a_killed_run_ends_as_if_it_had_not_been(story: Path, tmp_path: Path):
         assert torch.allclose(weights(folder / last)[name], value, atol=1e-5)
 
 
+def test_a_newer_state_is_there_before_an_older_one_goes(
+    story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """So that a kill at any moment loses no more than the step in work."""
+    folder, kept = tmp_path / "run", []
+    delete = shutil.rmtree
+
+    def deleted(*words: Any, **options: Any) -> None:
+        kept.append(reached(folder))
+        delete(*words, **options)
+        kept.append(reached(folder))
+
+    monkeypatch.setattr(pretrain, "_KEEP_EVERY", 0.0)
+    monkeypatch.setattr(shutil, "rmtree", deleted)
+    train(tiny(story), folder, device="cpu", progress=False)
+    assert kept == sorted(kept)
+    assert set(kept) == set(range(9))
+    assert not checkpoints.latest(folder)
+
+
 def test_segments_make_one_run(suites: dict[str, Path], story: Path, tmp_path: Path):
     folder = tmp_path / "segments"
     for segment in range(1, 9):
