@@ -32,14 +32,16 @@ html: $(VENV)/.book
 record: $(VENV)/.book
 	$(BIN)/shapebook record
 
-# Each of the two has a core: more threads would only wait for each other.
+# Notebooks are among the tests, and first, since they are the longest. Each of the two processes has
+# a core: more threads would only wait for each other.
 test stress: export OMP_NUM_THREADS = 1
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	$(TESTS) $(NBVAL) notebooks tests
 
 stress: $(VENV)/.test
-	SHAPELIB_STRESS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	SHAPELIB_STRESS=1 $(TESTS) tests
 
 # commands.py is not among them: it makes the book and runs the tests in a clone of their own.
 bench: $(VENV)/.test

@@ -141,21 +141,24 @@ class Reader:
         self.page.on("pageerror", lambda error: self._note("page error", error))
         self.problems: list[str] = []
 
-    def look(self, path: str) -> list[str]:
-        """Open one page, wide and then narrow; gives its problems, none if all is well."""
+    def look(self, path: str, axe: bool = True) -> list[str]:
+        """Open one page, wide and then narrow; gives its problems, none if all is well.
+
+        `axe`: whether the accessibility checker looks too, which takes longer than all else.
+        """
         self.problems = []
         self.page.emulate_media(color_scheme=self.scheme)
         self.page.set_viewport_size(WIDE)
         self.page.goto(f"{self.address}/{path}")
-        return self._look(self.scheme)
+        return self._look(self.scheme, axe)
 
-    def look_again(self, scheme: str) -> list[str]:
+    def look_again(self, scheme: str, axe: bool = True) -> list[str]:
         """The open page in another colour scheme, as when a reader's system turns dark at night."""
         self.problems = []
         self.page.emulate_media(color_scheme=scheme)
-        return self._look(scheme)
+        return self._look(scheme, axe)
 
-    def _look(self, scheme: str) -> list[str]:
+    def _look(self, scheme: str, axe: bool) -> list[str]:
         self.problems += self.page.evaluate(_LOOK)
         if not self.page.evaluate(_SCHEME, scheme):
             self._note("colour scheme is not", scheme)
@@ -166,7 +169,8 @@ class Reader:
                 self._note(f"{needed} px of content on a screen of", f"{available} px")
         # A look takes a second: wide in the light scheme, narrow in the dark one.
         self.page.set_viewport_size(WIDE if scheme == "light" else NARROW)
-        self.problems += accessibility(self.page)
+        if axe:
+            self.problems += accessibility(self.page)
         return self.problems
 
     def links(self) -> list[str]:

@@ -21,6 +21,7 @@ import pytest
 import yaml
 from browser import NARROW, WIDE, Reader, accessibility, broken_links, serve
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from stress import STRESS
 
 from shapebook.claims.judge import WORDS, Shown
 from shapebook.claims.records import label, reason, sentence
@@ -71,13 +72,20 @@ def test_every_reference_is_cited(site: Path):
 
 
 def test_pages_are_whole_in_a_browser(browser: Any, address: str, site: Path):
-    """Each is opened once, in the light, and turns dark; others below are opened in the dark."""
+    """Each is opened once, in the light, and turns dark; others below are opened in the dark.
+
+    The accessibility checker looks at every other page in the light and at the rest in the dark;
+    under stress at each in both.
+    """
     reader = Reader(browser, address)
     problems, links, names = {}, set(), {}
-    for page in PAGES:
-        for scheme, found in (("light", reader.look(page)), ("dark", reader.look_again("dark"))):
-            if found:
-                problems[page, scheme] = found
+    for number, page in enumerate(PAGES):
+        light = number % 2 == 0
+        looks = {
+            "light": reader.look(page, axe=light or STRESS),
+            "dark": reader.look_again("dark", axe=not light or STRESS),
+        }
+        problems |= {(page, scheme): found for scheme, found in looks.items() if found}
         links.update(reader.links())
         names[page] = reader.names()
     reader.close()
