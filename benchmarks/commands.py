@@ -25,7 +25,10 @@ RESULTS = Path(__file__).with_name("commands.json")
 BOOK = ("make book", "make book, again")
 TEST = "make test"
 # What would lend the clone something of this environment's or of another run's.
-_OWN = ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SHAPELIB_BOOK_SITE")
+_OWN = (
+    *("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SHAPELIB_BOOK_SITE"),
+    *("NUMBA_CACHE_DIR", "OMP_NUM_THREADS"),
+)
 
 
 def main() -> None:
@@ -43,8 +46,7 @@ def measured(folder: Path, commands: tuple[str, ...]) -> dict[str, Any]:
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     environment = {name: value for name, value in os.environ.items() if name not in _OWN}
-    for name in ("SHAPELIB_CACHE", "NUMBA_CACHE_DIR"):
-        environment[name] = str(folder / name.lower())
+    environment["SHAPELIB_CACHE"] = str(folder / "cache")
     runs = []
     for command in commands:
         words = command.split(",")[0].split()
