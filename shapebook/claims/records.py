@@ -9,6 +9,8 @@ from typing import Any
 from shapebook.claims.verdicts import UNTESTABLE
 
 RECORDS = "shapelib_claims"
+# A d90 of verdicts is made of the seeds' own; tables of pages take that of their mean curve.
+_NAMES = {"d90": "mean of the seeds' d90:"}
 Record = dict[str, Any]
 """What `shapebook.claims.judge.judge` gives: plain values, as JSON has them."""
 
@@ -94,7 +96,10 @@ def sentence(model: Record) -> str:
     """One model's statistic and interval, as ``0.02 [−0.01, 0.05]``; ``at least`` that where what
     it is made of was not reached; and what the claim wants printed beside it."""
     value = f"{model.get('censored', '')} {_number(model['statistic'])}".strip()
-    beside = "".join(f" ({name} {_whole(each)})" for name, each in model.get("beside", {}).items())
+    beside = "".join(
+        f" ({_NAMES.get(name, name)} {_whole(each)})"
+        for name, each in model.get("beside", {}).items()
+    )
     if model["low"] is None or model["high"] is None:
         return f"{value}{beside} (no interval: {model.get('why') or 'too little was measured'})"
     return f"{value} [{_number(model['low'])}, {_number(model['high'])}]{beside}"

@@ -102,6 +102,8 @@ class _Page:
 
     def _prose(self, source: str) -> str:
         """Markdown; on a page of another run than the book's without its readings and caveats."""
+        # Comments mark numbers for the book to check.
+        source = re.sub(r"<!--.*?-->", "", source, flags=re.S)
         if self.other:
             source = "".join(part for part in _PARTS.split(source) if not _READING.search(part))
         return str(self.markdown.render(source))

@@ -215,7 +215,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = re.sub(r"<table[^>]*>", "<table class='dataframe verdicts'>", kept, count=1)
     shown = f'<div class="cell_output"><div class="output text_html">{kept}</div></div>'
     raw = f"```{{raw}} html\n{shown}\n```\n"
-    source = small_book(folder / "book", f"{told}\n\n{raw}\n```{{claim-table}}\n```\n")
+    number = "It is 0.2<!-- = 0.2034 --> of 0.5<!-- set -->.\n"
+    page = f"{told}\n\n{number}\n{raw}\n```{{claim-table}}\n```\n"
+    source = small_book(folder / "book", page)
     records = [{**each, "page": "profiles"} for each in RECORDS]
     (source / "executed" / "claims.json").write_text(json.dumps(records))
     config = yaml.safe_load(CONFIG.read_text())
@@ -230,14 +232,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_warning_and_a_claim_without_a_record_fail_the_render(small: Path, tmp_path: Path):
     assert RECORDS[-1]["claim"] in (small / "page.html").read_text().replace("’", "'")
-    source = small_book(tmp_path / "book", "{ref}`nowhere`\n\n```{claim-table}\n```\n")
+    page = "{ref}`nowhere`: 0.17<!-- = 0.2 --> of it.\n\n```{claim-table}\n```\n"
+    source = small_book(tmp_path / "book", page)
     (source / "executed" / "claims.json").write_text(json.dumps(RECORDS[:-1]))
     with pytest.raises(AssertionError) as caught:
         render(source, tmp_path / "out")
     said = str(caught.value)
     assert f"'{RECORDS[-1]['id']}' has no record" in said
     assert re.search(r"WARNING: .*nowhere", said)
-    assert "build finished with problems, 2 warnings" in said
+    assert "page: 'nowhere: 0.17 of it.': the text says 0.17, the data say 0.2 (0.2)" in said
+    assert "build finished with problems, 3 warnings" in said
 
 
 _CLAIMS = """() => [...document.querySelectorAll("table.claims tbody tr")].map(row => ({
