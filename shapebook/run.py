@@ -40,8 +40,10 @@ def run(
     given = assignments(parameter or [], notebooks.parameters(notebook))
     page = check_file(out.with_suffix(".html"))
     notebooks.run(notebook, out, given, told=functools.partial(typer.echo, err=True, nl=False))
-    done = notebooks.read(out)
-    page.write_text(html.html(done, changes.changes(notebook, given)), encoding="utf-8")
+    done, other = notebooks.read(out), changes.changes(notebook, given)
+    page.write_text(html.html(done, other), encoding="utf-8")
+    if other:
+        notebooks.write(html.without_the_books_readings(done), out)
     for record in notebooks.records(done):
         typer.echo(changes.judged(record))
     if kept := changes.commands(done):

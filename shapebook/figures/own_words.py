@@ -1,11 +1,13 @@
 """What a figure shows, in sentences computed from its table: true of whichever run it is."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from html import escape
+from typing import Any
 
 import pandas as pd
 
-from shapebook.claims.layers import LEAST, top
+from shapebook.claims.layers import LEAST, thirds, top
 from shapebook.claims.statistic import spearman
 from shapelib.store.tables import chosen
 
@@ -42,6 +44,71 @@ def dimension(table: pd.DataFrame) -> Sentences:
     """For each model how far TwoNN's two fits go, and whether they order its layers alike."""
     return Sentences(each for name, role, rows in _models(table)
                      for each in _of_dimension(f"{name} ({role})", rows))  # fmt: skip
+
+
+def agreement(table: pd.DataFrame, measures: Mapping[str, Mapping[str, Any]]) -> Sentences:
+    """Where each of several measures is highest and lowest, and how alike they order the layers.
+
+    :param measures: what to call a measure, and the columns that choose its rows, as ``{"TwoNN":
+        {"metric": "two_nn"}}``.
+    """
+    return Sentences(each for name, role, rows in _models(table)
+                     for each in _of_agreement(f"{name} ({role})", rows, measures))  # fmt: skip
+
+
+def centering(table: pd.DataFrame, metric: str, called: str) -> Sentences:
+    """In how many layers centering raises a measure, and where it changes it most."""
+    return Sentences(
+        each
+        for name, role, rows in _models(table)
+        for each in _of_centering(f"{name} ({role})", rows, metric, called)
+    )
+
+
+def factors(table: pd.DataFrame) -> Sentences:
+    """Claim 1's statistic without massive vectors, at each factor that may define them.
+
+    :param table: the ``factors`` of `shapebook.experiments.dissect.Dissection`.
+    """
+    said = []
+    for name, role, rows in _models(table):
+        for factor, own in rows.rename(columns={"anisotropy": "value"}).groupby("factor"):
+            if own["layer"].nunique() < LEAST:
+                said.append(f"{name} ({role}): fewer than {LEAST} layers count.")
+                break
+            first, middle, last = (float(third["value"].mean()) for third in thirds(own))
+            said.append(
+                f"{name} ({role}): without vectors longer than {factor:.0f} times the median, up "
+                f"to {own['massive'].max():.1%} of a layer's, anisotropy is {middle:.2f} in the "
+                f"middle third, {first:.2f} in the first and {last:.2f} in the last: the middle "
+                f"minus the higher outer third is {_signed(middle - max(first, last))}."
+            )
+    return Sentences(said)
+
+
+def interventions(table: pd.DataFrame) -> Sentences:
+    """What the middle third's anisotropy is as a model stands, and which change moves it most.
+
+    :param table: of `shapebook.experiments.interventions.interventions`.
+    """
+    from shapebook.experiments.interventions import PLAIN
+
+    said = []
+    for name, _, rows in _models(table[table["tokens"] == "all"].assign(role="")):
+        found = {
+            str(change): float(thirds(own)[1]["value"].mean())
+            for change, own in rows.groupby("intervention", sort=False)
+            if own["layer"].nunique() >= LEAST
+        }
+        if PLAIN not in found:
+            said.append(f"{name}: fewer than {LEAST} layers count.")
+            continue
+        plain = found.pop(PLAIN)
+        said.append(f"{name}: as it is, the middle third's anisotropy is {plain:.2f}.")
+        order = sorted(found, key=lambda change: -abs(found[change] - plain))
+        told = ", ".join(f"{change}: {found[change]:.2f}" for change in order)
+        said.append(f"{name}: changed, from what moves it most to what moves it least: {told}.")
+    return Sentences(said)
 
 
 def _of_anisotropy(name: str, rows: pd.DataFrame) -> list[str]:
@@ -101,19 +168,72 @@ def _of_dimension(name: str, rows: pd.DataFrame) -> list[str]:
         return [f"{name}: fewer than {LEAST} layers count."]
     by_fit = [one[one["layer"].isin(layers)].sort_values("layer") for one in fits]
     wide, narrow = (one["value"] for one in by_fit)
-    agreement = spearman(wide.to_numpy(), narrow.to_numpy())
-    words = (
-        "order the layers alike" if agreement >= _TOGETHER
-        else "part: they order the layers differently" if agreement < _APART
-        else "order the layers only roughly alike"
-    )  # fmt: skip
+    together = spearman(wide.to_numpy(), narrow.to_numpy())
     return [
         f"{name}: TwoNN lies between {wide.min():.1f} and {wide.max():.1f} by the fit to the "
         f"lowest 90 %, and between {narrow.min():.1f} and {narrow.max():.1f} by that to the "
         "lowest 20 %.",
-        f"{name}: the two fits {words} (rank correlation "
-        f"{f'{agreement:.2f}'.replace('-', '−')} over {len(layers)} layers).",
+        f"{name}: the two fits {_alike(together)} (rank correlation {_signed(together)} over "
+        f"{len(layers)} layers).",
     ]
+
+
+def _of_agreement(
+    name: str, rows: pd.DataFrame, measures: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    found = {
+        called: chosen(rows, {"tokens": "all", **which})
+        .dropna(subset=["value"])
+        .set_index("layer")["value"]
+        for called, which in measures.items()
+    }
+    found = {called: values for called, values in found.items() if len(values)}
+    layers = sorted(set.intersection(*(set(each.index) for each in found.values())))
+    if len(layers) < LEAST:
+        return [f"{name}: fewer than {LEAST} layers count."]
+    said = []
+    for called, values in found.items():
+        said.append(
+            f"{name}: {called} is highest in layer {values.idxmax()}, with {values.max():.3g}, and "
+            f"lowest in layer {values.idxmin()}, with {values.min():.3g}."
+        )
+    for first, second in itertools.combinations(found, 2):
+        one, other = (found[each].loc[layers].to_numpy() for each in (first, second))
+        value = spearman(one, other)
+        said.append(
+            f"{name}: {first} and {second} {_alike(value)} (rank correlation {_signed(value)} over "
+            f"{len(layers)} layers)."
+        )
+    return said
+
+
+def _of_centering(name: str, rows: pd.DataFrame, metric: str, called: str) -> list[str]:
+    rows = chosen(rows, {"metric": metric, "tokens": "all"})
+    plain, centered = (
+        rows[rows["centered"].eq(state)].set_index("layer")["value"].dropna()
+        for state in (False, True)
+    )
+    change = (centered - plain).dropna()
+    if len(change) < LEAST:
+        return [f"{name}: fewer than {LEAST} layers count."]
+    most = change.abs().idxmax()
+    return [
+        f"{name}: centering raises {called} in {(change > 0).sum()} of {len(change)} layers, and "
+        f"changes it most in layer {most}, from {_signed(plain[most])} to "
+        f"{_signed(centered[most])}."
+    ]
+
+
+def _alike(agreement: float) -> str:
+    return (
+        "order the layers alike" if agreement >= _TOGETHER
+        else "part: they order the layers differently" if agreement < _APART
+        else "order the layers only roughly alike"
+    )  # fmt: skip
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _models(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:

@@ -1,6 +1,7 @@
 """An executed notebook as one HTML file that needs nothing beside it: no network, no scripts."""
 
 import base64
+import copy
 import re
 from collections.abc import Sequence
 from html import escape
@@ -82,6 +83,22 @@ def html(notebook: Notebook, changes: Changes | None = None) -> str:
     )
 
 
+def without_readings(source: str) -> str:
+    """Markdown without what the book reads out of its own figures: its readings and caveats."""
+    return "".join(part for part in _PARTS.split(source) if not _READING.search(part))
+
+
+def without_the_books_readings(notebook: Notebook) -> Notebook:
+    """A notebook of another run than the book's, without what the book reads out of its figures;
+    cells that held nothing else are gone."""
+    kept = copy.deepcopy(notebook)
+    for cell in kept.cells:
+        if cell.cell_type == "markdown":
+            cell.source = without_readings(cell.source).strip()
+    kept.cells = [each for each in kept.cells if each.cell_type != "markdown" or each.source]
+    return kept
+
+
 class _Page:
     def __init__(self, notebook: Notebook, other: bool = False) -> None:
         self.other = other
@@ -104,9 +121,7 @@ class _Page:
         """Markdown; on a page of another run than the book's without its readings and caveats."""
         # Comments mark numbers for the book to check.
         source = re.sub(r"<!--.*?-->", "", source, flags=re.S)
-        if self.other:
-            source = "".join(part for part in _PARTS.split(source) if not _READING.search(part))
-        return str(self.markdown.render(source))
+        return str(self.markdown.render(without_readings(source) if self.other else source))
 
     def _output(self, output: Any, cell: Any) -> str:
         if output.output_type == "stream":
@@ -215,7 +230,7 @@ def _note(changes: Changes, kept: Sequence[str]) -> str:
 def _without_places(text: str, changes: Changes) -> str:
     """Files by their names alone: where they lie on a machine is nobody else's business."""
     given = [value for here, _ in changes.values() for value in _strings(here)]
-    places = {each for each in given if Path(each).expanduser().is_absolute()}
+    places = {each for each in given if _is_place(each)}
     places |= {str(Path(each).expanduser()) for each in places}
     for each in sorted(places, key=len, reverse=True):
         for spelled in {each, escape(each), escape(repr(each)[1:-1])}:
@@ -223,8 +238,16 @@ def _without_places(text: str, changes: Changes) -> str:
     return text.replace(f"{Path.home()}/", "~/")
 
 
+def _is_place(text: str) -> bool:
+    """Whether a text says where something lies: from the root or home, or in folders from here."""
+    path = Path(text).expanduser()
+    return path.is_absolute() or (len(path.parts) > 1 and path.exists())
+
+
 def _strings(value: Any) -> list[str]:
-    """The texts in a parameter's value."""
+    """The texts in a parameter's value, names in a mapping included."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
     if isinstance(value, list | tuple):
         return [text for each in value for text in _strings(each)]
     return [value] if isinstance(value, str) else []

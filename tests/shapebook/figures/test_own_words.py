@@ -70,7 +70,82 @@ def test_whether_the_two_fits_part():
     assert "only roughly alike" in told([9.0, 2.0, 1.0, 4.0, 3.0, 2.5, 9.0])
 
 
+def beside(**measures: list[float]) -> pd.DataFrame:
+    return pd.concat([shape(values, metric=name) for name, values in measures.items()])
+
+
+def test_how_alike_measures_order_the_layers():
+    table = beside(a=[9, 1, 2, 3, 4, 5, 9], b=[9, 10, 20, 30, 40, 50, 9], c=[9, 5, 4, 3, 2, 1, 9])
+    measures = {f"measure {each}": {"metric": each} for each in "abc"}
+    told = own_words.agreement(table, measures).sentences
+    assert told[0] == (
+        "mine (decoder): measure a is highest in layer 5, with 5, and lowest in layer 1, with 1."
+    )
+    assert told[3] == (
+        "mine (decoder): measure a and measure b order the layers alike (rank correlation 1.00 "
+        "over 5 layers)."
+    )
+    assert "measure b and measure c part: they order the layers differently" in told[5]
+    assert "(rank correlation \N{MINUS SIGN}1.00 over 5 layers)" in told[5]
+    # A measure that the table lacks is not told of.
+    lacking = own_words.agreement(table, {**measures, "measure d": {"metric": "d"}}).sentences
+    assert lacking == told
+
+
+def test_what_centering_does_to_a_measure():
+    plain = shape([0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 0.9])
+    centered = shape([0.9, 0.4, 0.6, 0.1, 0.6, 0.5, 0.9])
+    table = pd.concat([plain.assign(centered=False), centered], ignore_index=True)
+    assert own_words.centering(table, "anisotropy", "the share").sentences == [
+        "mine (decoder): centering raises the share in 2 of 5 layers, and changes it most in layer "
+        "3, from 0.50 to 0.10."
+    ]
+
+
+def test_what_each_factor_leaves():
+    rows = [
+        shape(values).assign(factor=factor, massive=share).rename(columns={"value": "anisotropy"})
+        for factor, values, share in (
+            (5.0, [0, 0.1, 0.1, 0.1, 0.1, 0.1, 0], 0.03),
+            (10.0, [0, 0.6, 0.6, 0.8, 0.1, 0.1, 0], 0.01),
+        )
+    ]  # fmt: skip
+    low, high = own_words.factors(pd.concat(rows)).sentences
+    assert "longer than 5 times the median, up to 3.0% of a layer's" in low
+    assert "the middle minus the higher outer third is 0.00." in low
+    assert "anisotropy is 0.45 in the middle third, 0.60 in the first and 0.10 in the last" in high
+    assert "is \N{MINUS SIGN}0.15." in high
+
+
+def test_which_change_moves_the_middle_most():
+    rows = [
+        shape(values).assign(intervention=change)
+        for change, values in (
+            ("as it is", [0, 0.5, 0.9, 0.9, 0.9, 0.5, 0]),
+            ("longer windows", [0, 0.5, 0.8, 0.8, 0.8, 0.5, 0]),
+            ("shortened", [0, 0.5, 0.1, 0.1, 0.1, 0.5, 0]),
+        )
+    ]
+    assert own_words.interventions(pd.concat(rows)).sentences == [
+        "mine: as it is, the middle third's anisotropy is 0.90.",
+        "mine: changed, from what moves it most to what moves it least: shortened: 0.10, longer "
+        "windows: 0.80.",
+    ]
+
+
 def test_too_few_layers_are_said():
+    few = shape([0.1, 0.2, 0.3])
+    lines = [
+        own_words.agreement(few, {"a": {"metric": "anisotropy"}}),
+        own_words.centering(few, "anisotropy", "it"),
+        own_words.factors(
+            few.assign(factor=5.0, massive=0).rename(columns={"value": "anisotropy"})
+        ),
+    ]
+    for each in lines:
+        assert each.sentences == ["mine (decoder): fewer than 3 layers count."]
+    short = own_words.interventions(few.assign(intervention="as it is")).sentences
+    assert short == ["mine: fewer than 3 layers count."]
     assert said(shape([0.1, 0.2, 0.3])) == "mine (decoder): fewer than 3 layers count."
 
 

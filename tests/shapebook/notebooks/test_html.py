@@ -145,6 +145,29 @@ def test_a_page_to_be_passed_on_names_no_place_of_the_machine(tmp_path: Path):
     assert "corpus = 'text.txt'" in shown
 
 
+def test_a_folder_from_here_and_one_in_a_mapping_are_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret" / "model").mkdir(parents=True)
+    here, there = "secret/model", str(tmp_path / "hidden" / "other")
+    changes = {"layers": ({here: [5], there: [1]}, {"a": [1]}), "models": (["org/name"], ["a"])}
+    cells = [new_markdown_cell("# A"), new_code_cell(f"layers = {changes['layers'][0]}")]
+    shown = unescape(standalone.html(new_notebook(cells=cells), changes))
+    assert "secret" not in shown
+    assert "hidden" not in shown
+    assert "layers = {'model': [5], 'other': [1]}" in shown
+    assert "org/name" in shown, "a name of the hub is no place"
+
+
+def test_a_readers_notebook_is_without_the_books_readings():
+    cells = [new_markdown_cell(READING), new_markdown_cell("**Reading.** Low."), new_code_cell("1")]
+    notebook = new_notebook(cells=cells)
+    own = standalone.without_the_books_readings(notebook)
+    assert [each.source for each in own.cells] == ["(next)=\n## Next\n\nMore.", "1"]
+    assert len(notebook.cells) == 3
+
+
 class Outside(HTMLParser):
     """Collects what a page would fetch, and roles that were left as they were written."""
 
