@@ -79,7 +79,7 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     fixed = claims()[claim]
     _check(fixed, table)
     runs = table.attrs.get("provenance", [])
-    judged = [_judged(fixed, name, rows, runs) for name, rows in _groups(fixed, table)]
+    judged = [_judged(fixed, name, rows, runs) for name, rows in groups(fixed, table)]
     tested = [each for each in judged if each["word"] != UNTESTABLE]
     return {
         "id": fixed.id,
@@ -104,10 +104,10 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
             {
                 "what": each.what,
                 "added": each.added,
-                **_as_record(name, _statistic(each.claim, rows)),
+                **_as_record(name, statistic(each.claim, rows)),
             }
             for each in fixed.otherwise
-            for name, rows in _groups(each.claim, table)
+            for name, rows in groups(each.claim, table)
         ],
     }
 
@@ -128,7 +128,7 @@ def _check(claim: Claim, table: pd.DataFrame) -> None:
         )
 
 
-def _groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """What each statistic is taken from, with its name."""
     rows = table if claim.role == "any" else table[table["role"] == claim.role]
     rows = chosen(rows, claim.select)
@@ -149,7 +149,7 @@ def _judged(
     claim: Claim, name: str, rows: pd.DataFrame, runs: Iterable[Mapping[str, Any]]
 ) -> Record:
     """One model's record: its numbers, its word, and why there is none."""
-    found = _statistic(claim, rows)
+    found = statistic(claim, rows)
     reasons = [
         f"its {column} is {', '.join(map(str, there))}, and the rule is fixed at {wanted}"
         for column, wanted in claim.measured.items()
@@ -176,7 +176,7 @@ def _judged(
     }
 
 
-def _statistic(claim: Claim, rows: pd.DataFrame) -> Statistic:
+def statistic(claim: Claim, rows: pd.DataFrame) -> Statistic:
     count = rows["layer"].nunique() if claim.table == "shape" else layers.LEAST
     if count < layers.LEAST:
         return nothing(f"layers that count: {count}, and {layers.LEAST} are needed")

@@ -40,10 +40,11 @@ def render(root: Path, book: Path) -> None:
 
 def _key_of_source(root: Path, book: Path) -> str:
     """Changes when anything does that the rendered book depends on: its files, the configuration,
-    the kept tables, the two packages (their docstrings are a page), and the program that renders.
+    kept tables and benchmarks, the two packages (their docstrings are a page), and the program that
+    renders.
     """
     packages = [*map(Path, shapelib.__path__), Path(__file__).parents[1]]
-    folders = (book, root / "results", *packages)
+    folders = (book, root / "results", root / "benchmarks", *packages)
     files = [root / "_config.yml", *(file for each in folders for file in sorted(each.rglob("*")))]
     hashes = [
         (file.name, cache.sha256(file))

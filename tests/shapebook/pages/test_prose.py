@@ -1,10 +1,14 @@
 """Numbers in sentences: what agrees with the data passes, and what does not is told of."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from shapebook.notebooks import notebook as notebooks
@@ -144,6 +148,34 @@ def test_a_number_of_a_reading_that_is_not_marked_is_told(told: Told):
 
 def test_marks_are_no_part_of_what_is_read():
     assert prose.bare(f"0.2<!-- = {ONE} --> and 0.1<!-- set --> of it") == "0.2 and 0.1 of it"
+
+
+def rendered(source: Path, text: str, mark: str) -> str:
+    """A sentence as the book's extension leaves it on a page of a source."""
+    file = ROOT / "book" / "_extensions" / "checked_numbers.py"
+    spec = importlib.util.spec_from_file_location("checked_numbers", file)
+    assert spec is not None
+    assert spec.loader is not None
+    extension = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(extension)
+    document = new_document("page")
+    document.settings.env = SimpleNamespace(srcdir=str(source), docname="executed/page")
+    comment = nodes.raw("", mark, format="html")
+    document += nodes.paragraph("", "", nodes.Text(text), comment, nodes.Text(" here."))
+    extension.HoldNumbers(document).apply()
+    return str(document.astext())
+
+
+def test_pages_run_on_another_machine_have_its_number_beside_the_texts(tmp_path: Path):
+    fresh = tmp_path / "_build" / "source"
+    assert (
+        rendered(fresh, "It is 0.17", "<!-- = 0.2034 -->") == "It is 0.17 (0.20 in this run) here."
+    )
+    assert rendered(fresh, "It is 0.20", "<!-- = 0.2034 -->") == "It is 0.20 here."
+    assert (
+        rendered(fresh, "a fifth", "<!-- 0.1 to 0.3 = 0.5 -->") == "a fifth (0.5 in this run) here."
+    )
+    assert rendered(fresh, "0.1", "<!-- set -->") == "0.1 here."
 
 
 def test_a_page_is_read_by_its_cells(tmp_path: Path):
