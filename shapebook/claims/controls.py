@@ -84,6 +84,8 @@ def _of_models(one: Claim, claim: Claim, table: pd.DataFrame) -> list[dict[str, 
 
 def _said(draws: list[Statistic]) -> str:
     """A number with its interval; of several draws the lowest and the highest number."""
+    if not any(each.testable for each in draws):
+        return "\N{EN DASH}"
     if len(draws) == 1:
         (one,) = draws
         return f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]"

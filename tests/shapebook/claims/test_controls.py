@@ -50,6 +50,12 @@ def test_a_reading_that_a_control_passes_says_nothing(control: pd.DataFrame):
     assert found.loc["every layer as the paper draws them", "worth"] == ""
 
 
+def test_too_few_layers_pass_nothing():
+    found = shown(shape("real", BELL), shape("small", [0.1, 0.9, 0.1], "encoder"))
+    assert found.loc["by the rule", "small"] == "\N{EN DASH}"
+    assert found.loc["by the rule", "worth"] == ""
+
+
 def test_another_decoder_that_passes_is_no_control():
     assert Controls("decoder-bell", shape("real", BELL)).empty == {}
 
