@@ -53,7 +53,7 @@ def keep(part: str, found: list) -> None:
     for run in table.attrs["provenance"]:
         run["command"] = f"python results/beside.py {part}"
         if part == "random":
-            run["training"] = "none: random weights"
+            run["training"], run["caveat"] = "none: random weights", "random weights"
     folder = HERE / "beside"
     folder.mkdir(exist_ok=True)
     tables.write_table(table, folder / f"{part}.parquet")
