@@ -99,7 +99,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "message"),
     [
         ("smolm2-135m", "did you mean 'smollm2-135m'"),
-        ("pythia-2.8b@step1000", "smollm2-135m and minilm-l6 need no hub"),
+        ("pythia-2.8b@step1000", "qwen2.5-coder-1.5b, mpnet-base, minilm-l6 need no hub"),
         ("EleutherAI/pythia-70m", "hub could not be reached"),
         ("./missing", "no such folder or file: './missing'"),
         ("missing.gguf", "no such folder or file: 'missing.gguf'"),
