@@ -63,7 +63,7 @@ _BY_GROUP = ("anisotropy", "average_cosine", "two_nn", "two_nn_lowest20", "mada_
 _TOO_LONG = re.compile(r"a window has \d+ tokens, but .* reads at most \d+")
 # Multiply-adds of reading per weight and token, and what measuring a layer costs in products X·Xᵀ
 # of its batches: both as seen on one machine, for the estimate of hours alone.
-READING, MEASURING = 1.0, 9.0
+READING, MEASURING = 1.4, 4.0
 _log = logging.getLogger("shapelib")
 
 

@@ -96,8 +96,10 @@ def profile(
     )  # fmt: skip
     tables.write_table(table, out)
     show(summary(table))
-    if caveat := table.attrs["provenance"][0]["caveat"]:
-        typer.echo(f"{table['model'].iloc[0]}: {caveat}")
+    run = table.attrs["provenance"][0]
+    for told, what in (("", run["caveat"]), ("weights in its file: ", run["quantised"])):
+        if what:
+            typer.echo(f"{table['model'].iloc[0]}: {told}{what}")
     typer.echo(f"{len(table)} rows written to {out}")
 
 

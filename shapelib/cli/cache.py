@@ -53,7 +53,7 @@ def cache_fetch(
         list[str] | None,
         typer.Argument(
             help="minilm-l6, smollm2-135m, enwiki-sample, reviews, questions: these if none is "
-            "named. Larger: gemma-3-270m, qwen2.5-coder-1.5b, mpnet-base, news.",
+            "named. Others: gemma-3-270m, qwen2.5-coder-1.5b, mpnet-base, news.",
             autocompletion=complete_assets,
         ),
     ] = None,

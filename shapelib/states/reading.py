@@ -261,6 +261,8 @@ def run_facts(
         training=trained_as(model),
         warmup_tokens=warmup_tokens(model.source.known),
         dtype=model.dtype,
+        quantised=model.quantised,
+        tuned=source.known.tuned or None if source.known else None,
         fingerprint=source.fingerprint,
         revision=source.revision,
         tokenizer=source.tokenizer_hub,
