@@ -210,7 +210,9 @@ def cost(todo: Sequence[Cell], flops: float) -> Cost:
     missing = [each for each in models if not assets.is_here(each.asset)]
     fetched = sum(assets.known(each.asset).size for each in missing)
     expanded = [4 * each.parameters for each in missing if each.weights == "gguf"]
-    weights = max((4 * each.parameters for each in models), default=0)
+    # Beside random weights, for a moment, stand those that the architecture is read from.
+    copies = {cell.model: 2 if cell.part == "random" else 1 for cell in todo}
+    weights = max((4 * each.parameters * copies[each.name] for each in models), default=0)
     return Cost(
         seconds, fetched, fetched + sum(expanded) + spilled, weights + min(spilled, 4 << 30)
     )

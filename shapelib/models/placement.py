@@ -94,7 +94,7 @@ def bfloat16_units() -> bool:
 def choose_dtype(dtype: str, parameters: int, device: "torch.device") -> str:
     """What ``auto`` means for a model of so many parameters on a device.
 
-    On a processor float32, units or not: `results/precision` has what bfloat16 changes.
+    On a processor float32, units or not: `results/precision.py` measures what bfloat16 changes.
     """
     if dtype != "auto":
         return dtype
