@@ -53,12 +53,12 @@ class Pool:
     """All rows, shuffled by the run's seed across all windows."""
     bos: bool
     """Whether the tokenizer puts a special token before the text (it is usually the sink)."""
-    beginning: str | None
-    """The special token before the text, as the tokenizer writes it; None where there is none."""
     after_norm: bool
     """Whether the last layer's states have passed the model's final norm."""
     _place: Memory | Disk = field(repr=False)
     _massive: dict[int, Bool[np.ndarray, " n"]] = field(default_factory=dict, repr=False)
+    beginning: str | None = None
+    """The special token before the text, as the tokenizer writes it; None where there is none."""
 
     @property
     def windows(self) -> int:
