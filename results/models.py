@@ -209,7 +209,11 @@ def cost(todo: Sequence[Cell], flops: float) -> Cost:
     models = {catalogue.models()[cell.model] for cell in todo}
     missing = [each for each in models if not assets.is_here(each.asset)]
     fetched = sum(assets.known(each.asset).size for each in missing)
-    expanded = [4 * each.parameters for each in missing if each.weights == "gguf"]
+    expanded = [
+        4 * each.parameters
+        for each in models
+        if each.weights == "gguf" and not any((cache.root() / "models").glob(f"{each.name}-*"))
+    ]
     # Beside random weights, for a moment, stand those that the architecture is read from.
     copies = {cell.model: 2 if cell.part == "random" else 1 for cell in todo}
     weights = max((4 * each.parameters * copies[each.name] for each in models), default=0)
