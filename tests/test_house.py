@@ -139,7 +139,7 @@ def copy(tmp_path: Path) -> Path:
     ("file", "line", "told"),
     [
         ("geometry/points.py", "from shapelib.states import pool", "shapelib.states.pool"),
-        ("geometry/points.py", "import shapelib.models.hub", "shapelib.models.hub"),
+        ("geometry/points.py", "import shapelib.models.files.hub", "shapelib.models.files.hub"),
         ("geometry/points.py", "from shapelib.store import cache", "shapelib.store.cache"),
         ("geometry/points.py", "from shapelib import profile", "shapelib.states.profile"),
         (

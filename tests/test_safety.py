@@ -64,7 +64,7 @@ def test_an_archive_writes_nothing_outside(tmp_path: Path):
 
 
 def test_a_wheel_writes_nothing_outside(tmp_path: Path):
-    from shapelib.store import assets
+    from shapelib.store import wheels
 
     wheel, folder = tmp_path / "w.whl", tmp_path / "a" / "b"
     folder.mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_a_wheel_writes_nothing_outside(tmp_path: Path):
         out.writestr("data/fine.txt", "fine")
         out.writestr("data/../../../climbed.txt", "harm")
     with pytest.raises(ShapelibError, match=r"climbed\.txt' outside its folder"):
-        assets._extract(wheel, "data/", folder)
+        wheels.extract(wheel, "data/", folder)
     assert not list(tmp_path.rglob("climbed.txt"))
 
 

@@ -88,6 +88,9 @@ def show_provenance(table: pd.DataFrame) -> Facts:
             continue
         counts = run["pooled"]
         caveat = f"; {run['caveat']}" if run["caveat"] else ""
+        # Tables that earlier versions kept do not say it.
+        if run.get("quantised"):
+            caveat += f"; weights in its file: {run['quantised']}"
         facts[f"model {run['model']}"] = (
             f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['dtype']}, "
             f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "

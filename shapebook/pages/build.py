@@ -177,6 +177,11 @@ def _prepare(stale: list[Page]) -> None:
     named = {text for each in given for text in _texts(each)}
     for name in assets.ASSETS:
         if name in named:
+            if assets.known(name).terms and not assets.is_here(name):
+                raise ShapelibError(
+                    f"a page's parameters name {name}, which has terms of use: making the book "
+                    f"does not fetch it; run: shapelib cache fetch {name}"
+                )
             print(f"{name}: looked for in the cache, fetched if it is not there", flush=True)
             assets.fetch(name)
 

@@ -53,7 +53,18 @@ def table1() -> str:
 
 def models() -> str:
     """Every model of the catalogue, a row each; below, caveats and what was not verified."""
-    lines = _head("name", "family", "role", "parameters", "layers", "width", "licence", "weights")
+    heads = (
+        "name",
+        "family",
+        "role",
+        "parameters",
+        "layers",
+        "width",
+        "licence",
+        "weights",
+        "tuned",
+    )
+    lines = _head(*heads)
     entries = catalogue.models().values()
     for each in entries:
         name = f"`{each.name}`"
@@ -64,11 +75,13 @@ def models() -> str:
             _row(
                 name, each.family, each.role, _large(each.parameters),
                 str(each.layers), str(each.hidden_size), each.licence, weights,
+                each.tuned,
             )
         )  # fmt: skip
+    told = [(f"quantised: {each.quantised}", each.name) for each in entries if each.quantised]
     caveats = [(each.caveat, each.name) for each in entries if each.caveat]
     open_ = [(f"not verified: {each.unchecked}", each.name) for each in entries if each.unchecked]
-    return "\n".join([*lines, "", *_notes([*caveats, *open_])])
+    return "\n".join([*lines, "", *_notes([*caveats, *told, *open_])])
 
 
 def suites() -> str:

@@ -7,11 +7,15 @@ import typer
 
 from shapelib.cli.cache import app as cache_app
 from shapelib.cli.console import numbers, print_failures, show, started, width
+from shapelib.cli.corpus import corpus
 from shapelib.cli.options import (  # fmt: skip
+    AcceptTerms,
     Batch,
+    Beginning,
     Device,
     Dtype,
     Kind,
+    LeastWindows,
     ListMetrics,
     Memory,
     Metrics,
@@ -40,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cache_app, name="cache")
+app.command()(corpus)
 
 
 @app.command()
@@ -55,6 +60,8 @@ def profile(
     seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = 0,
     metric: Metrics = ["default"],  # noqa: B006
     list_metrics: ListMetrics = False,
+    beginning: Beginning = None,
+    least_windows: LeastWindows = 1,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -64,6 +71,7 @@ def profile(
     ] = False,
     allow_pickle: Pickle = False,
     part: Part = None,
+    accept_terms: AcceptTerms = False,
 ) -> None:
     """Measure a model's hidden states layer by layer, and write one tidy table."""
     from shapelib.cli.tables import summary
@@ -83,12 +91,15 @@ def profile(
         loaded = source
     table = measure(
         loaded, corpus, tokens=tokens, window=window, unit=unit, batch=batch, sets=sets,
-        seed=seed, metrics=metric, device=device, dtype=dtype, memory=memory, part=part,
+        seed=seed, metrics=metric, beginning=beginning, least_windows=least_windows,
+        device=device, dtype=dtype, memory=memory, part=part,
     )  # fmt: skip
     tables.write_table(table, out)
     show(summary(table))
-    if caveat := table.attrs["provenance"][0]["caveat"]:
-        typer.echo(f"{table['model'].iloc[0]}: {caveat}")
+    run = table.attrs["provenance"][0]
+    for told, what in (("", run["caveat"]), ("weights in its file: ", run["quantised"])):
+        if what:
+            typer.echo(f"{table['model'].iloc[0]}: {told}{what}")
     typer.echo(f"{len(table)} rows written to {out}")
 
 
@@ -120,11 +131,14 @@ def sweep(
     batch: Batch = 4096,
     sets: Sets = ["all", "content"],  # noqa: B006
     metric: Metrics = ["default"],  # noqa: B006
+    beginning: Beginning = None,
+    least_windows: LeastWindows = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory: Memory = 4.0,
     allow_pickle: Pickle = False,
     part: Part = None,
+    accept_terms: AcceptTerms = False,
 ) -> None:
     """Measure many models, checkpoints, texts and seeds; a run that was stopped goes on."""
     from shapelib.states.sweep import KIND, fill, missing, plan
@@ -136,8 +150,9 @@ def sweep(
     steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(
         models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
-        unit=unit, batch=batch, sets=sets, metrics=metric, device=device, dtype=dtype,
-        memory=memory, allow_pickle=allow_pickle, part=part,
+        unit=unit, batch=batch, sets=sets, metrics=metric, beginning=beginning,
+        least_windows=least_windows, device=device, dtype=dtype, memory=memory,
+        allow_pickle=allow_pickle, part=part,
     )  # fmt: skip
     todo = missing(grid, kept)
     typer.echo(f"{len(grid)} cells: {len(grid) - len(todo)} in {output}, {len(todo)} to compute")
@@ -188,6 +203,7 @@ def d90(
     ] = None,
     device: Device = "auto",
     allow_pickle: Pickle = False,
+    accept_terms: AcceptTerms = False,
 ) -> None:
     """Find the smallest random subspace in which fine-tuning still works; resumable."""
     from shapelib.cli import tables
@@ -265,28 +281,6 @@ def models(
         "shapelib models NAME says more. Any folder with safetensors weights, .gguf file or hub "
         "name works as well."
     )
-
-
-@app.command()
-def corpus(
-    name: Annotated[
-        str, typer.Argument(help="enwiki-sample, enwik8, or a dump or text file.")
-    ] = "enwiki-sample",
-) -> None:
-    """Clean a text and say what was counted before and after."""
-    from rich.table import Table
-
-    from shapelib.text.corpus import load_corpus
-
-    loaded = load_corpus(name)
-    shown = Table(loaded.name)
-    shown.add_column(overflow="fold")
-    for label, value in loaded.report.as_dict().items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{markup} {count}" for markup, count in value.items())
-        shown.add_row(label.replace("_", " "), str(value))
-    shown.add_row("sha256 of the cleaned text", loaded.sha256)
-    show(shown)
 
 
 @app.command()

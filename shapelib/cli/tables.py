@@ -108,6 +108,8 @@ def details(entry: Entry, kept: Here) -> "Table":
         "heads": str(entry.heads or ""),
         "licence": entry.licence + (" (gated)" if entry.gated else ""),
         "weights": entry.weights,
+        "quantised": entry.quantised,
+        "tuned": entry.tuned,
         "cached": _here(entry, kept),
         "named by": "; ".join(catalogue.PAPERS[each] for each in entry.papers),
         "caveat": entry.caveat,

@@ -15,6 +15,7 @@ from shapelib.errors import ShapelibError, nearest
 
 ROLES = ("encoder", "decoder", "encoder-decoder")
 WEIGHTS = ("safetensors", "pickle", "gguf")
+TUNED = ("base", "instruct", "contrastive")
 PAPERS = {
     "shape": "The Shape of Learning",
     "intrinsic": "Intrinsic Dimensionality Explains the Effectiveness of Language Model "
@@ -96,6 +97,10 @@ class Entry:
     """Repeated by every table and figure."""
     training: str = ""
     """What it was tuned for after language modelling, where that may shape its hidden states."""
+    tuned: str = ""
+    """What it is, by what was done after pre-training: one of `TUNED`, or nothing said."""
+    quantised: str = ""
+    """Of a GGUF file: how many weights it holds in which type, as `gguf_file.told` tells it."""
     unchecked: str = ""
     """What of this entry no public source was found for, and why."""
     papers: tuple[str, ...] = ()
@@ -145,6 +150,7 @@ def _entry(name: str, fields: dict[str, Any], where: str) -> Entry:
         raise ShapelibError(f"{where}: give one of 'hub' and 'asset'")
     _one_of(entry.role, ROLES, "role", where)
     _one_of(entry.weights, WEIGHTS, "weights", where)
+    _one_of(entry.tuned, ("", *TUNED), "tuned", where)
     for paper in entry.papers:
         _one_of(paper, tuple(PAPERS), "papers", where)
     if along is not None:

@@ -1,26 +1,23 @@
 """Load a model's base network and tokenizer, safely, and see what it is by its effect."""
 
-import contextlib
-import functools
-import io
 import logging
-import sys
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shapelib.errors import ShapelibError, foreign
 from shapelib.models import reports
+from shapelib.models.files import gguf_file
+from shapelib.models.files.gguf_file import quiet as quiet
 from shapelib.models.placement import device_of, dtype_of, place
 from shapelib.models.placement import pick_device as pick_device
 from shapelib.models.sources import Source as Source
 from shapelib.models.sources import fetched
 from shapelib.models.sources import find as find
-from shapelib.store import cache, keys
+from shapelib.store import cache
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +54,8 @@ class Model:
     alone are read together."""
     part: str | None = None
     """Which half of an encoder-decoder this is: ``encoder``, ``decoder``, or None for a whole."""
+    quantised: str | None = None
+    """Of a GGUF file: how many weights it holds in which type; else None."""
 
     @property
     def name(self) -> str:
@@ -137,7 +136,11 @@ def load(
     )
     halves.check(part, source)
     source = fetched(source)
-    folder = source.folder if source.folder.is_dir() else _dequantized(source)
+    folder = (
+        source.folder
+        if source.folder.is_dir()
+        else gguf_file.expanded(source.folder, source.name, source.fingerprint)
+    )
     placed = place(folder, source.name, device, dtype)
     network = _network(folder, source, placed.dtype, trust_remote_code, placed.share, part)
     try:
@@ -167,7 +170,8 @@ def load(
             f"{source.name} was trained with a full mask (is_causal is false in its config), and "
             "is a decoder by effect: the installed transformers does not heed that for its class"
         )
-    return _model(source, network, tokenizer, found, placed.dtype)
+    quantised = None if source.folder.is_dir() else gguf_file.quantised(folder)
+    return _model(source, network, tokenizer, found, placed.dtype, quantised)
 
 
 def live(
@@ -195,7 +199,14 @@ def _probe(network: Any, tokenizer: Any, name: str) -> "Found":
     return probe(network, tokenizer, name)
 
 
-def _model(source: Source, network: Any, tokenizer: Any, found: "Found", dtype: str) -> Model:
+def _model(
+    source: Source,
+    network: Any,
+    tokenizer: Any,
+    found: "Found",
+    dtype: str,
+    quantised: str | None = None,
+) -> Model:
     return Model(
         source=source,
         network=network,
@@ -208,6 +219,7 @@ def _model(source: Source, network: Any, tokenizer: Any, found: "Found", dtype: 
         dtype=dtype,
         leaks=found.leaks,
         part=getattr(network, "part", None),
+        quantised=quantised,
     )
 
 
@@ -222,33 +234,6 @@ def _require_transformers() -> None:
         raise ShapelibError(
             'loading a model needs transformers; run: pip install "shapelib[models]"'
         ) from error
-
-
-def _dequantized(source: Source) -> Path:
-    """A safetensors copy of a GGUF file in float32, made once."""
-    import torch
-    import transformers
-
-    def build(target: Path) -> None:
-        _log.info("dequantising %s to float32 once; later runs reuse it", source.name)
-        folder, file = source.folder.parent, source.folder.name
-        # Its parser answers a damaged file in many ways.
-        with foreign(f"{file} cannot be read as GGUF"), _bars_on_terminals_only(), _parsed_once():
-            reports.check_whole(source.folder)
-            network, info = transformers.AutoModel.from_pretrained(
-                folder, gguf_file=file, dtype=torch.float32, output_loading_info=True
-            )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
-        reports.check(network, info, file)
-        # transformers refuses to save while it believes the weights are still quantised.
-        del network.config.quantization_config
-        network.hf_quantizer = None
-        with _bars_on_terminals_only():
-            network.save_pretrained(target)
-        tokenizer.save_pretrained(target)
-
-    key = keys.key_of(source.fingerprint, "float32", transformers.__version__)
-    return cache.entry("models", cache.named(source.name, key), build)
 
 
 def _network(
@@ -296,46 +281,3 @@ def _tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
 
     with foreign(f"{name} has no tokenizer that loads"), quiet():
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-
-
-@contextlib.contextmanager
-def _bars_on_terminals_only() -> Iterator[None]:
-    """Progress bars for a step that takes half a minute, but none in a notebook or a log."""
-    if sys.stderr.isatty():
-        yield
-    else:
-        # Some of its bars heed no setting.
-        with contextlib.redirect_stderr(io.StringIO()), quiet():
-            yield
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without transformers' progress bars: a load takes about a second."""
-    from transformers.utils import logging
-
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _parsed_once() -> Iterator[None]:
-    """Within it, a GGUF file is parsed once, and the table of its tensors' names is made once.
-
-    transformers does the first for the config, the weights and the tokenizer each, and the second
-    for every part of the network; together that takes longer than all the rest.
-    """
-    import gguf
-
-    found: Any = gguf
-    reader, names = found.GGUFReader, gguf.get_tensor_name_map
-    found.GGUFReader, found.get_tensor_name_map = functools.cache(reader), functools.cache(names)
-    try:
-        yield
-    finally:
-        found.GGUFReader, found.get_tensor_name_map = reader, names

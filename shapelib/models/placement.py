@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ def place(folder: Path, name: str, device: str, dtype: str) -> Placement:
     where = pick_device(device)
     size = count(folder, name)
     dtype = choose_dtype(dtype, size, where)
+    if dtype == "bfloat16" and where.type == "cpu" and not bfloat16_units():
+        _log.warning(
+            "%s: this processor has no units for bfloat16, so that it reads no faster than in "
+            "float32", name,
+        )  # fmt: skip
     need, free = size * getattr(torch, dtype).itemsize, room()
     here = free.get((where.index or 0) if where.type == "cuda" else "cpu", 0)
     if device != "spread" and (device != "auto" or need <= here * _SHARE):
@@ -74,8 +80,22 @@ def pick_device(device: str) -> "torch.device":
     return chosen
 
 
+@cache
+def bfloat16_units() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware that torch uses (AMX, AVX-512)."""
+    import torch
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    has_units = bool(features.get("avx512bf16") or features.get("amx-bf16"))
+    return has_units and torch.backends.mkldnn.is_available()
+
+
 def choose_dtype(dtype: str, parameters: int, device: "torch.device") -> str:
-    """What ``auto`` means for a model of so many parameters on a device."""
+    """What ``auto`` means for a model of so many parameters on a device.
+
+    On a processor float32, units or not: `results/precision.py` measures what bfloat16 changes.
+    """
     if dtype != "auto":
         return dtype
     return "bfloat16" if device.type != "cpu" and parameters > LARGE else "float32"

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from shapelib.errors import ShapelibError, nearest
 from shapelib.models import catalogue
-from shapelib.models.hub import HOW, download, matching
-from shapelib.models.hub import names as files
+from shapelib.models.files.hub import HOW, download, matching
+from shapelib.models.files.hub import names as files
 from shapelib.store import assets, cache, keys
 
 _log = logging.getLogger("shapelib")
@@ -129,7 +129,9 @@ def _known(entry: catalogue.Entry, revision: str | None, wants: _Wants) -> Sourc
             raise ShapelibError(
                 f"revision {revision!r} was given, but {entry.name!r} is not a hub name"
             )
-        files = assets.fetch(entry.asset)
+        # A GGUF file is expanded to float32 beside itself when it is loaded.
+        expanded = 4 * entry.parameters if entry.weights == "gguf" else 0
+        files = assets.fetch(entry.asset, beside=expanded)
         sha256 = assets.ASSETS[entry.asset].sha256
         return Source(entry.name, files, sha256, known=entry, caveat=entry.caveat or None)
     for point in entry.suite.checkpoints if entry.suite else ():

@@ -57,6 +57,8 @@ class Pool:
     """Whether the last layer's states have passed the model's final norm."""
     _place: Memory | Disk = field(repr=False)
     _massive: dict[int, Bool[np.ndarray, " n"]] = field(default_factory=dict, repr=False)
+    beginning: str | None = None
+    """The special token before the text, as the tokenizer writes it; None where there is none."""
 
     @property
     def windows(self) -> int:
@@ -220,14 +222,17 @@ def passes(
     *,
     seed: int = 0,
     memory: float = 4.0,
+    beginning: bool | None = None,
+    least_windows: int = 1,
     progress: bool = True,
 ) -> Iterator[Pool]:
     """As `pool`, with as many layers at once as memory or disk holds: all of them, or a few.
 
     The text is read anew for each pool, by the same passes, so that layers and rows are those of
-    one pool of all. Each is closed when the next is asked for.
+    one pool of all. Each is closed when the next is asked for. At least `least_windows` windows are
+    read, whatever they hold.
     """
-    encoded, how = _planned(model, windows, tokens, memory)
+    encoded, how = _planned(model, windows, tokens, memory, beginning, least_windows)
     for layers in how.passes:
         with _pooled(model, encoded, how, layers, seed, 0, progress) as part:
             yield part
@@ -239,10 +244,11 @@ def _planned(
     tokens: int,
     memory: float,
     beginning: bool | None = None,
+    least_windows: int = 1,
 ) -> tuple[list[Encoded], Plan]:
     if not memory >= 0:
         raise ShapelibError(f"memory must be 0 GiB or more, got {memory!r}")
-    encoded = draw(model, windows, tokens, beginning)
+    encoded = draw(model, windows, tokens, beginning, least_windows)
     layer = sum(len(each.ids) for each in encoded) * model.width * 4
     how = plan(model.name, model.layers + 1, layer, memory * GIB - _work(model))
     how.announce(model.name)
@@ -265,6 +271,10 @@ def _pooled(
 ) -> Pool:
     sizes = [len(each.ids) for each in encoded]
     n = sum(sizes)
+    first = encoded[0]
+    beginning = (
+        str(model.tokenizer.convert_ids_to_tokens(first.ids[0])) if first.special[0] else None
+    )
     place = (Disk if how.on_disk else Memory)(layers, n, model.width)
     try:
         read(model, encoded, layers, place.write, unseen, progress)
@@ -281,7 +291,8 @@ def _pooled(
         token=np.array([token for each in encoded for token in each.ids]),
         special=np.array([flag for each in encoded for flag in each.special], dtype=bool),
         order=np.random.default_rng(seed).permutation(n),
-        bos=encoded[0].special[0],
+        bos=first.special[0],
+        beginning=beginning,
         after_norm=model.after_norm,
         _place=place,
     )

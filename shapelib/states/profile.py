@@ -33,6 +33,8 @@ def profile(
     sets: Sequence[str] = SETS,
     seed: int = 0,
     metrics: Sequence[str] = ("default",),
+    beginning: bool | None = None,
+    least_windows: int = 1,
     device: str = "auto",
     dtype: str = "auto",
     memory: float = 4.0,
@@ -65,6 +67,10 @@ def profile(
     :param seed: of the windows and the shuffling.
     :param metrics: what is measured, by the names that ``shapelib profile --list-metrics`` shows
         with their costs, such as ``["default", "gride"]``; see below.
+    :param beginning: whether a beginning-of-sequence token stands before each window; None is the
+        tokenizer's own way, as in `pool`.
+    :param least_windows: read at least so many windows, and draw the vectors from all of them: of
+        long windows a few would be enough, and say little of a text.
     :param device: as in `load`; so is `dtype`.
     :param dtype: precision of the model.
     :param memory: GiB above the loaded model that hidden states and the work on them may take. What
@@ -86,8 +92,11 @@ def profile(
             Which half of an encoder-decoder was measured; of other models missing.
         ``corpus``, ``window``, ``seed``
             The text's name; the length of a window with its unit, as ``512 characters``; the seed.
-        ``dtype``, ``bos``
-            Precision of the model; whether a special token stands before each window.
+        ``dtype``, ``quantised``, ``tuned``
+            Precision that the model ran in; of a GGUF file how many weights it holds in which type,
+            else missing; ``base``, ``instruct`` or ``contrastive`` by the catalogue, else missing.
+        ``bos``, ``beginning``
+            Whether a special token stands before each window; which, else missing.
         ``layer``, ``depth``, ``after_norm``
             The layer's number, 0 for the embedding; that number divided by the last one, from 0 to
             1; whether its vectors have passed the model's final norm.
@@ -126,8 +135,9 @@ def profile(
         windows or tokens are too few for, and for a layer that cannot be measured.
     """
     asked = checked(
-        tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed, metrics=metrics
-    )
+        tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed,
+        metrics=metrics, beginning=beginning, least_windows=least_windows,
+    )  # fmt: skip
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
     if isinstance(model, loading.Model):
         source = model.source
@@ -145,18 +155,19 @@ def profile(
         rows: list[dict[str, object]] = []
         kept: dict[tuple[str, int], further.Kept] = {}
         facts: dict[str, int] = {}
-        bos = False
+        first: str | None = None
         for held in pool.passes(
-            loaded, cut, tokens, seed=seed, memory=memory, progress=progress
+            loaded, cut, tokens, seed=seed, memory=memory, beginning=beginning,
+            least_windows=least_windows, progress=progress,
         ):  # fmt: skip
-            facts, bos = _counts(held, tokens, batch), held.bos
+            facts, first = _counts(held, tokens, batch), held.beginning
             rows += _measure(
                 held, loaded.name, tokens, batch, asked["sets"], progress, asked["metrics"], kept
             )
             count = groups_of(held, tokens, batch)
             dealt = held.grouped(max(count, 1))
         rows += further.between(kept, dealt, count, asked["metrics"])
-        table = _table(rows, loaded, bos, text, asked)
+        table = _table(rows, loaded, first, text, asked)
         table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
         return table
 
@@ -177,9 +188,14 @@ def checked(
     sets: Sequence[str] = SETS,
     seed: int = 0,
     metrics: Sequence[str] = ("default",),
+    beginning: bool | None = None,
+    least_windows: int = 1,
 ) -> dict[str, Any]:
     """The parameters that a measurement's numbers depend on, or the error that `profile` raises."""
-    for name, value in (("tokens", tokens), ("batch", batch)):
+    if beginning not in (None, True, False):
+        raise ShapelibError(f"beginning is {beginning!r}; None, True and False are accepted")
+    counts = {"tokens": tokens, "batch": batch, "least_windows": least_windows}
+    for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int):
             raise ShapelibError(f"{name} must be a whole number, got {value!r}")
     if batch < 4:
@@ -192,6 +208,7 @@ def checked(
     return {
         "tokens": tokens, "window": window, "unit": unit, "batch": batch,
         "sets": _checked_sets(sets), "seed": seed, "metrics": chosen(metrics, batch),
+        "beginning": beginning, "least_windows": least_windows,
     }  # fmt: skip
 
 
@@ -264,7 +281,8 @@ def _measure(
 
 COLUMNS = {
     "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64", "role": "str",
-    "part": "str", "corpus": "str", "window": "str", "seed": "int64", "dtype": "str", "bos": "bool",
+    "part": "str", "corpus": "str", "window": "str", "seed": "int64", "dtype": "str",
+    "quantised": "str", "tuned": "str", "bos": "bool", "beginning": "str",
     "layer": "int64", "depth": "float64", "after_norm": "bool", "tokens": "str",
     "removed": "float64", "metric": "str",
     "centered": "boolean", "value": "float64", "std": "float64", "stderr": "float64",
@@ -278,7 +296,7 @@ COLUMNS = {
 def _table(
     rows: Iterable[dict[str, object]],
     model: loading.Model,
-    bos: bool,
+    beginning: str | None,
     text: corpus.Corpus,
     asked: Mapping[str, object],
 ) -> pd.DataFrame:
@@ -294,7 +312,9 @@ def _table(
     table["window"] = f"{asked['window']} {asked['unit']}"
     table["seed"] = asked["seed"]
     table["dtype"] = model.dtype
-    table["bos"] = bos
+    table["quantised"] = model.quantised
+    table["tuned"] = source.known.tuned if source.known and source.known.tuned else None
+    table["bos"], table["beginning"] = beginning is not None, beginning
     table["depth"] = table["layer"] / model.layers
     table["after_norm"] = (table["layer"] == model.layers) & model.after_norm
     table = table.sort_values(["tokens", "layer"], kind="stable", ignore_index=True)

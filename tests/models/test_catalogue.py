@@ -127,6 +127,20 @@ def test_parameters_are_the_published_ones():
     assert models()["pythia-2.8b"].parameters + 50304 * 2560 == 2_775_208_960
 
 
+def test_what_wheels_ship_says_how_it_was_tuned_and_quantised():
+    shipped = {name: entry for name, entry in models().items() if entry.asset}
+    assert {name: entry.tuned for name, entry in shipped.items()} == {
+        "smollm2-135m": "instruct", "gemma-3-270m": "base", "qwen2.5-coder-1.5b": "instruct",
+        "mpnet-base": "contrastive", "minilm-l6": "contrastive",
+    }  # fmt: skip
+    for entry in shipped.values():
+        assert bool(entry.quantised) == (entry.weights == "gguf")
+        assert entry.caveat
+    # A tied head is no part of the network, nor of Gemma's file.
+    assert models()["gemma-3-270m"].parameters == 169246720 + 63406080 + 23592960 + 11796480 + 55936
+    assert models()["qwen2.5-coder-1.5b"].parameters + 151936 * 1536 == 1_777_088_000
+
+
 def test_pythia_has_every_step():
     points = suite("pythia-2.8b").checkpoints
     doubling = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]

@@ -99,7 +99,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "message"),
     [
         ("smolm2-135m", "did you mean 'smollm2-135m'"),
-        ("pythia-2.8b@step1000", "smollm2-135m and minilm-l6 need no hub"),
+        ("pythia-2.8b@step1000", "qwen2.5-coder-1.5b, mpnet-base, minilm-l6 need no hub"),
         ("EleutherAI/pythia-70m", "hub could not be reached"),
         ("./missing", "no such folder or file: './missing'"),
         ("missing.gguf", "no such folder or file: 'missing.gguf'"),
@@ -376,3 +376,17 @@ def test_a_projection_after_the_last_block_is_left_to_the_head(tokenizer: Any, t
     assert theirs[-1].shape[-1] == 16
     projected = network.decoder.project_out(states[-1])
     torch.testing.assert_close(projected, theirs[-1])
+
+
+def test_half_precision_on_a_processor_is_an_option(
+    decoder_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """`auto` stays in float32; without units for it, bfloat16 is no gain, which is said."""
+    from shapelib.models import placement
+
+    for has_units, said in ((True, 0), (False, 1)):
+        monkeypatch.setattr(placement, "bfloat16_units", lambda has_units=has_units: has_units)
+        caplog.clear()
+        assert load(decoder_folder, device="cpu").dtype == "float32"
+        assert load(decoder_folder, device="cpu", dtype="bfloat16").dtype == "bfloat16"
+        assert caplog.text.count("has no units for bfloat16") == said

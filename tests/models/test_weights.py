@@ -78,6 +78,7 @@ def as_gguf(folder: Path, target: Path, tokenizer: Any, parts: int = 1, without:
 def test_a_gguf_file_is_whole_or_refused(decoder_folder: Path, tokenizer: Any, tmp_path: Path):
     whole = load(as_gguf(decoder_folder, tmp_path / "whole.gguf", tokenizer))
     plain = load(decoder_folder)
+    assert (whole.quantised, plain.quantised) == ("0.02 M in F32", None)
     ids = torch.tensor([[5, 70, 9, 11]])
     with torch.inference_mode():
         one, two = (each.network(ids).last_hidden_state for each in (whole, plain))
@@ -88,6 +89,27 @@ def test_a_gguf_file_is_whole_or_refused(decoder_folder: Path, tokenizer: Any, t
     with pytest.raises(ShapelibError, match="is one of 2 parts of a GGUF file; merge them"):
         load(first)
     assert {each.key.partition("-")[0] for each in cache.entries(["models"])} == {"whole"}
+
+
+def test_a_disk_without_room_for_the_copy(
+    decoder_folder: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = as_gguf(decoder_folder, tmp_path / "whole.gguf", tokenizer)
+    full = shutil._ntuple_diskusage(10**9, 10**9, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(ShapelibError, match=r"0\.0 GB left and 0\.0 GB are needed"):
+        load(file)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("name", ["smollm2-135m"])
+def test_the_catalogue_tells_the_types_of_the_file(name: str, monkeypatch: pytest.MonkeyPatch):
+    from shapelib.models.catalogue import models
+    from shapelib.models.files.gguf_file import told, weights_by_type
+    from shapelib.store import assets
+
+    monkeypatch.delenv("SHAPELIB_CACHE")
+    assert told(weights_by_type(assets.fetch(name))) == models()[name].quantised
 
 
 def changed(folder: Path, target: Path, **settings: Any) -> Path:

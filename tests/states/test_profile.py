@@ -1,5 +1,6 @@
 """One tidy table: its columns, its numbers against the estimators, and what the models show."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from shapelib.geometry.dimension import (
 )
 from shapelib.geometry.metrics import METRICS
 from shapelib.geometry.neighbors import nearest_neighbors
+from shapelib.models.catalogue import models
 from shapelib.models.loading import load
 from shapelib.states.pool import pool
 from shapelib.states.profile import COLUMNS
@@ -59,6 +61,58 @@ def test_a_row_for_every_layer_token_set_and_metric(table: pd.DataFrame):
     assert (table.loc[furthest, "n"] == 256).all()
     assert table.loc[furthest, "std"].isna().all()
     assert table["step"].isna().all()
+
+
+def test_a_beginning_is_asked_for_and_named(
+    decoder_folder: Path, encoder_folder: Path, text_file: Path
+):
+    def measured(folder: Path, beginning: bool | None) -> pd.DataFrame:
+        return measure(folder, text_file, **SMALL, beginning=beginning, metrics=["anisotropy"])
+
+    plain, with_one = measured(decoder_folder, None), measured(decoder_folder, True)
+    assert not plain["bos"].any()
+    assert plain["beginning"].isna().all()
+    assert with_one["bos"].all()
+    assert set(with_one["beginning"]) == {"<s>"}
+    # The tokenizer's own way, named or not, is one measurement; the other is another.
+    assert measured(decoder_folder, False)["value"].equals(plain["value"])
+    assert not with_one["value"].equals(plain["value"])
+    model, text = load(decoder_folder), load_corpus(text_file)
+    pooled = pool(model, windows(text, 40, seed=0), 600, seed=0, beginning=True, progress=False)
+    assert pooled.beginning == "<s>"
+    expected = np.mean([anisotropy(x) for x in pooled.batches(2, "all", 256, 2)])
+    found = rows(with_one, layer=2, tokens="all", metric="anisotropy", centered=True)
+    assert found["value"].item() == pytest.approx(expected)
+    assert set(measured(encoder_folder, None)["beginning"]) == {"<s>"}
+    without = measured(encoder_folder, False)
+    assert without["beginning"].isna().all()
+    assert not without["bos"].any()
+    with pytest.raises(ShapelibError, match="beginning is 'yes'; None, True and False"):
+        measure(decoder_folder, text_file, **SMALL, beginning="yes")
+
+
+def test_vectors_are_drawn_from_many_windows(decoder_folder: Path, text_file: Path):
+    few = measure(decoder_folder, text_file, **SMALL, metrics=["anisotropy"])
+    many = measure(decoder_folder, text_file, **SMALL, metrics=["anisotropy"], least_windows=120)
+    counts = [each.attrs["provenance"][0]["pooled"] for each in (few, many)]
+    assert counts[0]["windows"] < 120 == counts[1]["windows"]
+    assert counts[1]["all"] > counts[0]["all"]
+    assert many["n"].equals(few["n"])
+    with pytest.raises(ShapelibError, match=r"it holds [0-9]+ whole windows, and 100000 are to be"):
+        measure(decoder_folder, text_file, **SMALL, least_windows=100_000)
+
+
+def test_what_was_quantised_and_tuned_how(decoder_folder: Path, text_file: Path):
+    asked: dict[str, Any] = {**SMALL, "metrics": ["anisotropy"]}
+    plain = measure(decoder_folder, text_file, **asked)
+    assert plain["quantised"].isna().all()
+    assert plain["tuned"].isna().all()
+    model = load(decoder_folder)
+    known = dataclasses.replace(model.source, known=models()["gemma-3-270m"])
+    told = dataclasses.replace(model, source=known, quantised="1 M in Q4_K")
+    listed = measure(told, text_file, **asked)
+    assert set(listed["quantised"]) == {"1 M in Q4_K"}
+    assert set(listed["tuned"]) == {"base"}
 
 
 def test_values_are_means_over_batches(encoder_folder: Path, text_file: Path, table: pd.DataFrame):

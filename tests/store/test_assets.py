@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shapelib.errors import ShapelibError
-from shapelib.store import assets, cache
+from shapelib.store import assets, cache, wheels
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -145,7 +145,7 @@ def test_folders_that_vanish_are_passed_by(tmp_path: Path):
     at_work = threading.Thread(target=pip)
     at_work.start()
     try:
-        assert {assets._brought(tmp_path) for _ in range(300)} == {40}
+        assert {wheels._brought(tmp_path) for _ in range(300)} == {40}
     finally:
         done.set()
         at_work.join()

@@ -296,6 +296,22 @@ def test_weights_and_texts_that_parameters_name_are_fetched_first(
     assert asked == ["minilm-l6", "enwiki-sample"]
 
 
+def test_what_has_terms_of_use_is_never_fetched_by_the_book(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+):
+    asked: list[str] = []
+    monkeypatch.setattr(build.assets, "fetch", asked.append)
+    monkeypatch.setenv(build.assets.ACCEPTED, "gemma-3-270m")
+    template = checkout / "notebooks" / "quick.ipynb"
+    given = 'size = 2\\nmodel = \\"gemma-3-270m\\"'
+    template.write_text(template.read_text().replace("size = 2", given))
+    with pytest.raises(
+        ShapelibError, match=r"gemma-3-270m, which has terms .*: shapelib cache fetc"
+    ):
+        build.execute(checkout)
+    assert asked == []
+
+
 def test_a_book_is_rendered_where_anything_of_it_changed(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -145,5 +145,5 @@ def _refuse(error: Exception, shown: str, hub: str, revision: str | None) -> NoR
     shipped = [each.name for each in catalogue.models().values() if each.asset]
     raise ShapelibError(
         f"{where}{at} is not in the hub's cache here, and the hub could not be reached for it "
-        f"({type(error).__name__}); {' and '.join(shipped)} need no hub; {HOW}"
+        f"({type(error).__name__}); {', '.join(shipped)} need no hub; {HOW}"
     ) from error
