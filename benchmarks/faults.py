@@ -31,8 +31,6 @@ def main() -> None:
     from disturbed import trials
 
     found: dict[str, dict[str, object]] = {}
-    if asked.only and RESULT.is_file():
-        found = {row["name"]: row for row in json.loads(RESULT.read_text("utf-8"))["faults"]}
     # No TemporaryDirectory: each fork would take it away at its end.
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
@@ -52,6 +50,9 @@ def main() -> None:
         ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
+    if asked.only and RESULT.is_file():
+        before = json.loads(RESULT.read_text("utf-8"))["faults"]
+        found = {**{row["name"]: row for row in before}, **found}
     record = {
         "faults": [found[name] for name in trials.ALL if name in found],
         "measured": datetime.now(UTC).date().isoformat(),

@@ -17,11 +17,15 @@ TRAIN = """
 import pickle, sys
 from pathlib import Path
 import torch
+from shapelib.errors import ShapelibError
 from shapelib.pretraining import pretrain
 torch.set_num_threads(1)
 pretrain._KEEP_EVERY = 0.0
 made, folder = sys.argv[1:]
-pretrain.train(pickle.loads(Path(made).read_bytes()), folder, device="cpu", progress=False)
+try:
+    pretrain.train(pickle.loads(Path(made).read_bytes()), folder, device="cpu", progress=False)
+except ShapelibError as error:
+    sys.exit(f"error: {error}")
 """
 CELL = """
 import time
