@@ -363,7 +363,11 @@ def test_what_cannot_be_read_is_refused_before_step_0(
     assert (0 in steps) == (tmp_path / "s.parquet").exists()
 
 
-@pytest.mark.parametrize("how", ["fully_shard", "FullyShardedDataParallel"])
+@pytest.mark.parametrize(
+    "how",
+    # The first import of all that this one needs takes longer than the rest of this file.
+    [pytest.param("fully_shard", marks=pytest.mark.stress), "FullyShardedDataParallel"],
+)
 def test_weights_that_fsdp_has_spread_are_refused(how: str, tmp_path: Path):
     """By torch itself, in a group of one process."""
     import torch.distributed as group

@@ -1,5 +1,6 @@
 """Tables are written whole, read back as they were, and carry their provenance."""
 
+import errno
 from pathlib import Path
 
 import pandas as pd
@@ -132,3 +133,16 @@ def test_a_provenance_that_is_none(table: pd.DataFrame, tmp_path: Path):
         (tmp_path / "t.provenance.json").write_text(content, encoding="latin-1")
         with pytest.raises(ShapelibError, match=r"t\.provenance\.json' is not the provenance"):
             read_table(path)
+
+
+def test_a_disk_without_room_is_named(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(_table: object, _runs: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tables, "_write_parquet", full)
+    with pytest.raises(ShapelibError, match=r"t\.parquet' cannot be written: .*No space left on"):
+        write_table(table, tmp_path / "t.parquet")
+    assert list(tmp_path.iterdir()) == []
