@@ -45,7 +45,7 @@ stress: $(VENV)/.test
 
 # commands.py is not among them: it makes the book and runs the tests in a clone of their own.
 bench: $(VENV)/.test
-	for each in $(filter-out benchmarks/commands.py,$(wildcard benchmarks/*.py)); do \
+	for each in $(filter-out benchmarks/commands.py benchmarks/faults.py,$(wildcard benchmarks/*.py)); do \
 		$(BIN)/python $$each || exit 1; done
 
 lint: $(VENV)/.test

@@ -1,6 +1,7 @@
 """The one exception for wrong input: what it says is all a user needs to see."""
 
 import contextlib
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -57,6 +58,9 @@ def said(error: BaseException) -> str:
         return words
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""What the system says where a disk has no room, or may not be written."""
 
 # Each up to the end of a message, so that nothing is advised twice.
 _TOO_LONG = re.compile(

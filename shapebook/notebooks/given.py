@@ -4,6 +4,8 @@ YAML 1.1 reads ``010`` as 8, ``1:30`` as 90 and ``NO`` as false; papermill does 
 one must be a run by the other.
 """
 
+import contextlib
+import json
 import math
 from typing import Any
 
@@ -51,6 +53,11 @@ def _nested(text: str, default: Any) -> Any:
 
     members = default.values() if isinstance(default, dict) else default or ()
     texts = bool(members) and all(isinstance(each, str) for each in members)
+    # YAML takes some letters within quotes for ends of lines, and refuses others.
+    with contextlib.suppress(ValueError, RecursionError):
+        if not texts:
+            return json.loads(text)
+        return _texts(json.loads(text, parse_int=str, parse_float=str, parse_constant=str))
 
     class Loader(yaml.SafeLoader):
         """Without YAML's own idea of what a plain word is."""
@@ -68,6 +75,16 @@ def _nested(text: str, default: Any) -> Any:
         return yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, TypeError, RecursionError) as error:
         raise ShapelibError(f"{text!r} is not a list or mapping in YAML: {error}") from error
+
+
+def _texts(value: Any) -> Any:
+    """A JSON value with each of its words as the text it was."""
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _texts(each) for name, each in value.items()}
+    words = {word for word, meant in _JSON.items() if meant is value}
+    return words.pop() if words else value
 
 
 def finite(found: Any) -> bool:

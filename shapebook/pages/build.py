@@ -19,7 +19,7 @@ from typing import Any
 from shapebook.figures import shown as drawing
 from shapebook.notebooks import kernel, shown
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import models, side_by_side, status, timings
+from shapebook.pages import models, side_by_side, status, timings, trials
 from shapelib import extras, figures
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import assets, cache, keys
@@ -216,7 +216,7 @@ def gather(executed: Path, benchmarks: Path) -> None:
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``, and the rows it shows to ``figures/PAGE-NAME.csv``. A page's table
     (`shown.Numbers`) goes to ``data/PAGE.csv``. The recorded benchmarks give
-    ``figures/speed.svg`` and the files of `timings.tables`.
+    ``figures/speed.svg`` and the files of `timings.tables` and `trials.tables`.
     """
     for old in executed.glob("*.md"):
         old.unlink()
@@ -240,7 +240,8 @@ def gather(executed: Path, benchmarks: Path) -> None:
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
-    for table, markdown in timings.tables(benchmarks).items():
+    told = {**timings.tables(benchmarks), **trials.tables(benchmarks)}
+    for table, markdown in told.items():
         (executed / f"{table}.md").write_text(markdown, encoding="utf-8")
     recorded = timings.read(benchmarks / "results.json")
     if recorded is not None and len(compared := timings.rows(recorded)):

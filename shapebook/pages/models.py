@@ -123,10 +123,10 @@ def costs(names: list[str]) -> str:
             _time(size / DOWNLOAD) for size in every
         ],
         "hidden states of one checkpoint, in memory or on disk": [_bytes(size) for size in states],
-        "operations of its forward passes": [_power(each) for each in flops],
+        "operations of its forward passes": [power(each) for each in flops],
     }
     for where, speed in SPEEDS.items():
-        label = f"their time for all checkpoints, {where} at {_power(speed)} a second"
+        label = f"their time for all checkpoints, {where} at {power(speed)} a second"
         rows[label] = [
             _time(each * count / speed) for each, count in zip(flops, points, strict=True)
         ]
@@ -161,7 +161,7 @@ def _value(field: str, value: Any) -> str:
     if field == "tied":
         return "tied" if value else "untied"
     if field.endswith("learning_rate"):
-        return _power(value)
+        return power(value)
     if field in ("tokens", "warm_up"):
         return _large(value)
     return f"{value:,}".replace(",", _NARROW) if isinstance(value, int) else str(value)
@@ -194,6 +194,7 @@ def _time(seconds: float) -> str:
     return f"{seconds:.2g} seconds"
 
 
-def _power(number: float) -> str:
+def power(number: float) -> str:
+    """Two digits and a power of ten."""
     factor, exponent = f"{number:.1e}".split("e")
     return f"{factor} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"

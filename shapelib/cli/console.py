@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from shapelib.errors import ShapelibError, advice
+from shapelib.errors import FULL, ShapelibError, advice, said
 
 N = TypeVar("N", int, float)
 
@@ -21,6 +21,11 @@ def started(name: str, app: Callable[[], object], left: Mapping[str, str]) -> No
         app()
     except ShapelibError as error:
         print(f"{name}: {spelled(str(error))}{advice(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"{name}: {said(error)}; with room, the same command goes on", file=sys.stderr)
         sys.exit(2)
     except SystemExit as stop:
         # typer turns Ctrl-C into a silent exit.

@@ -22,16 +22,21 @@ def as_points(x: Points, least: int = 2) -> Float[Tensor, "points features"]:
     estimators accumulate in float64.
 
     Raises ValueError where `x` is not a matrix of real numbers with at least `least` rows and two
-    features, or holds NaN or infinity (their count and the first such row are named).
+    features, or holds NaN or infinity (their count and the first such row are named) or values that
+    are masked.
     """
     if not isinstance(x, Tensor):
+        if isinstance(x, np.ma.MaskedArray) and np.any(x.mask):
+            hidden = int(np.count_nonzero(x.mask))
+            raise ValueError(f"{hidden} values are masked: take out what is hidden, or unmask it")
         array = np.asarray(x)
         if array.dtype.kind not in "fiu":
             raise ValueError(f"points must be real numbers, got an array of {array.dtype}")
         if array.dtype.itemsize > 8 or array.dtype.kind == "u":
             array = array.astype(np.float64)
-        # Torch knows neither negative strides nor foreign byte orders.
-        x = torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
+        # Torch knows neither negative strides nor foreign byte orders, nor what nobody may write.
+        plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+        x = torch.from_numpy(plain if plain.flags.writeable else plain.copy())
     if x.is_complex() or x.dtype == torch.bool:
         raise ValueError(f"points must be real numbers, got a tensor of {x.dtype}")
     if x.ndim != 2:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from shapelib.models.probe import Found
 
 _log = logging.getLogger("shapelib")
+_ALONE = (
+    "{}: no token changes the vector of another, so its attention does nothing here: its weights "
+    "are zero, or its class leaves it out without a GPU or a package of its own"
+)
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ def load(
         raise ShapelibError(
             f"{source.name} does not run in {placed.dtype} on {placed.device}{advice} ({error})"
         ) from error
+    if not found.mixes:
+        raise ShapelibError(_ALONE.format(source.name))
     role = found.role
     listed = source.known and (part or source.known.role)
     if source.known and listed != role:
@@ -187,6 +193,9 @@ def live(
     Its weights may change later, so nothing that is measured on it is kept for reuse.
     """
     found = _probe(network, tokenizer, name)
+    if not found.mixes:
+        # A network may begin like that, with weights of zero, and learn.
+        _log.warning("%s", _ALONE.format(name))
     checkpoint = None if step is None else f"step-{step}"
     source = Source(name, Path(), "live", checkpoint=checkpoint, step=step, tokens_seen=tokens_seen)
     dtype = str(dtype_of(network)).removeprefix("torch.")

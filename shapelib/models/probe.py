@@ -43,6 +43,9 @@ class Found(NamedTuple):
     """Blocks: hidden states less the embedding."""
     width: int
     """Features of a hidden state."""
+    mixes: bool = True
+    """Whether any token changes the vector of another. Where none does, attention does nothing: its
+    weights are zero, or its class leaves it out where a GPU or a package is missing."""
 
 
 def probe(network: Any, tokenizer: Any, name: str) -> Found:
@@ -60,17 +63,18 @@ def probe(network: Any, tokenizer: Any, name: str) -> Found:
         after_norm, layers, width = _shapes(network, plain, name)
         try:
             with in_float32(network):
-                role, leaks = _seen(network, plain)
+                role, mixes, leaks = _seen(network, plain)
         except RuntimeError:  # a class that asks its weights for their type, and mixes two
-            role, leaks = _seen(network, plain)
-    return Found(role, after_norm, leaks, layers, width)
+            role, mixes, leaks = _seen(network, plain)
+    return Found(role, after_norm, leaks, layers, width, mixes)
 
 
-def _seen(network: Any, plain: Int[Tensor, "1 length"]) -> tuple[str, bool]:
-    """Role, and whether padding leaks."""
+def _seen(network: Any, plain: Int[Tensor, "1 length"]) -> tuple[str, bool, bool]:
+    """Role, whether tokens change each other's vectors at all, and whether padding leaks."""
     ids = plain[0].tolist()
-    role = "encoder" if _looks_ahead(network, plain) else "decoder"
-    return role, padding_leaks(network, [ids, ids[: max(len(ids) // 2, 1)]], ids[0])
+    ahead, behind = _looks(network, plain)
+    leaks = padding_leaks(network, [ids, ids[: max(len(ids) // 2, 1)]], ids[0])
+    return "encoder" if ahead else "decoder", ahead or behind, leaks
 
 
 def _shapes(network: Any, plain: Int[Tensor, "1 length"], name: str) -> tuple[bool, int, int]:
@@ -131,9 +135,9 @@ def check_ids(ids: list[int], network: Any, name: str) -> None:
         )
 
 
-def _looks_ahead(network: Any, plain: Int[Tensor, "1 length"]) -> bool:
-    """Whether another token changes vectors before it: of several pairs, the most that one moves
-    as a share of the changed one's own move."""
+def _looks(network: Any, plain: Int[Tensor, "1 length"]) -> tuple[bool, bool]:
+    """Whether another token changes vectors before it, and whether it changes those behind it: of
+    several pairs, the most that one moves as a share of the changed one's own move."""
     length = plain.shape[1]
     changes = [
         (at, token)
@@ -151,11 +155,14 @@ def _looks_ahead(network: Any, plain: Int[Tensor, "1 length"]) -> bool:
     fixed = {"read": plain.expand_as(given)} if isinstance(network, Half) else {}
     last = network(given, output_hidden_states=True, use_cache=False, **fixed).hidden_states[-1]
     limit = _AHEAD if last.dtype == torch.float32 else _AHEAD_HALF
+    # Of two tokens, none stands between the first and the last.
+    ahead, behind = False, length < 3
     for row, (at, _) in enumerate(changes, start=1):
         moved = _moved(last[row], last[0])
-        if float(moved[:at].max()) > limit * float(moved[at]):
-            return True
-    return False
+        least = limit * float(moved[at])
+        ahead |= float(moved[:at].max()) > least
+        behind |= at + 1 < length and float(moved[at + 1 :].max()) > least
+    return ahead, behind
 
 
 def padding_leaks(network: Any, texts: list[list[int]], filler: int) -> bool:

@@ -143,7 +143,19 @@ def train(
                     f"are kept in {output}; a lower learning rate than {recipe.learning_rate:g} "
                     "or a longer warm-up may help"
                 ) from error
+        elif asked_for:
+            _complete(output, max(asked_for))
     return output
+
+
+def _complete(output: Path, last: int) -> None:
+    """Write the table of a run that was killed after its last checkpoint and before its table."""
+    try:
+        told = int(tables.read_table(output / TABLE)["step"].max())
+    except ShapelibError:
+        told = -1
+    if told < last:
+        tables.write_table(table(output), output / TABLE)
 
 
 def _claim(output: Path, asked: dict[str, Any]) -> None:

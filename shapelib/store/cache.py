@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import FULL, ShapelibError, nearest, said
 
 MANIFEST = "manifest.json"
 # Bytes of a model's name in the name of a file, of which a file system takes 255.
@@ -89,7 +89,8 @@ def size() -> int:
 def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder of one whole entry; `build` fills a temporary folder if it is missing or damaged.
 
-    Two processes that ask for the same entry at once build it once.
+    Two processes that ask for the same entry at once build it once. Raises `ShapelibError` where
+    it is to be built and the cache cannot be written.
     """
     from filelock import FileLock
 
@@ -97,7 +98,18 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     path = parent / key
     if path in _verified and path.exists():
         return path
-    with FileLock(parent / f".{key}.lock"):
+    try:
+        lock = FileLock(parent / f".{key}.lock").acquire()
+    except OSError as error:
+        # A cache that somebody else keeps may be read alone.
+        if path.exists() and _damage(path) is None:
+            _verified.add(path)
+            return path
+        raise ShapelibError(
+            f"the cache folder {parent} cannot be written ({error.strerror}); set "
+            "SHAPELIB_CACHE to a folder that can be"
+        ) from error
+    with lock:
         if path.exists():
             damage = _damage(path)
             if damage is None:
@@ -114,6 +126,13 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
             files = {name: _fingerprint(building / name) for name in _files(building)}
             (building / MANIFEST).write_text(json.dumps({"files": files}, indent=1))
             building.replace(path)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise ShapelibError(
+                f"the cache folder {parent} cannot be written ({said(error)}); free some of its "
+                "disk, or set SHAPELIB_CACHE to a folder that has more"
+            ) from error
         finally:
             shutil.rmtree(building, ignore_errors=True)
         _verified.add(path)

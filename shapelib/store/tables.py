@@ -1,6 +1,7 @@
 """Tables on disk: tidy Parquet (or CSV) with their provenance, written whole or not at all."""
 
 import functools
+import hashlib
 import json
 import os
 import platform
@@ -14,11 +15,11 @@ from typing import Any, cast
 
 import pandas as pd
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import FULL, ShapelibError, foreign, said
 from shapelib.store import cache
 
 SUFFIXES = (".parquet", ".csv")
-_KEY = b"shapelib"
+_KEY, _SUM = b"shapelib", b"shapelib.sha256"
 _VERSIONS = ("shapelib", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas")
 
 Provenance = dict[str, Any]
@@ -126,7 +127,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     :param path: the file, .parquet or .csv.
     :returns: the table, as it was written.
-    :raises ShapelibError: where there is no such file, or it is no table.
+    :raises ShapelibError: where there is no such file, it is no table, or a Parquet file holds
+        something else than was written: it keeps a hash of its content.
 
     >>> import pathlib, tempfile
     >>> import pandas as pd
@@ -141,25 +143,48 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise ShapelibError(f"no such table: {str(path)!r}")
-    if path.suffix == ".csv":
-        try:
+    # Arrow and pandas answer a damaged file in many ways.
+    with foreign(f"{str(path)!r} is not a table"):
+        if path.suffix == ".csv":
             table = pd.read_csv(path)
-        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-            raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
-        beside = _beside(path)
-        table.attrs["provenance"] = json.loads(beside.read_text()) if beside.is_file() else []
-        return table
-    import pyarrow
+            table.attrs["provenance"] = []
+        else:
+            table = _read_parquet(path)
+    beside = _beside(path)
+    if path.suffix == ".csv" and beside.is_file():
+        with foreign(f"{str(beside)!r} is not the provenance of a table"):
+            table.attrs["provenance"] = _runs(beside.read_bytes())
+    return table
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet
 
-    try:
-        arrow = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ShapelibError(f"{str(path)!r} is not a table: {error}") from error
-    kept = (arrow.schema.metadata or {}).get(_KEY)
+    arrow = pyarrow.parquet.read_table(path)
+    told = arrow.schema.metadata or {}
+    if _SUM in told and told[_SUM] != _sum(arrow):
+        raise ShapelibError(f"{str(path)!r} is damaged: it does not hold what was written")
     table = cast(pd.DataFrame, arrow.to_pandas())
-    table.attrs["provenance"] = json.loads(kept) if kept else []
+    table.attrs["provenance"] = _runs(told.get(_KEY, b"[]"))
     return table
+
+
+def _runs(kept: bytes) -> list[Provenance]:
+    runs = json.loads(kept)
+    if not isinstance(runs, list):
+        raise ValueError(f"a list of runs is needed, not {type(runs).__name__}")
+    return runs
+
+
+def _sum(arrow: Any) -> bytes:
+    """A sha256 over every value of an Arrow table, their names and types, and what it says of
+    itself."""
+    told = {name: value for name, value in (arrow.schema.metadata or {}).items() if name != _SUM}
+    digest = hashlib.sha256(repr(sorted(told.items())).encode())
+    for field, column in zip(arrow.schema, arrow.columns, strict=True):
+        content = [field.name, str(field.type), column.to_pylist()]
+        digest.update(json.dumps(content, default=str).encode())
+    return digest.hexdigest().encode()
 
 
 def cached(key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -169,17 +194,28 @@ def cached(key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it over `path`."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    """Let `write` fill a temporary file beside `path`, then rename it over `path`.
+
+    Raises `ShapelibError` where the disk has no room for it.
+    """
+    temporary: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+        )
+        temporary = Path(name)
+        os.close(handle)
         write(temporary)
         # mkstemp makes the file private; a table is as readable as any new file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise ShapelibError(f"{str(path)!r} cannot be written: {said(error)}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _beside(csv: Path) -> Path:
@@ -198,8 +234,10 @@ def _write_parquet(table: pd.DataFrame, runs: list[Provenance], file: Path) -> N
     bare = table.copy()
     bare.attrs = {}
     arrow = pyarrow.Table.from_pandas(bare, preserve_index=False)
-    kept = {**(arrow.schema.metadata or {}), _KEY: json.dumps(runs).encode()}
-    pyarrow.parquet.write_table(arrow.replace_schema_metadata(kept), file)
+    told = {**(arrow.schema.metadata or {}), _KEY: json.dumps(runs).encode()}
+    arrow = arrow.replace_schema_metadata(told)
+    arrow = arrow.replace_schema_metadata({**told, _SUM: _sum(arrow)})
+    pyarrow.parquet.write_table(arrow, file)
 
 
 def _umask() -> int:

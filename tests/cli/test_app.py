@@ -365,3 +365,21 @@ def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.
     said = spelled(str(caught.value))
     assert "path=" not in said
     assert f"by the environment variable {corpus.ENWIK8_VARIABLE}" in said
+
+
+def test_a_full_disk_ends_a_command_by_one_sentence(capsys: pytest.CaptureFixture[str]):
+    import errno
+
+    from shapelib.cli.console import started
+
+    def app(number: int) -> None:
+        raise OSError(number, "what the system says", "/data/x")
+
+    with pytest.raises(SystemExit) as ended:
+        started("shapelib", lambda: app(errno.ENOSPC), {})
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "shapelib: [Errno 28] what the system says: '/data/x'; with room, the same" in said
+    # Any other error of the system is one of this program.
+    with pytest.raises(OSError, match="what the system says"):
+        started("shapelib", lambda: app(errno.EIO), {})

@@ -3,10 +3,12 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stress import often
 
 from shapelib.errors import ShapelibError
 from shapelib.finetuning import csv_file
@@ -80,7 +82,9 @@ FIELD = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_siz
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=often(100, 10_000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.integers(1, 4).flatmap(
@@ -100,7 +104,9 @@ def test_every_field_comes_back_as_it_was(tmp_path: Path, rows: list[list[str]],
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=often(100, 10_000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.binary(max_size=60) | st.text('ab,"\n\r;', max_size=40).map(str.encode))
 def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes):
@@ -113,3 +119,92 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes):
         assert not found.isna().any().any()
         return
     assert "moods.csv" in said
+
+
+def by_the_letter(text: str) -> list[list[str]] | None:
+    """The rows of a CSV text as RFC 4180 has them, read a letter at a time; None where a quoted
+    field has no end or goes on behind it. A quote within a plain field stands for itself."""
+    rows, row, field, at = [], [], "", 0
+    while at <= len(text):
+        if text[at : at + 1] == '"' and not field:
+            at += 1
+            while True:
+                end = text.find('"', at)
+                if end < 0:
+                    return None
+                field, at = field + text[at:end], end + 1
+                if text[at : at + 1] != '"':
+                    break
+                field, at = field + '"', at + 1
+            if text[at : at + 1] not in ("", ",", "\r", "\n"):
+                return None
+            quoted = True
+        else:
+            quoted = False
+            while text[at : at + 1] not in ("", ",", "\r", "\n"):
+                field, at = field + text[at], at + 1
+        row.append(field)
+        ends, field = text[at : at + 1] != ",", ""
+        if ends:
+            if row != [""] or quoted:
+                rows.append(row)
+            row = []
+            at += text[at : at + 2] == "\r\n"
+            if at >= len(text):
+                break
+        at += 1
+        if at == len(text) and ends:
+            break
+    return rows
+
+
+DIALECTS = st.fixed_dictionaries(
+    {
+        "delimiter": st.sampled_from(",,,;\t| "), "quotechar": st.sampled_from("\"\"\"'"),
+        "quoting": st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC,
+                                    csv.QUOTE_NONE]),
+        "doublequote": st.booleans(), "escapechar": st.sampled_from(["\\", "!"]),
+        "lineterminator": st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
+    }
+)  # fmt: skip
+
+
+@settings(
+    max_examples=often(100, 10_000), deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(
+    st.lists(st.tuples(FIELD, st.sampled_from(["a", "b", " a", "", "nan"])), max_size=8), DIALECTS,
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]),
+)  # fmt: skip
+def test_any_dialect_is_read_by_the_letter_or_refused(
+    tmp_path: Path, rows: list[tuple[str, str]], dialect: dict[str, Any], encoding: str
+):
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, **dialect)
+    writer.writerow(("text", "label"))
+    writer.writerows(rows)
+    content = out.getvalue().encode(encoding, "replace")
+    path = written(tmp_path, content)
+    try:
+        found = csv_file.read(path)
+    except ShapelibError as error:
+        said = str(error)
+        plain = (dialect["delimiter"], dialect["quotechar"]) == (",", '"')
+        plain &= dialect["quoting"] == csv.QUOTE_ALL and dialect["doublequote"]
+        refused = "moods.csv" in said and not (plain and encoding.startswith("utf-8"))
+    else:
+        expected = by_the_letter(content.decode("utf-8-sig"))
+        assert expected is not None
+        head = [each.strip() for each in expected[0]]
+        assert [list(found.columns), *found.to_numpy().tolist()] == [head, *expected[1:]]
+        refused = True
+    assert refused, "a plain file was refused, or the file is not named"
+    try:
+        task = load_task(path)
+    except ShapelibError as error:
+        named = "moods" in str(error)
+    else:
+        named = True
+        assert {*task.labels} <= {label.strip() for _, label in rows if label.strip()}
+    assert named

@@ -176,7 +176,16 @@ def test_states_of_another_shape_are_refused(shape: Any, tokenizer: Any):
 
 
 def test_a_class_that_takes_no_text(tokenizer: Any, tmp_path: Path):
-    from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
+    from transformers import (
+        Blip2Config,
+        Blip2Model,
+        CLIPConfig,
+        CLIPModel,
+        SiglipConfig,
+        SiglipModel,
+        ViTConfig,
+        ViTModel,
+    )
 
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
              "num_attention_heads": 2, "image_size": 8, "patch_size": 4}  # fmt: skip
@@ -184,7 +193,16 @@ def test_a_class_that_takes_no_text(tokenizer: Any, tmp_path: Path):
     of_text = {**small, "vocab_size": 320, "max_position_embeddings": 32}
     both = CLIPConfig(text_config=of_text, vision_config=small, projection_dim=8)
     CLIPModel(both).save_pretrained(tmp_path / "clip")
-    for name in ("vit", "clip"):
+    SiglipModel(SiglipConfig(text_config=of_text, vision_config=small)).save_pretrained(
+        tmp_path / "siglip"
+    )
+    blip = Blip2Config(
+        vision_config=small, qformer_config={**of_text, "encoder_hidden_size": 16},
+        text_config={**of_text, "model_type": "opt", "ffn_dim": 16, "word_embed_proj_dim": 16},
+        num_query_tokens=2,
+    )  # fmt: skip
+    Blip2Model(blip).save_pretrained(tmp_path / "blip-2")
+    for name in ("vit", "clip", "siglip", "blip-2"):
         tokenizer.save_pretrained(tmp_path / name)
         with pytest.raises(ShapelibError, match=f"^{name} "):
             load(tmp_path / name)
@@ -211,3 +229,31 @@ def test_a_pad_token_that_the_network_does_not_have(text: Corpus, tokenizer: Any
     found = pool(live(plain.network, wider), drawn, 200, progress=False)
     for one, two in zip(expected.states.values(), found.states.values(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def deaf(tokenizer: Any, folder: Path, stem: str) -> Any:
+    """A network whose attention gives zeros: each token is by itself."""
+    network = network_of(stem)
+    with torch.no_grad():
+        for name, each in network.named_parameters():
+            if "attention.output.dense" in name or "self_attn.o_proj" in name:
+                each.zero_()
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return network
+
+
+@pytest.mark.parametrize("stem", ["Bert", "Llama"])
+def test_a_network_whose_tokens_do_not_see_each_other(
+    stem: str, tokenizer: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """It would pass for a decoder. Loaded it is refused; while it trains it may learn to."""
+    network = deaf(tokenizer, tmp_path / "deaf", stem)
+    assert not probe(network, tokenizer, stem).mixes
+    with pytest.raises(
+        ShapelibError, match=r"^deaf: no token changes the vector of another, so its"
+    ):
+        load(tmp_path / "deaf")
+    assert live(network, tokenizer, "mine").layers == 2
+    assert "mine: no token changes the vector of another" in caplog.text
+    assert probe(network_of(stem), tokenizer, stem).mixes

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from forked import forks
@@ -31,7 +32,7 @@ from shapelib.pretraining.recipe import KINDS, Recipe, log_spaced, recipe, recip
 from shapelib.pretraining.training import IGNORED, Training, build
 from shapelib.states.pool import pool
 from shapelib.states.profile import profile
-from shapelib.store.tables import read_table
+from shapelib.store.tables import read_table, write_table
 from shapelib.text import held_out
 from shapelib.text.corpus import Corpus, load_corpus, windows
 
@@ -471,6 +472,28 @@ def test_a_newer_state_is_there_before_an_older_one_goes(
     assert kept == sorted(kept)
     assert set(kept) == set(range(9))
     assert not checkpoints.latest(folder)
+
+
+@pytest.mark.parametrize("left", ["stale", "none", "damaged"])
+def test_a_run_killed_after_its_last_checkpoint_has_its_table(
+    suites: dict[str, Path], story: Path, tmp_path: Path, left: str
+):
+    """All checkpoints are there then, and nothing is trained any more."""
+    folder = tmp_path / "killed"
+    shutil.copytree(suites["decoder"], folder)
+    file = folder / "training.parquet"
+    whole = read_table(file)
+    if left == "stale":
+        write_table(whole[whole["step"] <= 5], file)
+    elif left == "none":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-9])
+    train(tiny(story), folder, device="cpu", progress=False)
+    pd.testing.assert_frame_equal(read_table(file), whole)
+    before = file.stat().st_mtime_ns
+    train(tiny(story), folder, device="cpu", progress=False)
+    assert file.stat().st_mtime_ns == before
 
 
 def test_segments_make_one_run(suites: dict[str, Path], story: Path, tmp_path: Path):

@@ -361,3 +361,28 @@ def test_what_cannot_be_read_is_refused_before_step_0(
         begin(whole, part="both")
     begin(whole, part="decoder")
     assert (0 in steps) == (tmp_path / "s.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "how",
+    # The first import of all that this one needs takes longer than the rest of this file.
+    [pytest.param("fully_shard", marks=pytest.mark.stress), "FullyShardedDataParallel"],
+)
+def test_weights_that_fsdp_has_spread_are_refused(how: str, tmp_path: Path):
+    """By torch itself, in a group of one process."""
+    import torch.distributed as group
+    from torch.distributed import fsdp
+    from torch.distributed.device_mesh import init_device_mesh
+
+    rendezvous = f"file://{tmp_path / 'rendezvous'}"
+    group.init_process_group("gloo", init_method=rendezvous, rank=0, world_size=1)
+    try:
+        network = network_of("Llama")
+        if how == "fully_shard":
+            fsdp.fully_shard(network, mesh=init_device_mesh("cpu", (1,)))
+        else:
+            network = fsdp.FullyShardedDataParallel(network, device_id=torch.device("cpu"))
+        with pytest.raises(ShapelibError, match=r"weights of .* are spread over processes, and no"):
+            watched(network).__enter__()
+    finally:
+        group.destroy_process_group()

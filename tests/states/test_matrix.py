@@ -1,81 +1,78 @@
-"""A dozen classes, each as it may be met: padding on either side, no stated limit, half precision.
+"""Families of models, each tried whole: a dozen, and under stress every one of the list.
 
-The pooled states are held against windows that are read one at a time by a network of their own.
+What is tried and what is wrong is said in `matrix`.
 """
 
-import copy
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import matrix
 import pytest
-import torch
-from made import model_folder
+from matrix import Family, Outcome, families
+from stress import STRESS
 
-from shapelib import anisotropy
-from shapelib.errors import ShapelibError
-from shapelib.models.loading import load
 from shapelib.states.pool import pool
-from shapelib.text.corpus import Window, load_corpus, windows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-DOZEN = {
-    "Bert": {}, "FNet": {}, "ConvBert": {}, "Longformer": {}, "BigBird": {}, "MPNet": {},
-    "ModernBert": {}, "GPT2": {}, "Llama": {}, "Mixtral": {},
-    "Mamba": {"state_size": 8, "expand": 2}, "T5": {"part": "encoder"},
-}  # fmt: skip
-# A class that has no half precision at all says so.
-NO_HALF = ("FNet",)
+KEPT = Path(__file__).parents[2] / "benchmarks" / "families.json"
+TRIED = [each for each in families() if STRESS or each.dozen]
 
 
-@pytest.fixture
-def drawn(text_file: Path) -> list[Window]:
-    return list(windows(load_corpus(text_file), 60, seed=1))[:10]
+@pytest.mark.parametrize("family", TRIED, ids=lambda each: each.name)
+def test_states_and_metrics_are_those_of_windows_alone(family: Family, tmp_path: Path):
+    outcome = matrix.tried(family, tmp_path, every=STRESS)
+    assert matrix.wrong(family, outcome) is None, outcome
 
 
-def alone(network: Any, ids: list[int]) -> list[np.ndarray]:
-    """Every layer's states of one window, by a network that has read nothing before."""
-    with torch.inference_mode():
-        states = copy.deepcopy(network)(
-            input_ids=torch.tensor([ids]), output_hidden_states=True, use_cache=False
-        ).hidden_states
-    return [each[0, : len(ids)].float().numpy() for each in states]
+def test_the_list_holds_sixty_families_and_a_dozen_of_them():
+    assert len({each.type for each in families()}) >= 60
+    assert len({each.type for each in families() if each.refused is None}) >= 60
+    assert len([each for each in families() if each.dozen]) == 12
+    assert max(Counter(each.name for each in families()).values()) == 1
 
 
-@pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("stem", DOZEN)
-def test_states_and_numbers_are_those_of_windows_alone(
-    stem: str, side: str, tokenizer: Any, drawn: list[Window], tmp_path: Path
-):
-    options = dict(DOZEN[stem])
-    part = options.pop("part", None)
-    met = copy.deepcopy(tokenizer)
-    met.padding_side = side
-    if side == "left":
-        met.model_max_length = int(1e30)
-    folder = model_folder(tmp_path / stem, met, stem, **options)
-    model = load(folder, part=part)
-    pooled = pool(model, drawn, 100, progress=False)
-    read = [alone(model.network, met(each.text)["input_ids"]) for each in drawn[: pooled.windows]]
-    assert len({len(each[0]) for each in read}) > 1, "windows of one length need no padding"
-    for layer in range(model.layers + 1):
-        expected = np.concatenate([each[layer] for each in read])
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(pooled.states[layer], expected, atol=1e-5 * scale)
-        exact = expected.astype(np.float64)
-        values = np.linalg.svd(exact - exact.mean(axis=0), compute_uv=False) ** 2
-        if values.sum() > 1e-9:
-            assert anisotropy(pooled.states[layer]) == pytest.approx(
-                values[0] / values.sum(), rel=1e-4
-            )
-    if side == "left":
-        return
-    if stem in NO_HALF:
-        with pytest.raises(ShapelibError, match="does not run in bfloat16 on cpu: try dtype floa"):
-            load(folder, dtype="bfloat16")
-        return
-    half = load(folder, dtype="bfloat16", part=part)
-    assert (half.role, half.layers, half.leaks) == (model.role, model.layers, model.leaks)
-    low = pool(half, drawn, 100, progress=False)
-    for layer, states in pooled.states.items():
-        assert np.linalg.norm(low.states[layer] - states) < 0.03 * np.linalg.norm(states)
+def test_what_the_page_shows_is_of_this_list_and_right():
+    """The record of `python benchmarks/families.py`."""
+    kept = [Outcome(**each) for each in json.loads(KEPT.read_text("utf-8"))["families"]]
+    assert [each.family for each in kept] == [each.name for each in families()]
+    for family, outcome in zip(families(), kept, strict=True):
+        assert matrix.wrong(family, outcome) is None, outcome
+
+
+def test_a_state_a_little_off_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def spoiled(*given: Any, **more: Any) -> Any:
+        pooled = pool(*given, **more)
+        pooled.states[1][3, 2] += 1e-4 * abs(pooled.states[1]).max()
+        return pooled
+
+    monkeypatch.setattr(matrix, "pool", spoiled)
+    (family,) = (each for each in families() if each.name == "gpt2")
+    outcome = matrix.tried(family, tmp_path, every=False)
+    assert "states are off by 1.0e-04" in str(matrix.wrong(family, outcome))
+
+
+RIGHT = {"family": "x", "states": 1e-7, "metrics": 1e-9, "half": 1e-2, "reordered": 1e-2}
+
+
+@pytest.mark.parametrize(
+    ("family", "outcome", "said"),
+    [
+        ({}, {}, None),
+        ({}, {"states": float("nan")}, "states are off"),
+        ({}, {"metrics": 2e-5}, "metrics are off"),
+        ({}, {"half": 3e-2}, "another order of reading makes 1.0e-02"),
+        ({}, {"refused": "x: no"}, "refused: x: no"),
+        ({"refused": "yes"}, {"refused": "x: no"}, "refused otherwise"),
+        ({"refused": "no$"}, {"refused": "x: no"}, None),
+        ({"refused": "no"}, {}, "measured, though"),
+        ({"low": False}, {}, "runs in bfloat16, though"),
+        ({}, {"half_refused": "x does not run in bfloat16", "half_runs": False}, "in bfloat16: x"),
+        ({"low": False}, {"half_refused": "does not run in bfloat16", "half_runs": True}, "in bf"),
+        ({"low": False}, {"half_refused": "does not run in bfloat16", "half_runs": False}, None),
+    ],
+)
+def test_what_counts_as_wrong(family: dict[str, Any], outcome: dict[str, Any], said: str | None):
+    found = matrix.wrong(Family("x", **family), Outcome(**{**RIGHT, **outcome}))
+    assert found is None if said is None else said in str(found), found

@@ -1,5 +1,6 @@
 """Entries are whole or absent: killed builds leave nothing, damage is noticed and rebuilt."""
 
+import errno
 import logging
 import multiprocessing
 import shutil
@@ -140,3 +141,33 @@ def test_a_disk_that_is_nearly_full_is_said_before_anything_runs(
     cache.check(room=10**9)
     with pytest.raises(ShapelibError, match=r"has 1\.0 GB left and 1\.5 GB are needed; free some"):
         cache.check(room=15 * 10**8)
+
+
+def test_a_cache_that_may_be_read_alone(own_cache: Path, monkeypatch: pytest.MonkeyPatch):
+    """What it holds whole is taken; what it lacks cannot be made there, and that is said."""
+    import filelock
+
+    def read_only(_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    kept = cache.entry("tables", "kept", write("one"))
+    damaged = cache.entry("tables", "damaged", write("one"))
+    (damaged / "inside" / "file.txt").write_text("0ne")
+    cache._verified.clear()
+    monkeypatch.setattr(filelock.FileLock, "acquire", read_only)
+    assert cache.entry("tables", "kept", refuse) == kept
+    for key in ("damaged", "missing"):
+        with pytest.raises(
+            ShapelibError, match=r"cannot be written \(Read-only file system\); set"
+        ):
+            cache.entry("tables", key, refuse)
+
+
+def test_a_disk_that_fills_up_while_an_entry_is_built(own_cache: Path):
+    def build(folder: Path) -> None:
+        (folder / "half.txt").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ShapelibError, match=r"No space left on device\); free some of its disk"):
+        cache.entry("tables", "key", build)
+    assert {each.name for each in (own_cache / "tables").iterdir()} == {".key.lock"}

@@ -1,5 +1,6 @@
 """Tables are written whole, read back as they were, and carry their provenance."""
 
+import errno
 from pathlib import Path
 
 import pandas as pd
@@ -108,3 +109,40 @@ def test_cached_tables_are_computed_once(table: pd.DataFrame):
     assert len(calls) == 1
     pd.testing.assert_frame_equal(first, second)
     assert second.attrs == table.attrs
+
+
+def test_a_number_that_was_changed_on_disk_is_noticed(table: pd.DataFrame, tmp_path: Path):
+    """Parquet's own form holds: another value is as good to it."""
+    import pyarrow.parquet
+
+    path = write_table(table, tmp_path / "t.parquet")
+    arrow = pyarrow.parquet.read_table(path)
+    other = arrow.set_column(1, "value", pyarrow.array([0.1, 0.2000001]))
+    pyarrow.parquet.write_table(other.replace_schema_metadata(arrow.schema.metadata), path)
+    with pytest.raises(ShapelibError, match=r"t\.parquet' is damaged: it does not hold what was"):
+        read_table(path)
+    # One that an earlier version wrote has no hash, and is read as it is.
+    kept = {name: value for name, value in arrow.schema.metadata.items() if b"sha256" not in name}
+    pyarrow.parquet.write_table(other.replace_schema_metadata(kept), path)
+    assert read_table(path)["value"].tolist() == [0.1, 0.2000001]
+
+
+def test_a_provenance_that_is_none(table: pd.DataFrame, tmp_path: Path):
+    path = write_table(table, tmp_path / "t.csv")
+    for content in ("{", "{}", "\xff"):
+        (tmp_path / "t.provenance.json").write_text(content, encoding="latin-1")
+        with pytest.raises(ShapelibError, match=r"t\.provenance\.json' is not the provenance"):
+            read_table(path)
+
+
+def test_a_disk_without_room_is_named(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(_table: object, _runs: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tables, "_write_parquet", full)
+    with pytest.raises(ShapelibError, match=r"t\.parquet' cannot be written: .*No space left on"):
+        write_table(table, tmp_path / "t.parquet")
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """A parameter on a command line is what papermill would make of it, and of its default's type."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from stress import often
 
 from shapebook.notebooks import notebook as notebooks
 from shapebook.notebooks.given import finite, plain, value_of
@@ -29,7 +31,7 @@ WORDS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=often(100, 10_000))
 @given(WORDS)
 @example("010")
 @example("1:30")
@@ -51,6 +53,8 @@ def test_a_word_is_what_papermill_makes_of_it(text: str):
         ("[010, NO, 1e-3]", [1], [10, "NO", 0.001]),
         ("[true, null, '010']", [1], [True, None, "010"]),
         ("[010, NO, null]", ["a"], ["010", "NO", "null"]), ('["a", "b"]', ["c"], ["a", "b"]),
+        ('["a\x85b", "\x7f"]', ["a"], ["a\x85b", "\x7f"]), ('["1", 1, 1e-3, true]', ["a"],
+         ["1", "1", "1e-3", "true"]), ('{"a": [null]}', {"a": "b"}, {"a": ["null"]}),
         ("{a: 010}", {"a": 1}, {"a": 10}), ("[1, 2]", None, [1, 2]), ("a", ["b"], "a"),
     ],
 )  # fmt: skip
@@ -60,7 +64,7 @@ def test_the_type_of_the_default_decides(text: str, default: Any, expected: Any)
     assert type(found) is type(expected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=often(100, 10_000))
 @given(st.text(max_size=30), st.sampled_from([[1], ["a"], {"a": 1}, None, 1, 0.5, "x", True]))
 def test_no_text_ends_in_another_error(text: str, default: Any):
     said = repr(text)
@@ -69,6 +73,26 @@ def test_no_text_ends_in_another_error(text: str, default: Any):
     except ShapelibError as error:
         said = str(error)
     assert repr(text) in said
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inside: st.lists(inside, max_size=3)
+    | st.dictionaries(st.text(min_size=1, max_size=5), inside, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=often(100, 10_000))
+@given(st.lists(VALUES, max_size=3) | st.dictionaries(st.text(max_size=5), VALUES, max_size=3))
+def test_a_value_written_as_json_is_that_value(value: Any):
+    """By any default that is no text, and as one word of the command line."""
+    text = json.dumps(value, ensure_ascii=False)
+    for default in (None, [1], {"a": 1}):
+        found = value_of(text, default)
+        assert repr(found) == repr(value)
+    assert repr(assignments([f"x={text}"], {"x": [1]})["x"]) == repr(value)
 
 
 def test_no_object_is_made_of_a_list():

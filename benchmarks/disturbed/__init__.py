@@ -1,0 +1,1 @@
+"""Commands that are killed, starved of disk and crowded, and what is left of their work."""
