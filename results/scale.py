@@ -5,11 +5,11 @@ scales of every layer of every checkpoint, on held-out text, 16384 vectors of 25
 of 4096 as in training/, of which GRIDE takes the first. RUN is one of training.py's, whose
 table says how each went; a run that is made again replaces its rows.
 
-`manifolds` are of known dimension. Sphere, Gaussian, cube and flat torus of 2 to 30 dimensions, 1000 to 16 000 points, seven scales:
-`scale/manifolds.parquet` has a row for each, none left out. `bias` is value ÷ dimension − 1. Up to
-4000 points there are several draws, and `spread` is the standard deviation over them: beside
-`stderr`, the mean of what was stated, it says how far neighbours in common make estimates depend on
-each other. Of 16 000 points there is one draw.
+`scale/manifolds.parquet` is of known dimension: sphere, Gaussian, cube and flat torus of 2 to 30
+dimensions, 1000 to 16 000 points, seven scales, a row for each, none left out. `bias` is
+value ÷ dimension − 1. Up to 4000 points there are several draws, and `spread` is the standard
+deviation over them: beside `stderr`, the mean of what was stated, it says how far neighbours in
+common make estimates depend on each other. Of 16 000 points there is one draw.
 """
 
 import sys

@@ -48,7 +48,7 @@ def fall(claim: Claim, rows: pd.DataFrame) -> Statistic:
 
 
 def phases_at_every_scale(claim: Claim, rows: pd.DataFrame) -> Statistic:
-    """The smaller of rise and fall, at that one of the claim's series where it is smallest."""
+    """Rise or fall, of that one of the claim's series whose interval reaches lowest."""
     found = {
         (one["metric"], what): _phase(replace(claim, series=(one,)), rows, what == "rise")
         for one in claim.series

@@ -34,13 +34,13 @@ def anisotropy(table: pd.DataFrame) -> Sentences:
         table has the token set ``rest``, how many vectors are massive and what is left without
         them. Layers that count are all but the embedding and a layer after the final norm.
     """
-    return Sentences(each for name, role, rows in _models(table)
+    return Sentences(each for name, role, rows in by_model(table)
                      for each in _of_anisotropy(f"{name} ({role})", rows))  # fmt: skip
 
 
 def dimension(table: pd.DataFrame) -> Sentences:
     """For each model how far TwoNN's two fits go, and whether they order its layers alike."""
-    return Sentences(each for name, role, rows in _models(table)
+    return Sentences(each for name, role, rows in by_model(table)
                      for each in _of_dimension(f"{name} ({role})", rows))  # fmt: skip
 
 
@@ -116,7 +116,8 @@ def _of_dimension(name: str, rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _models(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
+def by_model(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
+    """Each model's name, its role, and the rows of its layers that count."""
     inner = table[(table["layer"] > 0) & ~table["after_norm"]]
     for name, rows in inner.groupby("model", sort=False):
         yield str(name), str(rows["role"].iloc[0]), rows
