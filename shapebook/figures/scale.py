@@ -268,7 +268,8 @@ def without(table: pd.DataFrame) -> pd.DataFrame:
     by = ["layer", "cloud", "column"]
     wide = rows.dropna(subset=["column"]).set_index(by)["value"].unstack("column")
     order = rows.drop_duplicates(["layer", "cloud"]).set_index(["layer", "cloud"]).index
-    return wide.loc[order, [each for each in wanted.values() if each in wide]].round(1)
+    found = wide.loc[order, [each for each in wanted.values() if each in wide]].round(1)
+    return found.rename_axis(index=[None, None], columns=None)
 
 
 def known(table: pd.DataFrame) -> "Figure":
