@@ -1,24 +1,36 @@
-"""GRIDE on manifolds of known dimension: python results/scale.py
+"""The dimension at every scale: python results/scale.py [manifolds] [RUN …], all without any.
 
-Sphere, Gaussian, cube and flat torus of 2 to 30 dimensions, 1000 to 16 000 points, seven scales:
-`scale/manifolds.parquet` has a row for each, none left out. `bias` is value ÷ dimension − 1. Up to
-4000 points there are several draws, and `spread` is the standard deviation over them: beside
-`stderr`, the mean of what was stated, it says how far neighbours in common make estimates depend on
-each other. Of 16 000 points there is one draw.
+`scale/training.parquet` is the matched pair along training: TwoNN's two fits and GRIDE at seven
+scales of every layer of every checkpoint, on held-out text, 16384 vectors of 256 windows in batches
+of 4096 as in training/, of which GRIDE takes the first. RUN is one of training.py's, whose
+table says how each went; a run that is made again replaces its rows.
+
+`scale/manifolds.parquet` is of known dimension: sphere, Gaussian, cube and flat torus of 2 to 30
+dimensions, 1000 to 16 000 points, seven scales, a row for each, none left out. `bias` is
+value ÷ dimension − 1. Up to 4000 points there are several draws, and `spread` is the standard
+deviation over them: beside `stderr`, the mean of what was stated, it says how far neighbours in
+common make estimates depend on each other. Of 16 000 points there is one draw.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from training import RUNS, replace
 
-from shapelib import gride, plateau
+from shapelib import gride, plateau, pretraining
 from shapelib.geometry.scale.curves import SCALES
 from shapelib.store import tables
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent / "scale"
+PAIR = [
+    name
+    for name in RUNS
+    if name.split("-seed")[0] in ("decoder-96-warmup50", "encoder-96-warmup50")
+]
 DIMENSIONS = (2, 3, 5, 10, 20, 30)
 DRAWS = {1000: 20, 4000: 4, 16_000: 1}
 
@@ -62,7 +74,7 @@ def rows(manifold: str, d: int, n: int) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def main() -> None:
+def manifolds() -> None:
     started = time.perf_counter()
     table = pd.DataFrame(
         [
@@ -74,15 +86,36 @@ def main() -> None:
         ]
     )
     seconds = round(time.perf_counter() - started, 1)
-    command = "python results/scale.py"
+    command = "python results/scale.py manifolds"
     table.attrs["provenance"] = [tables.provenance(command=command, seconds=seconds)]
-    (HERE / "scale").mkdir(exist_ok=True)
-    tables.write_table(table, HERE / "scale" / "manifolds.parquet")
+    tables.write_table(table, FOLDER / "manifolds.parquet")
     shown = table.assign(bias=(100 * table["bias"]).round(1).astype(str) + " %")
     wide = shown.pivot(index=["manifold", "dimension", "points"], columns="scale", values="bias")
     print(wide.to_string())
     several = table.dropna()
     print((several["spread"] / several["stderr"]).groupby(several["scale"]).describe().round(2))
+
+
+def run(name: str) -> None:
+    """Train a run, if it is not in the cache, and put it into the tables."""
+    made = RUNS[name]
+    (folder,) = pretraining.suites([made])
+    shape = pretraining.measure(
+        folder, tokens=16_384, seeds=(0,), metrics=("two_nn", "two_nn_lowest20", "gride")
+    )
+    replace(FOLDER / "training.parquet", made, shape, f"python results/scale.py {name}")
+    print(f"{name}: kept", flush=True)
+
+
+def main() -> None:
+    names = sys.argv[1:] or ["manifolds", *PAIR]
+    if unknown := [name for name in names if name not in ("manifolds", *RUNS)]:
+        sys.exit(f"no such part: {', '.join(unknown)}; known: manifolds, {', '.join(RUNS)}")
+    for name in names:
+        if name == "manifolds":
+            manifolds()
+        else:
+            run(name)
 
 
 if __name__ == "__main__":

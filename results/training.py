@@ -56,24 +56,23 @@ def keep(made: Recipe, folder: Path) -> None:
 
 
 def put(name: str, made: Recipe, table: pd.DataFrame) -> None:
-    """Replace a run's rows in one table; of what its measurements say of themselves keep one, and
-    how many they were and what they took together."""
+    """Replace a run's rows in one of the tables of this script."""
+    folder = HERE / ("training-parallel" if made.block == "parallel" else "training")
+    replace(folder / f"{name}.parquet", made, table, f"python results/training.py {made.name}")
+
+
+def replace(path: Path, made: Recipe, table: pd.DataFrame, command: str) -> None:
+    """Replace a run's rows in a table; of what its measurements say of themselves keep one, and how
+    many they were and what they took together."""
     made_of = table.attrs["provenance"]
     if all("seconds" in each for each in made_of):
         total = round(sum(each["seconds"] for each in made_of), 1)
         made_of = [{**made_of[0], "runs": len(made_of), "seconds": total}]
-    run = {
-        **made_of[0],
-        "model": made.name,
-        "recipe": made.as_dict(),
-        "command": f"python results/training.py {made.name}",
-    }
+    run = {**made_of[0], "model": made.name, "recipe": made.as_dict(), "command": command}
     # Six digits are enough for a figure, and halve the file; so do three decimals of a loss.
     table = table.astype(dict.fromkeys(table.select_dtypes("float64"), "float32"))
     table = table.round({"loss": 3})
-    folder = HERE / ("training-parallel" if made.block == "parallel" else "training")
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.parquet"
+    path.parent.mkdir(exist_ok=True)
     runs = [run]
     if path.is_file():
         before = tables.read_table(path)

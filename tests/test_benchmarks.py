@@ -123,6 +123,28 @@ def test_times_are_divided_by_the_yardsticks_beside_them(monkeypatch: pytest.Mon
     assert found["a"] == {"median": 1.5, "least": 1.0, "greatest": 2.0, "turns": 2}
 
 
+def test_the_benchmark_of_scale_measures_what_a_table_can_hold(monkeypatch: pytest.MonkeyPatch):
+    """On few points: its made-up pool is one, and its record is what the pages read."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import scale
+
+    from shapebook.pages import timings
+
+    for name, value in {"POINTS": 1700, "FEATURES": 12, "WINDOW": 8}.items():
+        monkeypatch.setattr(scale, name, value)
+    monkeypatch.setattr(scale, "clouds", lambda width: {"ordinary": torch.randn(1700, width)})
+    pooled = scale.made_pool()
+    for name in scale.CHOICES:
+        if name != "homology":
+            scale.table(pooled, (*scale.DEFAULT, name))
+    for work in scale.estimators().values():
+        work()
+    found = {"search, k = 128": {"median": 1.5, "least": 1.2, "greatest": 1.6, "turns": 3}}
+    made = scale.part("Scale", "one product", found, "a note")
+    assert made["ratios"][0]["limit"] == 1.3
+    assert "| search, k = 128 | 1.5 (1.2 to 1.6) |" in timings._small(made)
+
+
 def test_copies_leave_fewer_points_and_change_nothing_else(monkeypatch: pytest.MonkeyPatch):
     values = module("values", monkeypatch)
     clouds = values.clouds()

@@ -51,7 +51,7 @@ def course(shape: pd.DataFrame, training: pd.DataFrame | None = None) -> pd.Data
     inner = shape[(shape["layer"] > 0) & ~shape["after_norm"]]
     # It is measured in one batch however many there are, so its batches say nothing of mixing.
     inner = inner[inner["metric"] != f"mom_k{MOM_K}"].copy()
-    inner["mixing"] = inner["batches"].gt(1).map({True: MIXED, False: WHOLE})
+    inner = _with_mixing(inner)
     inner["centered"] = inner["centered"].astype("boolean")
     by = ["model", "role", "step", "tokens_seen", "mixing", "tokens", "metric", "centered"]
     points = inner.groupby(by, dropna=False, sort=False)
@@ -117,6 +117,8 @@ def copies(rows: pd.DataFrame) -> Copies:
     """
     wide = curve(rows)
     steps = [int(step) for step in wide.index]
+    if wide.empty:
+        return Copies(np.empty((0, 1)), steps, "", 0)
     values = wide.to_numpy(float)
     if wide.shape[1] >= RUNS:
         return Copies(values, steps, "runs", wide.shape[1])
@@ -127,6 +129,23 @@ def copies(rows: pd.DataFrame) -> Copies:
     if not of_runs or len({each.shape for each in of_runs}) != 1 or of_runs[0].shape[1] < 3:
         return Copies(values.mean(axis=1, keepdims=True), steps, "", wide.shape[1])
     return Copies(np.mean(of_runs, axis=0), steps, "groups of windows", wide.shape[1])
+
+
+def _with_mixing(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with what their batches are of.
+
+    GRIDE and its like are measured in the first of many batches, so that their own number says
+    nothing of mixing, and that of the other metrics of the measurement tells. Where one sample was
+    measured both ways, rows cannot be told apart by that, and those of such metrics are left out.
+    """
+    by = [each for each in ("model", "step", "seed", "tokens", "layer") if each in rows]
+    most = rows.groupby(by, dropna=False)["batches"].transform("max")
+    one = [*by, "metric", "centered"]
+    twice = rows.duplicated(one, keep=False)
+    own = rows.groupby(one, dropna=False)["batches"].transform("max")
+    batches = rows["batches"].where(twice, most)
+    found = rows.assign(mixing=batches.gt(1).map({True: MIXED, False: WHOLE}))
+    return found[~(twice & (own < most))]
 
 
 def _groups(rows: pd.DataFrame) -> str:

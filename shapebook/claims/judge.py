@@ -49,7 +49,7 @@ _TABLES = {
         },
     ),
 }
-_BY_GROUP = ("agree",)
+_BY_GROUP = ("agree", "span", "gaps_agree")
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from shapebook.claims.rulebook import Claim
 from shapebook.claims.statistic import (
@@ -93,30 +94,54 @@ def ratio(claim: Claim, layers: pd.DataFrame) -> Statistic:
 
 
 def agree(claim: Claim, layers: pd.DataFrame) -> Statistic:
-    """The smallest rank correlation (Spearman) over the layers between two of the claim's series.
-
-    Its interval deletes groups of windows in all layers and series at once (`halved`): what other
-    windows of the text would change. It says nothing about other models.
-    """
-    wide = [chosen(layers, one).sort_values("layer") for one in claim.series]
-    if len({tuple(one["layer"]) for one in wide}) != 1:
-        return nothing("not every measurement has every layer")
+    """The smallest rank correlation (Spearman) over the layers between two of the series."""
     names = [one["metric"] for one in claim.series]
-    values = np.array([one["value"].to_numpy(float) for one in wide])
-    value = smallest_agreement(values)
-    if not math.isfinite(value):
-        return nothing("a measurement is missing in a layer, or the same in all")
-    details = {
-        f"{names[a]}_and_{names[b]}": smallest_agreement(values[[a, b]])
-        for a in range(len(values)) for b in range(a)
-    }  # fmt: skip
-    groups = [by_group(one) for one in wide]
-    count = {each.shape[1] for each in groups}
-    if len(count) != 1 or (found := count.pop()) < 3:
-        return Statistic(value, math.nan, math.nan, details, why=_FEW)
-    series = np.array(groups)
-    ends = halved(value, found, lambda weights: smallest_agreement(series @ weights))
-    return Statistic(*within(ends, -1, 1), details, over=_groups(layers))
+
+    def made_of(values: _Series) -> dict[str, float]:
+        return {
+            f"{names[a]}_and_{names[b]}": smallest_agreement(values[[a, b]])
+            for a in range(len(values)) for b in range(a)
+        }  # fmt: skip
+
+    return _over_series(claim, layers, smallest_agreement, (-1, 1), made_of)
+
+
+def span(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """Doublings from the lowest to the highest of the claim's series in a layer, mean over the
+    layers: 0 where all series say the same of each layer."""
+    numbers = chosen(layers, claim.series[0]).sort_values("layer")["layer"].to_list()
+
+    def spans(values: _Series) -> Float[np.ndarray, " layers"]:
+        found: Float[np.ndarray, " layers"] = np.ptp(_doublings(values), axis=0)
+        return found
+
+    def made_of(values: _Series) -> dict[str, float]:
+        each = spans(values)
+        least, most = int(each.argmin()), int(each.argmax())
+        return {
+            "least": float(each[least]), "least_layer": int(numbers[least]),
+            "most": float(each[most]), "most_layer": int(numbers[most]),
+        }  # fmt: skip
+
+    return _over_series(
+        claim, layers, lambda values: float(spans(values).mean()), (0, math.inf), made_of
+    )
+
+
+def gaps_agree(claim: Claim, layers: pd.DataFrame) -> Statistic:
+    """Rank correlation (Spearman) over the layers of two gaps, in doublings: from the claim's first
+    series to its second, and from its third to its fourth."""
+
+    def gaps(values: _Series) -> Float[np.ndarray, "gaps layers"]:
+        return np.diff(_doublings(values), axis=0)[[0, 2]]
+
+    def made_of(values: _Series) -> dict[str, float]:
+        first, second = gaps(values).mean(axis=1)
+        return {"first_gap": float(first), "second_gap": float(second)}
+
+    return _over_series(
+        claim, layers, lambda values: smallest_agreement(gaps(values)), (-1, 1), made_of
+    )
 
 
 def carried(claim: Claim, layers: pd.DataFrame) -> Statistic:
@@ -146,6 +171,8 @@ RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
     "ratio": ratio,
     "agree": agree,
     "carried": carried,
+    "span": span,
+    "gaps_agree": gaps_agree,
 }
 _FEW = "too few groups of windows for an interval"
 
@@ -154,6 +181,45 @@ def thirds(layers: pd.DataFrame) -> list[pd.DataFrame]:
     """The rows of the first, the middle and the last third of the layers."""
     ordered = layers.sort_values("layer")
     return [ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3)]
+
+
+_Series = Float[np.ndarray, "series layers"]
+
+
+def _over_series(
+    claim: Claim,
+    layers: pd.DataFrame,
+    of: Callable[[_Series], float],
+    bounds: tuple[float, float],
+    made_of: Callable[[_Series], dict[str, float]],
+) -> Statistic:
+    """A statistic of all the claim's series over the layers.
+
+    Its interval deletes groups of windows in all layers and series at once (`halved`): what other
+    windows of the text would change. It says nothing about other models.
+    """
+    wide = [chosen(layers, one).sort_values("layer") for one in claim.series]
+    if len({tuple(one["layer"]) for one in wide}) != 1 or wide[0].empty:
+        return nothing("not every measurement has every layer")
+    values = np.array([one["value"].to_numpy(float) for one in wide])
+    value = of(values)
+    if not math.isfinite(value):
+        return nothing("a measurement is missing in a layer, or the same in all")
+    details = made_of(values)
+    groups = [by_group(one) for one in wide]
+    count = {each.shape[1] for each in groups}
+    if len(count) != 1 or (found := count.pop()) < 3:
+        return Statistic(value, math.nan, math.nan, details, why=_FEW)
+    series = np.array(groups)
+    ends = halved(value, found, lambda weights: of(series @ weights))
+    return Statistic(*within(ends, *bounds), details, over=_groups(layers))
+
+
+def _doublings(values: _Series) -> _Series:
+    """Logarithms to base 2; NaN of what is not above 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: _Series = np.where(values > 0, np.log2(values), np.nan)
+    return found
 
 
 def _ends(top: "pd.Series[float]", bottom: "pd.Series[float]") -> dict[str, float]:

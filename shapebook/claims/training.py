@@ -7,6 +7,7 @@ suite is one run, so its interval says what other text would change, and nothing
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,22 @@ def rise(claim: Claim, rows: pd.DataFrame) -> Statistic:
 def fall(claim: Claim, rows: pd.DataFrame) -> Statistic:
     """From the peak of the largest rise to the last step, the peak chosen by the others."""
     return _phase(claim, rows, rising=False)
+
+
+def phases_at_every_scale(claim: Claim, rows: pd.DataFrame) -> Statistic:
+    """Rise or fall, of that one of the claim's series whose interval reaches lowest."""
+    found = {
+        (one["metric"], what): _phase(replace(claim, series=(one,)), rows, what == "rise")
+        for one in claim.series
+        for what in ("rise", "fall")
+    }
+    for each in found.values():
+        if not each.testable:
+            return nothing(each.why)
+    least = min(found.values(), key=lambda each: each.low)
+    return least._replace(
+        details={f"{metric}_{what}": each.value for (metric, what), each in found.items()}
+    )
 
 
 def grows(claim: Claim, rows: pd.DataFrame) -> Statistic:
@@ -148,6 +165,7 @@ def lies_above(claim: Claim, rows: pd.DataFrame) -> Statistic:
 RULES: dict[str, Callable[[Claim, pd.DataFrame], Statistic]] = {
     "rise": rise,
     "fall": fall,
+    "phases_at_every_scale": phases_at_every_scale,
     "grows": grows,
     "settles": settles,
     "agree_in_training": agree_in_training,

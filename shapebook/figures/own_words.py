@@ -36,13 +36,13 @@ def anisotropy(table: pd.DataFrame) -> Sentences:
         table has the token set ``rest``, how many vectors are massive and what is left without
         them. Layers that count are all but the embedding and a layer after the final norm.
     """
-    return Sentences(each for name, role, rows in _models(table)
+    return Sentences(each for name, role, rows in by_model(table)
                      for each in _of_anisotropy(f"{name} ({role})", rows))  # fmt: skip
 
 
 def dimension(table: pd.DataFrame) -> Sentences:
     """For each model how far TwoNN's two fits go, and whether they order its layers alike."""
-    return Sentences(each for name, role, rows in _models(table)
+    return Sentences(each for name, role, rows in by_model(table)
                      for each in _of_dimension(f"{name} ({role})", rows))  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def agreement(table: pd.DataFrame, measures: Mapping[str, Mapping[str, Any]]) ->
     :param measures: what to call a measure, and the columns that choose its rows, as ``{"TwoNN":
         {"metric": "two_nn"}}``.
     """
-    return Sentences(each for name, role, rows in _models(table)
+    return Sentences(each for name, role, rows in by_model(table)
                      for each in _of_agreement(f"{name} ({role})", rows, measures))  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def centering(table: pd.DataFrame, metric: str, called: str) -> Sentences:
     """In how many layers centering raises a measure, and where it changes it most."""
     return Sentences(
         each
-        for name, role, rows in _models(table)
+        for name, role, rows in by_model(table)
         for each in _of_centering(f"{name} ({role})", rows, metric, called)
     )
 
@@ -71,7 +71,7 @@ def factors(table: pd.DataFrame) -> Sentences:
     :param table: the ``factors`` of `shapebook.experiments.dissect.Dissection`.
     """
     said = []
-    for name, role, rows in _models(table):
+    for name, role, rows in by_model(table):
         for factor, own in rows.rename(columns={"anisotropy": "value"}).groupby("factor"):
             if own["layer"].nunique() < LEAST:
                 said.append(f"{name} ({role}): fewer than {LEAST} layers count.")
@@ -94,7 +94,7 @@ def interventions(table: pd.DataFrame) -> Sentences:
     from shapebook.experiments.interventions import PLAIN
 
     said = []
-    for name, _, rows in _models(table[table["tokens"] == "all"].assign(role="")):
+    for name, _, rows in by_model(table[table["tokens"] == "all"].assign(role="")):
         found = {
             str(change): float(thirds(own)[1]["value"].mean())
             for change, own in rows.groupby("intervention", sort=False)
@@ -236,7 +236,8 @@ def _signed(value: float) -> str:
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _models(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
+def by_model(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
+    """Each model's name, its role, and the rows of its layers that count."""
     inner = table[(table["layer"] > 0) & ~table["after_norm"]]
     for name, rows in inner.groupby("model", sort=False):
         yield str(name), str(rows["role"].iloc[0]), rows

@@ -88,7 +88,7 @@ def training_curves(
     wanted = curves[(curves["metric"] == metric) & (curves["mixing"] == MIXED)]
     looks = _looks(wanted)
     for recipe, rows in wanted.groupby("recipe", sort=False):
-        _band(axes, _centered(rows), *looks[str(recipe)], str(recipe))
+        band(axes, _centered(rows), *looks[str(recipe)], str(recipe))
     if live is not None:
         rows = live[(live["metric"] == metric) & (live["mixing"] == MIXED)]
         looks = _looks(rows)
@@ -98,7 +98,7 @@ def training_curves(
                 line.index, line.mean(axis=1), "x", markersize=6,
                 color=looks[str(recipe)][0], label=f"{recipe}, this page's run",
             )  # fmt: skip
-    _by_steps(axes)
+    by_steps(axes)
     axes.set_ylabel(label)
     legend(figure, [axes])
     told = {"full runs": wanted} if live is None else {"full runs": wanted, "this page's run": live}
@@ -125,8 +125,8 @@ def estimators_in_training(curves: pd.DataFrame) -> "Figure":
             dress(axes, f"{title}\n{mixing}", "step", None)
             rows = curves[(curves["metric"] == metric) & (curves["mixing"] == mixing)]
             for recipe, own in rows.groupby("recipe", sort=False):
-                _band(axes, own, *looks[str(recipe)], str(recipe))
-            _by_steps(axes)
+                band(axes, own, *looks[str(recipe)], str(recipe))
+            by_steps(axes)
         panels[2 * row].set_ylabel("dimension")
     legend(figure, panels)
     return keep(figure, curves.loc[curves["metric"].isin(_ESTIMATORS), _TOLD])
@@ -148,8 +148,8 @@ def by_width(curves: pd.DataFrame) -> "Figure":
         dress(axes, f"{kind}\n{_BY_WIDTH[metric]}", "step", None)
         own = shown[(shown["kind"] == kind) & (shown["metric"] == metric)]
         for width, rows in own.groupby("width"):
-            _band(axes, rows, colours[kind], styles[width], f"{kind}, width {width}")
-        _by_steps(axes)
+            band(axes, rows, colours[kind], styles[width], f"{kind}, width {width}")
+        by_steps(axes)
     for column in range(len(_BY_WIDTH)):
         # Kinds share an axis, so that they can be compared.
         alike = panels[column :: len(_BY_WIDTH)]
@@ -195,7 +195,7 @@ def loss_and_rate(training: pd.DataFrame) -> "Figure":
         )
     above.set_yscale("log")
     for axes in (above, below):
-        _by_steps(axes)
+        by_steps(axes)
     legend(figure, [above, below])
     told = ["kind", "warmup", "seed", "step", "perplexity", "learning_rate"]
     # The learning rate of every step would be ten thousand rows for a line that a few describe.
@@ -211,7 +211,7 @@ def final_profiles(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
     return role_panels(means, [({}, "")], "anisotropy (centered)", (0, 1.02))
 
 
-def _by_steps(axes: "Axes") -> None:
+def by_steps(axes: "Axes") -> None:
     """Steps of training: logarithmic, but for the first ten."""
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
@@ -244,7 +244,7 @@ def _centered(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["centered"].isna() | rows["centered"].fillna(True).astype(bool)]
 
 
-def _band(axes: "Axes", rows: pd.DataFrame, colour: Any, style: str, name: str) -> None:
+def band(axes: "Axes", rows: pd.DataFrame, colour: Any, style: str, name: str) -> None:
     """The mean over runs and two standard errors about it."""
     wide = curve(rows)
     mean = wide.mean(axis=1)

@@ -133,12 +133,14 @@ def show_provenance(table: pd.DataFrame) -> Facts:
 
 
 def _is_in(table: pd.DataFrame, run: Mapping[str, Any]) -> bool:
-    """Whether a run is the page's own, or kept as data and in the table: by its part or its model.
+    """Whether a run is the page's own, or kept as data and in the table: by its part or its model,
+    where it is of one.
 
     A slice of a table keeps the provenance of all that was in it.
     """
     name = "part" if "part" in run else "model"
-    return "command" not in run or name not in table or run[name] in set(table[name])
+    told = "command" in run and name in run and name in table
+    return not told or run[name] in set(table[name])
 
 
 def _taken(run: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from shapebook.notebooks.notebook import Notebook
 COSTS = {
     "models": "each model once; its forward passes are most of the time",
     "layers": "a neighbour search for each layer and its altered copies",
+    "closer": "a reading for each model, and five neighbour searches",
     "corpus": "cleaned once, then kept",
     "tokens": "reading grows with it: a decoder of 135 million parameters, a few hundred a "
     "second on two CPU cores",

@@ -11,7 +11,7 @@ import pandas as pd
 from shapelib.figures import PALETTE, dress, keep
 
 # Recorded benchmarks of one yardstick and one table, or a list of such, a file each.
-_SMALL = ("leverage", "pretrain", "subspace")
+_SMALL = ("leverage", "pretrain", "scale", "subspace")
 # From here on a range is so wide that its median says little: greatest ÷ least.
 _WIDE = 3.0
 
@@ -203,7 +203,7 @@ def _answer(row: dict[str, Any], package: str) -> str:
 def _small(record: dict[str, Any]) -> str:
     lines = _head("", "ratio")
     lines += [f"| {row['name']} | {_timing(row)} |" for row in record["ratios"]]
-    note = f" {record['note']}" if "note" in record else ""
+    note = f" {record['note']}" if record.get("note") else ""
     wide = _wide_ones(record["ratios"])
     return "\n".join([*lines, f"\nMultiples of {record['yardstick']}.{wide}{note}", ""])
 

@@ -17,7 +17,7 @@ k-th best candidate, which is at least that to the true k-th neighbour, no point
 
 can be a neighbour, and every other one is looked at. The square root of the left side less λⱼ is
 one number a pair, made in one pass in the product's own type, of numbers rounded so far to the safe
-side that the pass itself loses no neighbour (`loops.screened`). Massive points cost only
+side that the pass itself loses no neighbour (`search.screened`). Massive points cost only
 themselves, since each pair has a bound of its own. A point for which too many are left is searched
 once more with a float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖.
 Every pair that is looked at also tests the bound; if one contradicts it, all points are searched
@@ -146,7 +146,7 @@ def _search_compiled(
     x: Float[Tensor, "n d"], k: int, groups: Int[Tensor, " n"]
 ) -> tuple[Tensor, Tensor, int]:
     """Distances, indices and the number of points searched again, on the CPU."""
-    from shapelib.geometry import loops
+    from shapelib.geometry import search as compiled
 
     n, features = x.shape
     center, scale = _frame(x)
@@ -166,8 +166,8 @@ def _search_compiled(
         everyone = torch.arange(n)
         _examine(x, everyone, product, scale, known, np.float32, summed, stored, most, groups, out)
     # Each examined pair tests the bound. Where one fails, hardware and assumption do not agree.
-    broken = bool((verdict == loops.BROKEN).any())
-    again = torch.arange(n) if broken else torch.nonzero(verdict != loops.PROVEN)[:, 0]
+    broken = bool((verdict == compiled.BROKEN).any())
+    again = torch.arange(n) if broken else torch.nonzero(verdict != compiled.PROVEN)[:, 0]
     if len(again):
         known, summed = _known_wide(x, center, scale), (features + 1) * _SUMMED_FLOAT64
 
@@ -177,7 +177,7 @@ def _search_compiled(
             return torch.cat(parts, dim=1)
 
         _examine(x, again, wide, scale, known, np.float64, summed, 0.0, n, groups, out)
-        if not bool((verdict == loops.PROVEN).all()):
+        if not bool((verdict == compiled.PROVEN).all()):
             raise RuntimeError("a float64 matrix product is less exact than float64 allows")
     return distances, indices, len(again)
 
@@ -250,13 +250,13 @@ def _examine(
     groups: Int[Tensor, " n"],
     out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
 ) -> None:
-    """Search `rows` block by block, each thread its own: see `loops.search`."""
-    from shapelib.geometry import loops
+    """Search `rows` block by block, each thread its own: see `search.search`."""
+    from shapelib.geometry import search as compiled
 
     # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
     tiny = (x.shape[1] + 2) * 2.0**-120
     points, about = x.numpy(), torch.stack(list(known)).numpy()
-    screen = loops.screened(about, np.dtype(products))
+    screen = compiled.screened(about, np.dtype(products))
     targets = [each.numpy() for each in out]
     _, group, sizes = np.unique(groups.numpy(), return_inverse=True, return_counts=True)
     apart = (group, np.concatenate([[0], sizes.cumsum()]), group.argsort(kind="stable"))
@@ -265,7 +265,7 @@ def _examine(
         part = rows[start:stop]
         # Blocks of one size: kernels for a last block of a few rows are others, and promise less.
         for block in part.tensor_split(-(-len(part) // _BLOCK)):
-            loops.search(
+            compiled.search(
                 points, block.numpy(), product(block).numpy(), scale, about, screen,
                 summed, stored, tiny, most, *apart, *targets,
             )  # fmt: skip

@@ -76,6 +76,7 @@ def measure(
     tokens: int = 4096,
     batch: int = 4096,
     seeds: Sequence[int] = (0, 1, 2, 3),
+    metrics: Sequence[str] = ("default",),
     until: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -89,6 +90,7 @@ def measure(
     :param tokens: how many vectors of each layer are measured for each seed.
     :param batch: how many vectors a batch has.
     :param seeds: which draw the windows.
+    :param metrics: what is measured, as in `profile`.
     :param until: the last checkpoint that is measured, by its step; None measures all.
     :param progress: whether bars are shown.
     :returns: the rows of `profile`, for each checkpoint and seed.
@@ -98,7 +100,7 @@ def measure(
     text = held_out(corpus.load_corpus(made.corpus))
     how: dict[str, Any] = {
         "tokens": tokens, "batch": batch, "window": made.window, "unit": "tokens", "sets": ("all",),
-        "progress": progress,
+        "metrics": metrics, "progress": progress,
     }  # fmt: skip
     whole = sorted(checkpoints.whole(Path(output), say=True))
     whole = [step for step in whole if until is None or step <= until]

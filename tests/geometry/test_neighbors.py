@@ -147,6 +147,25 @@ def test_minus_zero_is_zero() -> None:
 
 
 @pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("kind", ["ordinary", "ties"])
+def test_neither_blocks_nor_more_neighbours_change_a_bit(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs are measured in the order of a block's columns, and as many at once as there is room
+    for; with ties some rows have hundreds of candidates, so that a block is measured in parts."""
+    x = normal(900, 12)
+    x = np.round(x[:, :4]) + 0.0 if kind == "ties" else x
+    x = np.unique(x, axis=0)
+    few, many = nearest_neighbors(x, 3), nearest_neighbors(x, 40)
+    assert torch.equal(few.distances, many.distances[:, :3])
+    assert torch.equal(few.indices, many.indices[:, :3])
+    for block in (7, 100):
+        monkeypatch.setattr(neighbors, "_BLOCK", block)
+        again = nearest_neighbors(x, 40)
+        assert torch.equal(again.distances, many.distances)
+        assert torch.equal(again.indices, many.indices)
+
+
 def test_ties_on_a_grid() -> None:
     side = np.arange(20, dtype=np.float32)
     found = check(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2), 8)
@@ -265,7 +284,7 @@ def test_the_pass_over_all_pairs_stays_below_what_it_bounds(kind: type[np.floati
     """Its arithmetic, in its type and in its order, against the same in exact fractions."""
     from fractions import Fraction
 
-    from shapelib.geometry import loops
+    from shapelib.geometry import search
 
     x = normal(60, 8)
     x[::7] *= 3000
@@ -274,7 +293,7 @@ def test_the_pass_over_all_pairs_stays_below_what_it_bounds(kind: type[np.floati
     values, known = neighbors._round(torch.from_numpy(x), zero, 2.0**-2, False)
     product = (values.numpy() @ values.numpy().T).astype(kind)
     about = torch.stack(list(known)).numpy()
-    screen = loops.screened(about, np.dtype(kind))
+    screen = search.screened(about, np.dtype(kind))
     margin = 8 * float(np.finfo(kind).eps)
     tight = 0
     for i, j in np.ndindex(60, 60):

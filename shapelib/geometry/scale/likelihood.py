@@ -14,7 +14,7 @@ d = N (1/n + … + 1/(2n − 1)) / ΣL, since E[dL] = ψ(2n) − ψ(n); for n = 
 
 import numpy as np
 
-from shapelib.geometry.loops import _compiled as compiled
+from shapelib.geometry.loops import compiled
 
 _STEPS = 100
 _CLOSE = 1e-13

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from shapelib.errors import ShapelibError
-from shapelib.geometry.loops import _compiled as compiled
+from shapelib.geometry.loops import compiled
 from shapelib.geometry.neighbors import Neighbors, nearest_neighbors
 from shapelib.geometry.points import Points, as_points, first_occurrences
 

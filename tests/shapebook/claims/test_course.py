@@ -99,6 +99,56 @@ def suite(shape: Curve, name: str = "suite", **given) -> pd.DataFrame:
     return course(table)
 
 
+def scales(shapes: dict[str, Curve], **given) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of a suite's GRIDE, a curve for each scale, and TwoNN of four batches beside it."""
+    shape, trained = tables(rise_and_fall, noise=0, **given)
+    parts = [shape[shape["metric"] == "two_nn"]]
+    for metric, each in shapes.items():
+        one, _ = tables(each, noise=0, metric=(metric, None), **{**given, "batches": 1})
+        parts.append(one)
+    found = pd.concat(parts, ignore_index=True)
+    found["seed"] = 0
+    found.attrs = shape.attrs
+    return found, trained
+
+
+def test_what_one_batch_measures_is_mixed_as_the_others_are():
+    shape, trained = scales({"gride_1": rise_and_fall})
+    assert set(shape[shape["metric"] == "gride_1"]["batches"]) == {1}
+    assert set(course(shape, trained)["mixing"]) == {MIXED}
+    # One sample measured both ways: only rows that have several batches themselves can be told.
+    whole = shape[shape["metric"] == "two_nn"].assign(batches=1)
+    both = pd.concat([shape, whole, shape[shape["metric"] == "gride_1"]], ignore_index=True)
+    found = course(both, trained)
+    assert set(found["metric"]) == {"two_nn"}
+    assert set(found["mixing"]) == {MIXED, WHOLE}
+
+
+def test_phases_at_every_scale():
+    claim, groups = "phases-at-every-scale", {"seeds": (0,), "groups": 0.02}
+
+    def suite_of(**shapes: Curve) -> dict:
+        shape, _ = scales({f"gride_{n[1:]}": each for n, each in shapes.items()}, **groups)
+        shape["model"] = "suite"
+        shape.attrs["provenance"] = [
+            {**each, "model": "suite"} for each in shape.attrs["provenance"]
+        ]
+        return judge(claim, course(shape))
+
+    both = suite_of(n1=rise_and_fall, n8=rise_and_fall, n64=rise_and_fall)
+    assert (both["verdict"], both["asked"]) == (SUPPORTED, "this book")
+    assert both["models"][0]["statistic"] == pytest.approx(0.5, abs=1e-6)
+    one = suite_of(n1=rise_and_fall, n8=rise_and_fall, n64=only_rise)
+    assert (one["verdict"], one["models"][0]["statistic"]) == (CONTRADICTED, 0)
+    found = one["models"][0]["details"]
+    assert found["gride_64_fall"] == 0 < found["gride_8_fall"]
+    assert found["gride_1_rise"] == pytest.approx(1, abs=1e-6)
+    readings = {each["what"]: each["statistic"] for each in one["readings"]}
+    assert readings["fall, neighbours 64 and 128"] == 0 < readings["fall, neighbours 8 and 16"]
+    lacking = suite_of(n1=rise_and_fall, n8=rise_and_fall)
+    assert lacking["verdict"] == UNTESTABLE
+
+
 def test_layers_are_averaged_without_embedding_and_normed_layer():
     found = course(*tables(rise_and_fall, noise=0))
     one = found[(found["metric"] == "two_nn") & (found["run"] == 0)]

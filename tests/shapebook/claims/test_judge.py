@@ -336,6 +336,69 @@ def test_what_moves_all_layers_alike_moves_no_rank_correlation():
     assert (record["low"], record["statistic"], record["high"]) == (1.0, 1.0, 1.0)
 
 
+SCALES = [f"gride_{n}" for n in (1, 2, 4, 8, 16, 32, 64)]
+
+
+def measured(of: dict[str, list[float]], shifts: object = None) -> pd.DataFrame:
+    """A shape table of several metrics, each with its values of the inner layers."""
+    tables = [
+        shape([9.0, *values, 9.0], shifts=shifts).assign(metric=metric, centered=pd.NA)
+        for metric, values in of.items()
+    ]
+    found = pd.concat(tables, ignore_index=True)
+    found.attrs = tables[0].attrs
+    return found
+
+
+def test_one_dimension_at_every_scale():
+    claim = "one-dimension-at-every-scale"
+    same = judge(claim, measured(dict.fromkeys(SCALES, UP), np.linspace(-0.1, 0.1, 8)))
+    assert (same["verdict"], same["asked"]) == (SUPPORTED, "this book")
+    assert same["models"][0]["statistic"] == 0
+    # Three layers grow fourfold over the scales, in the middle of which they are lower still.
+    grown = dict.fromkeys(SCALES, UP) | {"gride_64": [1, 2, 3, 16, 20, 24]}
+    grown |= {"gride_8": [1, 2, 3, 2, 2.5, 3]}
+    (found,) = judge(claim, measured(grown))["models"]
+    assert (found["word"], found["statistic"]) == (CONTRADICTED, 1.5)
+    assert (found["low"], found["high"]) == (1.5, 1.5)
+    assert found["details"] == {"least": 0, "least_layer": 1, "most": 3, "most_layer": 4}
+
+
+def test_a_span_within_its_error_decides_nothing():
+    draw = np.random.default_rng(0)
+    table = measured(dict.fromkeys(SCALES, [4.0] * 6) | {"gride_64": [4.4] * 6})
+    noisy = [
+        " ".join(f"{4 * 2**each:.6f}" for each in draw.normal(0, 0.5, 8)) for _ in range(len(table))
+    ]
+    (found,) = judge("one-dimension-at-every-scale", table.assign(by_group=noisy))["models"]
+    assert found["word"] == UNDECIDED
+    assert found["low"] == 0 < found["statistic"] < 0.5 < found["high"]
+
+
+def test_fits_that_part_with_the_scales():
+    scales = {"gride_1": UP, "gride_64": [1.0, 4.0, 12.0, 32.0, 80.0, 192.0]}
+    fits = {"two_nn": DOWN, "two_nn_lowest20": [6.0, 6.0, 6.0, 6.0, 5.0, 4.0]}
+    (found,) = judge("two-fits-two-scales", measured(fits | scales))["models"]
+    assert (found["word"], found["statistic"]) == (SUPPORTED, 1.0)
+    assert found["details"]["second_gap"] == 2.5
+    turned = {"two_nn": fits["two_nn_lowest20"], "two_nn_lowest20": DOWN}
+    (found,) = judge("two-fits-two-scales", measured(turned | scales))["models"]
+    assert (found["word"], found["statistic"]) == (CONTRADICTED, -1.0)
+    assert found["details"]["first_gap"] < 0
+
+
+@pytest.mark.parametrize("lacking", ["gride_1", "gride_64"])
+def test_a_scale_that_is_missing_is_not_testable(lacking: str):
+    there = dict.fromkeys((*SCALES, "two_nn", "two_nn_lowest20"), UP)
+    table = measured(there)
+    none = [table[table["metric"] != lacking], table.assign(
+        value=table["value"].mask(table["metric"].eq(lacking) & table["layer"].eq(3))
+    ), table.assign(value=table["value"].mask(table["metric"].eq(lacking), 0.0))]  # fmt: skip
+    for each in none:
+        for claim in ("one-dimension-at-every-scale", "two-fits-two-scales"):
+            assert judge(claim, each)["verdict"] == UNTESTABLE
+
+
 def test_a_gap_in_a_series_is_not_testable():
     table = estimates("a", UP, UP, [*UP[:-1], float("nan")])
     assert judge("estimators-agree", table)["verdict"] == UNTESTABLE

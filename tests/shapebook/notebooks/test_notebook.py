@@ -296,6 +296,12 @@ def test_kept_measurements_say_whether_their_seconds_are_of_all(tmp_path: Path):
     )
     assert [each["seconds"] for each in notebooks.borrowed(page)] == [None, 6.5]
     assert show_provenance(table[table["model"] == "c"]).kept == []
+    # A table of no model, such as one of known clouds, counts wherever it is shown.
+    none = {each: run[each] for each in ("seconds", "versions", "commit", "machine", "created")}
+    table.attrs["provenance"].append({**none, "command": "python results/scale.py"})
+    assert show_provenance(table[table["model"] == "c"]).kept == [
+        {"command": "python results/scale.py", "seconds": None}
+    ]
 
 
 def test_many_runs_are_folded_and_their_times_a_span():
