@@ -76,7 +76,8 @@ def test_the_file_as_it_is_can_be_read(tmp_path: Path):
 
 
 def test_every_claim_is_complete():
-    several = ("agree", "carried", "agree_in_training", "lies_above", "needs_more")
+    several = ("agree", "carried", "agree_in_training", "lies_above", "needs_more", "span")
+    several += ("gaps_agree", "phases_at_every_scale")
     for claim in CLAIMS.values():
         assert claim.rule in RULES[claim.table]
         assert claim.direction in ASKS[claim.asks]
