@@ -58,12 +58,14 @@ def _killed_once(
     run = _with_workers(at, output)
     try:
         for _ in range(3):
-            time.sleep(draw.uniform(0, span / 4))
-            found = [each for child in _children(run.pid) for each in _children(child)]
-            if found:
+            found = _workers(run)
+            if not found:
+                return False
+            time.sleep(draw.uniform(0, 1))
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(draw.choice(found), 9)
                 row.times += 1
-        time.sleep(draw.uniform(0, span / 4))
+        time.sleep(draw.uniform(0, 1))
         return run.poll() is None
     finally:
         for each in _family(run.pid):
@@ -80,6 +82,15 @@ def _with_workers(at: Path, output: Path) -> "subprocess.Popen[bytes]":
              "--workers", "2"],
             stdout=said, stderr=said, env={**os.environ, "SHAPELIB_CACHE": str(output / "cache")},
         )  # fmt: skip
+
+
+def _workers(run: "subprocess.Popen[bytes]") -> list[int]:
+    """Those at work, or starting again; none where the run has ended."""
+    while run.poll() is None:
+        if found := [each for child in _children(run.pid) for each in _children(child)]:
+            return found
+        time.sleep(0.05)
+    return []
 
 
 def _children(pid: int) -> list[int]:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, foreign
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,13 +63,14 @@ def local(
         "dashboard_address": ":0", "env": dict(os.environ),
         "resources": {"GPU": 1} if device.startswith("cuda") else None,
     }  # fmt: skip
-    with (
-        _quiet(),
-        _start_method(preload),
-        distributed.LocalCluster(**settings) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        client.register_plugin(_composure())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
+        stack.enter_context(_start_method(preload))
+        # One that is killed while it starts is answered in many ways.
+        with foreign("the workers did not start, and the same command tries again"):
+            cluster = stack.enter_context(distributed.LocalCluster(**settings))
+            client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
+            client.register_plugin(_composure())
         yield _engine(client, device, threads(workers))
 
 

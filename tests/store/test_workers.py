@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from shapelib.errors import ShapelibError
 from shapelib.finetuning import plan
 from shapelib.states import sweep
 from shapelib.store import workers
@@ -46,3 +47,18 @@ def test_workers_fork_from_a_process_that_has_imported_what_they_need():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     named = done.stderr.split()
     assert named == ["distributed", "shapelib.finetuning.plan", *plan._SLOW], done.stderr
+
+
+def test_workers_that_do_not_start_are_told(monkeypatch: pytest.MonkeyPatch):
+    """As when one is killed while it starts: whatever the engine raises then."""
+    distributed = pytest.importorskip("distributed")
+
+    def killed(**_: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", killed)
+    with (
+        pytest.raises(ShapelibError, match=r"workers did not start, and the same .*: Nanny failed"),
+        workers.local(2, 0, "cpu"),
+    ):
+        pytest.fail("workers were started")
