@@ -1,4 +1,4 @@
-"""Numbers in sentences, held against the data when a page is rendered: see `shapebook.pages.prose`.
+"""Numbers in sentences, held against the data when a page is rendered: see `shapebook.pages.prose.marks`.
 
 A page whose text disagrees with its figures is not rendered: warnings are errors. Pages that
 `make book` ran anew, on a machine where what is trained takes another path, have the number of the
@@ -13,8 +13,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 
-from shapebook.pages.prose import MARK, SET, held, sentence
-from shapebook.pages.told import Told
+from shapebook.pages.prose.marks import MARK, SET, held, sentence
+from shapebook.pages.prose.told import Told
 
 ROOT = Path(__file__).parents[2]
 _log = logging.getLogger(__name__)

@@ -43,7 +43,9 @@ def run_cells(name: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[An
         if isinstance(last, ast.Expr):
             value = eval(compile(ast.Expression(last.value), name, "eval"), scope)
             if hasattr(value, "_repr_mimebundle_"):
-                shown.append(value._repr_mimebundle_()[0]["text/plain"])
+                bundle = value._repr_mimebundle_()
+                bundle = bundle[0] if isinstance(bundle, tuple) else bundle
+                shown.append(bundle["text/plain"])
         if "parameters" in cell.metadata.get("tags", []):
             scope.update(notebook.check(path, given))
     return scope, shown

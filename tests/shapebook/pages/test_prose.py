@@ -12,8 +12,8 @@ from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import prose
-from shapebook.pages.told import Told
+from shapebook.pages.prose import marks as prose
+from shapebook.pages.prose.told import Told
 from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages.told import Told
+from shapebook.pages.prose.told import Told
 from shapelib.errors import ShapelibError
 
 MARK = re.compile(
