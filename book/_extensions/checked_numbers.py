@@ -1,4 +1,4 @@
-"""Numbers in sentences, held against the data when a page is rendered: see `shapebook.pages.prose.marks`.
+"""Numbers in sentences, held against the data as a page is rendered: `shapebook.pages.prose.marks`.
 
 A page whose text disagrees with its figures is not rendered: warnings are errors. Pages that
 `make book` ran anew, on a machine where what is trained takes another path, have the number of the

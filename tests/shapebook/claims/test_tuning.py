@@ -50,7 +50,9 @@ def test_a_hundredth_of_the_parameters_is_tiny_and_a_tenth_is_not():
 
 def test_d90_itself_stands_beside_the_share():
     record = judged("d90-tiny", runs([900, 1000, 1100]))
-    assert sentence(record["models"][0]).endswith("(d90 1\N{NARROW NO-BREAK SPACE}000)")
+    assert sentence(record["models"][0]).endswith(
+        "(mean of the seeds' d90: 1\N{NARROW NO-BREAK SPACE}000)"
+    )
 
 
 def test_two_tasks_of_one_model_are_one_model():
