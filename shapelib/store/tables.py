@@ -261,11 +261,11 @@ def _versions() -> dict[str, str]:
 def _commit() -> str | None:
     """The commit of the checkout this package runs from (``-dirty`` where it has changes), or None
     for an installed package."""
-    here = Path(__file__).resolve().parent
-    if not (here.parent / ".git").exists():
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
         return None
     asked = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty"],
+        ["git", "-C", str(checkout), "describe", "--always", "--abbrev=12", "--dirty"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,7 @@
 """Tables are written whole, read back as they were, and carry their provenance."""
 
 import errno
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +69,17 @@ def test_provenance_says_what_ran():
     assert {"python", "torch", "transformers", "numpy"} <= set(facts["versions"])
     assert facts["created"].endswith("+00:00")
     assert {"commit", "machine"} <= set(facts)
+
+
+def test_a_run_in_a_checkout_says_its_commit():
+    checkout = Path(tables.__file__).parents[2]
+    if not (checkout / ".git").exists():
+        pytest.skip("this is no checkout")
+    command = ["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]
+    head = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    said = tables.provenance()["commit"]
+    assert said is not None
+    assert said.split("-dirty")[0].split("-g")[-1] == head
 
 
 @pytest.mark.parametrize(
