@@ -240,7 +240,7 @@ def test_a_warning_and_a_claim_without_a_record_fail_the_render(small: Path, tmp
     said = str(caught.value)
     assert f"'{RECORDS[-1]['id']}' has no record" in said
     assert re.search(r"WARNING: .*nowhere", said)
-    assert "page: 'nowhere: 0.17 of it.': the text says 0.17, the data say 0.2 (0.2)" in said
+    assert "page: '0.17 of it.': the text says 0.17, the data say 0.2 (0.2)" in said
     assert "build finished with problems, 3 warnings" in said
 
 
