@@ -155,8 +155,9 @@ def _looks(network: Any, plain: Int[Tensor, "1 length"]) -> tuple[bool, bool]:
     fixed = {"read": plain.expand_as(given)} if isinstance(network, Half) else {}
     last = network(given, output_hidden_states=True, use_cache=False, **fixed).hidden_states[-1]
     limit = _AHEAD if last.dtype == torch.float32 else _AHEAD_HALF
-    # Of two tokens, none stands between the first and the last.
-    ahead, behind = False, length < 3
+    # Of two tokens, none stands between the first and the last; and of vectors that are no numbers
+    # nothing can be told here: what measures them says so, and in which layer.
+    ahead, behind = False, length < 3 or not bool(torch.isfinite(last).all())
     for row, (at, _) in enumerate(changes, start=1):
         moved = _moved(last[row], last[0])
         least = limit * float(moved[at])
