@@ -44,7 +44,7 @@ def test_faults_are_a_row_each(tmp_path: Path):
 def test_nothing_was_lost():
     """In the record of `python benchmarks/faults.py`: each command killed thirty times."""
     rows = {row["name"]: row for row in FAULTS["faults"]}
-    for name in ("run", "sweep", "training", "tuning"):
+    for name in ("run", "sweep", "training", "tuning", "workers"):
         assert rows[name]["times"] >= 30, name
     assert {"full disk", "full file", "together", "read-only", "elsewhere"} < rows.keys()
     for row in rows.values():
