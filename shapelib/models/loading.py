@@ -162,6 +162,13 @@ def load(
         raise ShapelibError(
             f"{source.name} does not run in {placed.dtype} on {placed.device}{advice} ({error})"
         ) from error
+    _check(found, source, part, network)
+    quantised = None if source.folder.is_dir() else gguf_file.quantised(folder)
+    return _model(source, network, tokenizer, found, placed.dtype, quantised)
+
+
+def _check(found: "Found", source: Source, part: str | None, network: Any) -> None:
+    """Raise `ShapelibError` where a network does not do what its files or the catalogue say."""
     if not found.mixes:
         raise ShapelibError(_ALONE.format(source.name))
     role = found.role
@@ -176,8 +183,6 @@ def load(
             f"{source.name} was trained with a full mask (is_causal is false in its config), and "
             "is a decoder by effect: the installed transformers does not heed that for its class"
         )
-    quantised = None if source.folder.is_dir() else gguf_file.quantised(folder)
-    return _model(source, network, tokenizer, found, placed.dtype, quantised)
 
 
 def live(

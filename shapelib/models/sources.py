@@ -62,6 +62,11 @@ class Source:
     pending: str | None = None
     """The hub repository that the weights are still to be fetched from."""
 
+    @property
+    def tuned(self) -> str | None:
+        """``base``, ``instruct`` or ``contrastive`` where the catalogue says so, else None."""
+        return self.known.tuned or None if self.known else None
+
 
 class _Wants(NamedTuple):
     """What a download may bring besides safetensors, and whether weights are brought at once."""

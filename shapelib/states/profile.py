@@ -139,13 +139,7 @@ def profile(
         metrics=metrics, beginning=beginning, least_windows=least_windows,
     )  # fmt: skip
     text = text if isinstance(text, corpus.Corpus) else corpus.load_corpus(text)
-    if isinstance(model, loading.Model):
-        source = model.source
-        if part not in (None, model.part):
-            raise ShapelibError(f"part is {part!r}, but {model.name} was loaded as {model.part!r}")
-    else:
-        source = model if isinstance(model, loading.Source) else loading.find(model, fetch=False)
-        halves.check(part, source)
+    source = _source_of(model, part)
 
     def measure() -> pd.DataFrame:
         started = time.perf_counter()
@@ -177,6 +171,19 @@ def profile(
     where = str(loading.pick_device(device))
     kept = key(source, text, device=where, dtype=dtype, part=part, **asked)
     return tables.cached(cache.named(source.name, kept), measure)
+
+
+def _source_of(
+    model: str | Path | loading.Source | loading.Model, part: str | None
+) -> loading.Source:
+    """Where a model is, of which this part can be measured; its weights need not be there yet."""
+    if isinstance(model, loading.Model):
+        if part not in (None, model.part):
+            raise ShapelibError(f"part is {part!r}, but {model.name} was loaded as {model.part!r}")
+        return model.source
+    source = model if isinstance(model, loading.Source) else loading.find(model, fetch=False)
+    halves.check(part, source)
+    return source
 
 
 def checked(
@@ -313,7 +320,7 @@ def _table(
     table["seed"] = asked["seed"]
     table["dtype"] = model.dtype
     table["quantised"] = model.quantised
-    table["tuned"] = source.known.tuned if source.known and source.known.tuned else None
+    table["tuned"] = source.tuned
     table["bos"], table["beginning"] = beginning is not None, beginning
     table["depth"] = table["layer"] / model.layers
     table["after_norm"] = (table["layer"] == model.layers) & model.after_norm

@@ -262,7 +262,7 @@ def run_facts(
         warmup_tokens=warmup_tokens(model.source.known),
         dtype=model.dtype,
         quantised=model.quantised,
-        tuned=source.known.tuned or None if source.known else None,
+        tuned=source.tuned,
         fingerprint=source.fingerprint,
         revision=source.revision,
         tokenizer=source.tokenizer_hub,
