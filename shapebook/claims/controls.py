@@ -8,7 +8,7 @@ import pandas as pd
 
 from shapebook.claims import judge
 from shapebook.claims.rulebook import Claim
-from shapebook.claims.statistic import Statistic
+from shapebook.claims.statistic import Statistic, two_decimals
 
 _DRAW = re.compile(r", random weights \d+$")
 RANDOM = ", random weights"
@@ -88,10 +88,6 @@ def _said(draws: list[Statistic]) -> str:
         return "\N{EN DASH}"
     if len(draws) == 1:
         (one,) = draws
-        return f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]"
+        return f"{two_decimals(one.value)} [{two_decimals(one.low)}, {two_decimals(one.high)}]"
     values = sorted(each.value for each in draws)
-    return f"{_number(values[0])} to {_number(values[-1])}, {len(draws)} draws"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{two_decimals(values[0])} to {two_decimals(values[-1])}, {len(draws)} draws"

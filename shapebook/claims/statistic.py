@@ -117,6 +117,11 @@ def by_group(rows: pd.DataFrame) -> Float[np.ndarray, "rows groups"]:
     return moved
 
 
+def two_decimals(value: float) -> str:
+    """A number for a sentence, with the minus sign that print has."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
 def spearman(a: np.ndarray, b: np.ndarray) -> Any:
     """Rank correlation along the last axis; NaN where a series is constant or has a gap."""
     from scipy import stats

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from shapebook.claims.layers import LEAST, thirds, top
-from shapebook.claims.statistic import spearman
+from shapebook.claims.statistic import spearman, two_decimals
 from shapelib.store.tables import chosen
 
 FITS = ("two_nn", "two_nn_lowest20")
@@ -81,7 +81,7 @@ def factors(table: pd.DataFrame) -> Sentences:
                 f"{name} ({role}): without vectors longer than {factor:.0f} times the median, up "
                 f"to {own['massive'].max():.1%} of a layer's, anisotropy is {middle:.2f} in the "
                 f"middle third, {first:.2f} in the first and {last:.2f} in the last: the middle "
-                f"minus the higher outer third is {_signed(middle - max(first, last))}."
+                f"minus the higher outer third is {two_decimals(middle - max(first, last))}."
             )
     return Sentences(said)
 
@@ -173,7 +173,7 @@ def _of_dimension(name: str, rows: pd.DataFrame) -> list[str]:
         f"{name}: TwoNN lies between {wide.min():.1f} and {wide.max():.1f} by the fit to the "
         f"lowest 90 %, and between {narrow.min():.1f} and {narrow.max():.1f} by that to the "
         "lowest 20 %.",
-        f"{name}: the two fits {_alike(together)} (rank correlation {_signed(together)} over "
+        f"{name}: the two fits {_alike(together)} (rank correlation {two_decimals(together)} over "
         f"{len(layers)} layers).",
     ]
 
@@ -201,8 +201,8 @@ def _of_agreement(
         one, other = (found[each].loc[layers].to_numpy() for each in (first, second))
         value = spearman(one, other)
         said.append(
-            f"{name}: {first} and {second} {_alike(value)} (rank correlation {_signed(value)} over "
-            f"{len(layers)} layers)."
+            f"{name}: {first} and {second} {_alike(value)} (rank correlation "
+            f"{two_decimals(value)} over {len(layers)} layers)."
         )
     return said
 
@@ -219,8 +219,8 @@ def _of_centering(name: str, rows: pd.DataFrame, metric: str, called: str) -> li
     most = change.abs().idxmax()
     return [
         f"{name}: centering raises {called} in {(change > 0).sum()} of {len(change)} layers, and "
-        f"changes it most in layer {most}, from {_signed(plain[most])} to "
-        f"{_signed(centered[most])}."
+        f"changes it most in layer {most}, from {two_decimals(plain[most])} to "
+        f"{two_decimals(centered[most])}."
     ]
 
 
@@ -230,10 +230,6 @@ def _alike(agreement: float) -> str:
         else "part: they order the layers differently" if agreement < _APART
         else "order the layers only roughly alike"
     )  # fmt: skip
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def by_model(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from shapebook.claims.course import MIXED, curve
-from shapebook.claims.statistic import spearman
+from shapebook.claims.statistic import spearman, two_decimals
 from shapebook.figures.own_words import Sentences
 from shapelib.store.tables import chosen
 
@@ -74,7 +74,7 @@ def phases(curves: pd.DataFrame) -> Sentences:
             least = min(pairs, key=lambda pair: pairs[pair])
             said.append(
                 f"{name}: over all steps {least[0]} and {least[1]} go together least (rank "
-                f"correlation {_signed(pairs[least])})."
+                f"correlation {two_decimals(pairs[least])})."
             )
     return Sentences(said)
 
@@ -150,10 +150,6 @@ def _reached(estimate: Any) -> str:
     if not pd.isna(estimate.below):
         return f"the smallest d tried, {_whole(estimate.below)}, is enough"
     return f"d90 is {_whole(estimate.d90)}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _whole(value: float) -> str:
