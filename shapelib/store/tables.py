@@ -19,6 +19,7 @@ from shapelib.errors import FULL, ShapelibError, foreign, said
 from shapelib.store import cache
 
 SUFFIXES = (".parquet", ".csv")
+_KEPT_TABLES = ":(exclude)results/*/*"
 _KEY, _SUM = b"shapelib", b"shapelib.sha256"
 _VERSIONS = ("shapelib", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas")
 
@@ -259,18 +260,29 @@ def _versions() -> dict[str, str]:
 
 @functools.cache
 def _commit() -> str | None:
-    """The commit of the checkout this package runs from (``-dirty`` where it has changes), or None
-    for an installed package."""
+    """The commit of the checkout this package runs from, or None for an installed package."""
     checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():
-        return None
-    asked = subprocess.run(
-        ["git", "-C", str(checkout), "describe", "--always", "--abbrev=12", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
+    return _commit_of(checkout) if (checkout / ".git").exists() else None
+
+
+def _commit_of(checkout: Path) -> str | None:
+    """Its commit, ``-dirty`` where a tracked file of what measures has changes.
+
+    The kept tables, which are all that lies in folders of ``results/``, are what is measured: a
+    command that writes several of them stays on the commit it began with.
+    """
+    head = _git(checkout, "describe", "--always", "--abbrev=12")
+    changes = _git(
+        checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", _KEPT_TABLES
+    )  # fmt: skip
+    return f"{head}-dirty" if head and changes else head or None
+
+
+def _git(checkout: Path, *asked: str) -> str:
+    run = subprocess.run(
+        ["git", "-C", str(checkout), *asked], capture_output=True, text=True, check=False
     )
-    return asked.stdout.strip() or None
+    return run.stdout.strip()
 
 
 def chosen(rows: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:

@@ -82,6 +82,33 @@ def test_a_run_in_a_checkout_says_its_commit():
     assert said.split("-dirty")[0].split("-g")[-1] == head
 
 
+def test_a_kept_table_that_is_made_anew_leaves_the_commit_clean(tmp_path: Path):
+    def git(*asked: str) -> None:
+        told = ("-c", "user.name=a", "-c", "user.email=a@b.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(tmp_path), *told, *asked], check=True)
+
+    files = ("results/training/shape.parquet", "results/training.py", "shapelib/tables.py")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "all")
+    clean = tables._commit_of(tmp_path)
+    assert clean is not None
+    assert len(clean) == 12
+    (tmp_path / files[0]).write_text("made anew")
+    (tmp_path / "results" / "training" / "new.parquet").write_text("new")
+    assert tables._commit_of(tmp_path) == clean
+    for measures in files[1:]:
+        (tmp_path / measures).write_text("changed")
+        assert tables._commit_of(tmp_path) == f"{clean}-dirty"
+        git("checkout", "-q", measures)
+        assert tables._commit_of(tmp_path) == clean
+    git("rm", "-q", files[2])
+    assert tables._commit_of(tmp_path) == f"{clean}-dirty"
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [
