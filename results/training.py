@@ -5,6 +5,7 @@ Models are trained in the user's cache, two at a time, and measured on held-out 
 4096 vectors that are all the tokens of 64 windows, under four draws of windows (the rows with
 one). `shape.parquet` has both, `training.parquet` every step's loss. A run that is made again
 replaces its rows. Runs of the pair's block are in training/, of Pythia's in training-parallel/.
+How many runs there are and roughly how long they take is said first: less, if the cache has some.
 """
 
 import sys
@@ -35,13 +36,25 @@ RUNS = {
 }
 
 
+# Minutes of a core: a run of the middle width and 1280 steps, and measuring its checkpoints.
+TRAINING, MEASURING = 5.0, 3.0
+
+
+def minutes(chosen: list[Recipe]) -> float:
+    """Roughly how long two runs at once, or one, take to be trained and then measured in turn."""
+    size = [made.steps / 1280 * max(1.0, made.width / 96) ** 1.5 for made in chosen]
+    return TRAINING * max(size) + MEASURING * sum(size)
+
+
 def main() -> None:
     names = sys.argv[1:] or list(RUNS)
     unknown = [name for name in names if name not in RUNS]
     if unknown:
         sys.exit(f"no such run: {', '.join(unknown)}; known: {', '.join(RUNS)}")
-    for pair in range(0, len(names), 2):
-        chosen = [RUNS[name] for name in names[pair : pair + 2]]
+    pairs = [[RUNS[name] for name in names[at : at + 2]] for at in range(0, len(names), 2)]
+    whole = sum(minutes(chosen) for chosen in pairs)
+    print(f"{len(names)} runs, two at a time: about {whole:.0f} minutes on two cores", flush=True)
+    for chosen in pairs:
         for made, folder in zip(chosen, pretraining.suites(chosen), strict=True):
             keep(made, folder)
 

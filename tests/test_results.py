@@ -260,3 +260,24 @@ def test_weights_are_rounded_as_a_file_would_hold_them(
     quantisation.round_weights(model, "Q8_0")
     for name, each in model.network.named_parameters():
         torch.testing.assert_close(each, once[name], atol=1e-4, rtol=1e-3)
+
+
+def test_training_says_how_long_it_takes_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    made = script("training", monkeypatch)
+    begun: list[str] = []
+    monkeypatch.setattr(
+        made.pretraining, "suites", lambda runs: begun.append(capsys.readouterr().out) or []
+    )
+    # No folder is given back, so nothing is kept; `zip` is strict and would say so.
+    monkeypatch.setattr(made, "keep", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["training", "decoder-96-warmup50-seed0"])
+    with pytest.raises(ValueError, match="zip"):
+        made.main()
+    few, wide = (
+        made.minutes([made.RUNS[f"{kind}-{width}-warmup50-seed0"] for kind in kinds])
+        for width, kinds in ((96, ["decoder"]), (192, ["decoder", "encoder"]))
+    )
+    assert begun == [f"1 runs, two at a time: about {few:.0f} minutes on two cores\n"]
+    assert wide > 2 * few
