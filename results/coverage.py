@@ -28,7 +28,7 @@ from shapelib.store import tables
 from shapelib.text.corpus import Corpus
 
 HERE = Path(__file__).parent
-SPLITS = {"minilm-l6": 12}
+SPLITS = {"minilm-l6": 48}
 CLAIMS = ("decoder-bell", "encoder-uniform", "estimators-agree", "measures-agree")
 METRICS = ("anisotropy", "average_cosine", "two_nn", "two_nn_lowest20", "mada_k20", "mom_k20")
 ASKED = {"tokens": 4096, "batch": 1024, "sets": ("all",), "metrics": METRICS, "progress": False}
