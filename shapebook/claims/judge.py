@@ -24,7 +24,7 @@ from shapebook.claims.verdicts import WORDS as WORDS
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store.tables import chosen
 
-RULES = {"shape": layers.RULES, "course": training.RULES, "d90": tuning.RULES}
+RULES = {"shape": layers.RULES, "course": training.RULES, "crossings": tuning.RULES}
 # The tables that claims are judged from: what messages call them, and columns they must have.
 _TABLES = {
     "shape": (
@@ -41,11 +41,11 @@ _TABLES = {
             *("mixing", "value", "by_group", "warmup_tokens"),
         },
     ),
-    "d90": (
-        "table of the d90 of single runs",
+    "crossings": (
+        "table of the crossings of single runs",
         {
             *("task", "model", "role", "init", "method", "definition", "rates", "seed", "D", "m"),
-            *("d90", "largest_tried", "score", "train_score", "tokens_seen"),
+            *("crossing", "d90", "largest_tried", "score", "train_score", "tokens_seen"),
         },
     ),
 }
@@ -136,7 +136,7 @@ def groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         if claim.layers == "inner":
             rows = rows[(rows["layer"] > 0) & ~rows["after_norm"]]
         return [(str(name), group) for name, group in rows.groupby("model", sort=False)]
-    if claim.table == "d90":
+    if claim.table == "crossings":
         by = ["task"] if claim.along == "task" else ["model", "task"]
         return [(" on ".join(name), group) for name, group in rows.groupby(by, sort=False)]
     if claim.along == "all":

@@ -9,8 +9,6 @@ from typing import Any
 from shapebook.claims.verdicts import UNTESTABLE
 
 RECORDS = "shapelib_claims"
-# A d90 of verdicts is made of the seeds' own; tables of pages take that of their mean curve.
-_NAMES = {"d90": "mean of the seeds' d90:"}
 Record = dict[str, Any]
 """What `shapebook.claims.judge.judge` gives: plain values, as JSON has them."""
 
@@ -96,10 +94,7 @@ def sentence(model: Record) -> str:
     """One model's statistic and interval, as ``0.02 [−0.01, 0.05]``; ``at least`` that where what
     it is made of was not reached; and what the claim wants printed beside it."""
     value = f"{model.get('censored', '')} {_number(model['statistic'])}".strip()
-    beside = "".join(
-        f" ({_NAMES.get(name, name)} {_whole(each)})"
-        for name, each in model.get("beside", {}).items()
-    )
+    beside = "".join(f" ({name} {_whole(each)})" for name, each in model.get("beside", {}).items())
     if model["low"] is None or model["high"] is None:
         return f"{value}{beside} (no interval: {model.get('why') or 'too little was measured'})"
     return f"{value} [{_number(model['low'])}, {_number(model['high'])}]{beside}"
@@ -126,7 +121,11 @@ def _number(value: float | None) -> str:
 
 
 def _whole(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    """Three digits, as tables of d90 have them."""
+    if value is None:
+        return "–"
+    digits = max(0, len(str(int(value))) - 3)
+    return f"{round(value, -digits):,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _line(text: str) -> str:

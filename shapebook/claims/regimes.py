@@ -24,8 +24,8 @@ class Facts(NamedTuple):
 def facts(rows: pd.DataFrame, runs: Iterable[Mapping[str, Any]]) -> Facts:
     """The facts of the models of some rows.
 
-    :param rows: of a shape table, of curves along training, or of d90; of several models the one
-        that is furthest from any regime counts.
+    :param rows: of a shape table, of curves along training, or of crossings; of several models
+        the one that is furthest from any regime counts.
     :param runs: the provenance of the table, whose runs name their model.
     """
     names = set(rows["model"])

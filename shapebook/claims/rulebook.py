@@ -11,9 +11,9 @@ from shapelib.errors import ShapelibError, nearest
 
 PATH = Path(__file__).with_name("claims.yml")
 ROLES = ("encoder", "decoder", "any")
-TABLES = ("shape", "course", "d90")
+TABLES = ("shape", "course", "crossings")
 # What a statistic can be taken over, by table: the first is what it is where nothing is said.
-ALONG = {"shape": ("",), "course": ("recipe", "all"), "d90": ("", "task")}
+ALONG = {"shape": ("",), "course": ("recipe", "all"), "crossings": ("", "task")}
 LAYERS = ("inner", "all")
 TRAINING = ("language modelling", "contrastive")
 """Kinds of training that a regime can ask for."""
@@ -64,10 +64,11 @@ class Claim:
     """When the rule was fixed, and what had been seen by then."""
     asked: str = ""
     table: str = "shape"
-    """What is judged: a ``shape`` table, the ``course`` of a training, or the ``d90`` of runs."""
+    """What is judged: a ``shape`` table, the ``course`` of a training, or the ``crossings`` of
+    runs."""
     along: str = ""
     """What a statistic is taken over, where that is not one model: of a training the runs of a
-    ``recipe`` or ``all`` rows; of d90 all models of a ``task``."""
+    ``recipe`` or ``all`` rows; of crossings all models of a ``task``."""
     measured: dict[str, Any] = field(default_factory=dict)
     """Columns that must have these values: the primary reading alone gets a word."""
     series: tuple[dict[str, Any], ...] = ()

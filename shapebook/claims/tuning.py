@@ -1,4 +1,5 @@
-"""The statistics of claims about fine-tuning: functions of the d90 of single runs (`d90.by_seed`).
+"""The statistics of claims about fine-tuning: functions of the crossings of single runs
+(`finetuning.by_seed`), each the d at which one seed's own curve reaches its bar.
 
 An interval is Student's over runs (seeds of the subspace, the head and the order of the data); with
 fewer than three there is none, and the claim is not testable. How a run counts that did not reach
@@ -19,24 +20,29 @@ _FEW = f"fewer than {RUNS} runs"
 
 
 def share(claim: Claim, runs: pd.DataFrame) -> Statistic:
-    """d90 ÷ D, the number of parameters; a run that never reached its bar counts as 1.
+    """Crossing ÷ D, the number of parameters; a run that never reached its bar counts as 1.
 
     There is nothing to judge where such a run was not tried at as many dimensions as the margin
     allows: it might have reached its bar there.
     """
-    needed = runs["d90"].fillna(runs["D"])
-    missing = runs[runs["d90"].isna()]
+    needed = runs["crossing"].fillna(runs["D"])
+    missing = runs[runs["crossing"].isna()]
     if len(runs) < RUNS:
         return nothing(_FEW)
     if (missing["largest_tried"] < claim.margin * missing["D"]).any():
         return nothing("a run did not reach its bar, and was not tried as far as the margin")
-    details = {"d90": float(needed.mean()), "D": int(runs["D"].iloc[0]), **_reached(runs)}
+    details = {
+        "d90": float(runs["d90"].iloc[0]),
+        "mean_crossing": float(needed.mean()),
+        "D": int(runs["D"].iloc[0]),
+        **_reached(runs),
+    }
     censored = "at most" if len(missing) else ""
     return Statistic(*over(needed / runs["D"]), details, censored, over=_runs(runs))
 
 
 def needs_more(claim: Claim, runs: pd.DataFrame) -> Statistic:
-    """Doublings by which the d90 of the first series exceeds that of the second, seed by seed.
+    """Doublings by which a crossing of the first series exceeds that of the second, seed by seed.
 
     Where the first was not reached it counts as the largest d tried, where the second was not, as
     D. There is nothing to judge where neither was, in any run.
@@ -55,26 +61,28 @@ def larger_needs_less(claim: Claim, runs: pd.DataFrame) -> Statistic:
 
 
 def bound(claim: Claim, runs: pd.DataFrame) -> Statistic:
-    """Training error at d90 plus √(d90 ÷ m), m training examples, the bound's constant taken as 1.
+    """Training error at the crossing plus √(crossing ÷ m), the bound's constant taken as 1.
+
+    There are m training examples.
 
     A run that never reached its bar is given the largest d tried and no training error: its bound
     can only be higher. There is nothing to judge where that would meet the rule.
     """
     if len(runs) < RUNS:
         return nothing(_FEW)
-    gap = np.sqrt(runs["d90"].fillna(runs["largest_tried"]) / runs["m"])
+    gap = np.sqrt(runs["crossing"].fillna(runs["largest_tried"]) / runs["m"])
     error = 1 - runs["train_score"].fillna(1.0)
     bounds = over(gap + error)
-    if runs["d90"].isna().any() and bounds[2] < claim.margin:
+    if runs["crossing"].isna().any() and bounds[2] < claim.margin:
         return nothing("a run did not reach its bar, so its bound may be higher")
     details = {
-        "square_root_of_d90_over_m": float(gap.mean()),
+        "square_root_of_crossing_over_m": float(gap.mean()),
         "training_error": float(error.mean()),
         "test_error": float(1 - runs["score"].mean()),
         "same_for_all_parameters": float(np.sqrt(runs["D"] / runs["m"]).mean()),
         **_reached(runs),
     }
-    censored = "at least" if runs["d90"].isna().any() else ""
+    censored = "at least" if runs["crossing"].isna().any() else ""
     return Statistic(*bounds, details, censored, over=_runs(runs))
 
 
@@ -90,18 +98,18 @@ def _doublings(first: pd.DataFrame, second: pd.DataFrame) -> Statistic:
     pairs = first.merge(second, on="seed", suffixes=("", "_second"))
     if len(pairs) < RUNS:
         return nothing(f"{_FEW} of both")
-    if pairs[["d90", "d90_second"]].isna().all(axis=None):
+    if pairs[["crossing", "crossing_second"]].isna().all(axis=None):
         return nothing("neither reached its bar in any run")
-    more = pairs["d90"].fillna(pairs["largest_tried"])
-    less = pairs["d90_second"].fillna(pairs["D_second"])
+    more = pairs["crossing"].fillna(pairs["largest_tried"])
+    less = pairs["crossing_second"].fillna(pairs["D_second"])
     details = {
         "first": 2 ** float(np.log2(more).mean()),
         "second": 2 ** float(np.log2(less).mean()),
-        "first_not_reached": int(pairs["d90"].isna().sum()),
-        "second_not_reached": int(pairs["d90_second"].isna().sum()),
+        "first_not_reached": int(pairs["crossing"].isna().sum()),
+        "second_not_reached": int(pairs["crossing_second"].isna().sum()),
     }
     # The first needs more than the largest d tried, and the second at most D.
-    censored = "at least" if pairs[["d90", "d90_second"]].isna().any(axis=None) else ""
+    censored = "at least" if pairs[["crossing", "crossing_second"]].isna().any(axis=None) else ""
     return Statistic(*over(np.log2(more / less)), details, censored, over=_runs(pairs))
 
 
@@ -110,5 +118,5 @@ def _runs(runs: pd.DataFrame) -> str:
 
 
 def _reached(runs: pd.DataFrame) -> dict[str, float]:
-    missing = int(runs["d90"].isna().sum())
+    missing = int(runs["crossing"].isna().sum())
     return {"runs_that_did_not_reach_it": missing} if missing else {}

@@ -14,6 +14,8 @@ _PAIR = re.compile(r"^(encoder|decoder)-(\d+)-warmup\d+-seed\d+(?:-[0-9a-f]{16})
 _RUNS = ["task", "model", "checkpoint", "step", "init", "method"]
 _TOLD = ("task", "model", "weights", "method")
 _DIGITS = 3
+# One thing is called d90, that of the papers' bar.
+_ESTIMATE = {"papers": "d90", "chance-corrected": "dimension"}
 
 
 def named(models: Iterable[str]) -> dict[str, str]:
@@ -66,9 +68,9 @@ def curves(tuning: pd.DataFrame) -> pd.DataFrame:
 def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Estimates of `shapelib.d90`: a row for each model, a group of columns for each definition.
 
-    `runs`: of `by_seed`; with them the d90 of each seed by itself stands beside that
-    of the mean over seeds, by the papers' definition. What is the same in every row is left out,
-    but for d90, its interval and its bar.
+    That of the papers is d90, the other the chance-corrected dimension. `runs`: of `by_seed`; with
+    them each seed's crossing of the papers' bar stands beside. What is the same in every row is
+    left out, but for the estimate, its interval and its bar.
     """
     rows = estimates.reset_index(drop=True)
     place = rows.groupby(_RUNS, sort=False, dropna=False).ngroup()
@@ -76,7 +78,7 @@ def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -
     parts = {
         str(definition): pd.DataFrame(
             {
-                "d90": [_d90(row) for _, row in own.iterrows()],
+                _ESTIMATE[str(definition)]: [_d90(row) for _, row in own.iterrows()],
                 "95 % interval": [_range(row) for _, row in own.iterrows()],
                 "bar": own["threshold"].map(_accuracy).to_numpy(),
             },
@@ -85,7 +87,7 @@ def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -
         for definition, own in rows.groupby("definition", sort=False)
     }
     if runs is not None:
-        parts["each seed"] = _of_seeds(first, runs)
+        parts["papers, by seed"] = _of_seeds(first, runs)
     scores = {"full": first["full"], "largest class": first["majority"]}
     told = {name: each.map(_accuracy) for name, each in scores.items() if each.nunique() > 1}
     if told:
@@ -130,34 +132,34 @@ def rates_table(tuning: pd.DataFrame) -> pd.DataFrame:
 
 
 def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """What each d90 guarantees, averaged over the seeds that reached it (`by_seed`).
+    """What each seed's crossing guarantees, averaged over the seeds that reached their bar.
 
-    `error bound`: training error + √(d90 ÷ m); `with its constant`: `generalization_bound`;
-    `test error`: of the same runs.
+    `runs`: of `by_seed`. `error bound`: training error + √(crossing ÷ m); `with its constant`:
+    `generalization_bound`; `test error`: of the same runs.
     """
     from shapelib.finetuning.bound import generalization_bound
 
     runs = runs[runs["rates"] == SCORED]
     held = runs[(runs["definition"] == "papers") & (runs["init"] == "pre-trained")]
-    held = held.dropna(subset=["d90"]).reset_index(drop=True)
+    held = held.dropna(subset=["crossing"]).reset_index(drop=True)
     if held.empty:
         return pd.DataFrame()
     error = 1 - held["train_score"]
     proven = [
-        generalization_bound(round(d90), int(m), wrong).value
-        for d90, m, wrong in zip(held["d90"], held["m"], error, strict=True)
+        generalization_bound(round(d), int(m), wrong).value
+        for d, m, wrong in zip(held["crossing"], held["m"], error, strict=True)
     ]
     held = held.assign(
         error=error,
-        bound=error + (held["d90"] / held["m"]) ** 0.5,
+        bound=error + (held["crossing"] / held["m"]) ** 0.5,
         proven=proven,
         wrong=1 - held["score"],
     )
     place = held.groupby(_RUNS, sort=False, dropna=False).ngroup()
-    columns = ["d90", "bound", "proven", "error", "wrong", "D", "m"]
+    columns = ["crossing", "bound", "proven", "error", "wrong", "D", "m"]
     means = held.groupby(place)[columns].mean()
     shown = pd.DataFrame({
-        "d90, mean of seeds": means["d90"].map(_rounded),
+        "mean crossing": means["crossing"].map(_rounded),
         "error bound": means["bound"].map("{:.2f}".format),
         "with its constant": means["proven"].map("{:.2f}".format),
         "training error": means["error"].map(_accuracy),
@@ -175,12 +177,12 @@ def published_table(reported: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """The d90 of each seed by the papers' definition, in the order of `first`."""
+    """The crossing of each seed by the papers' definition, in the order of `first`."""
     held = runs[(runs["definition"] == "papers") & (runs["rates"] == SCORED)]
     found = first[_RUNS].merge(held, on=_RUNS, how="left")
     place = found.groupby(_RUNS, sort=False, dropna=False).ngroup()
-    wide = found.assign(place=place).pivot(index="place", columns="seed", values="d90")
-    wide.columns = pd.Index([f"seed {seed}" for seed in wide])
+    wide = found.assign(place=place).pivot(index="place", columns="seed", values="crossing")
+    wide.columns = pd.Index([f"crossing, seed {seed}" for seed in wide])
     return wide.map(lambda d: "not reached" if math.isnan(d) else _rounded(d))
 
 

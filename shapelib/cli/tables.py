@@ -259,7 +259,7 @@ def metrics() -> "Table":
 
 
 def estimate(table: "pd.DataFrame") -> "Table":
-    """An estimate of d90 with one line for each model, method and definition.
+    """An estimate with one line for each model, method and definition; that of the papers is d90.
 
     What is the same in all lines stands below the table, so that the rest fits a narrow window.
     """
@@ -270,7 +270,7 @@ def estimate(table: "pd.DataFrame") -> "Table":
     shown = Table(
         title=f"{', '.join(dict.fromkeys(table['task']))}: the smallest d that reaches "
         f"{table['level'].iloc[0]:.0%} of full fine-tuning",
-        caption="; ".join(f"{name}: {lines[0][name]}" for name in alike) or None,
+        caption="; ".join([*(f"{name}: {lines[0][name]}" for name in alike), "d90: the papers'"]),
     )
     heads = [name for name in lines[0] if name not in alike] if lines else []
     for name in heads:
@@ -300,6 +300,6 @@ def _line(row: Any) -> dict[str, str]:
         bar = f"{row.threshold:.3f}"
     return {
         "model": name, "init": row.init, "method": row.method, "definition": row.definition,
-        "d90": value, "95 % interval": interval, "full": f"{row.full:.3f}", "threshold": bar,
+        "smallest d": value, "95 % interval": interval, "full": f"{row.full:.3f}", "threshold": bar,
         "majority": f"{row.majority:.3f}", "failed": str(row.failed),
     }  # fmt: skip

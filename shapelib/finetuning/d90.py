@@ -29,17 +29,20 @@ def d90(
 ) -> pd.DataFrame:
     """The smallest d at which fine-tuning in a subspace reaches `level` of full fine-tuning.
 
-    The threshold is set by two definitions. ``papers``: level × F, with F the score of full
-    fine-tuning from the same initialisation. ``chance-corrected``: M + level × (F − M), with M the
-    test set's majority share, below which nothing is learned.
+    **d90** is one thing: where the *mean curve* reaches 0.9 × F, with F the score of full
+    fine-tuning from the same initialisation. A curve's score at a d is that of the best learning
+    rate of each seed, chosen on the test set as in the papers (which is optimistic, for full
+    fine-tuning as well); the mean curve is averaged over seeds. d90 lies between the smallest
+    tested d that reaches the threshold and the one before, where the line between their scores over
+    log d crosses it. A d at which all of a seed's runs diverged has no score and reaches nothing.
 
-    The score at a d is that of the best learning rate of each seed, chosen on the test set as in
-    the papers (which is optimistic, for full fine-tuning as well), averaged over seeds; a d at
-    which all of a seed's runs diverged has no score and does not reach the threshold. d90 lies
-    between the smallest tested d that reaches it and the one before, where the line between their
-    scores over log d crosses the threshold. Where full fine-tuning is not two standard errors, of
-    so many test texts, above always naming the largest class, it learned nothing, and there is no
-    threshold.
+    What is like it has another name in whatever is printed. The *chance-corrected dimension* is
+    where the mean curve reaches M + level × (F − M), with M the test set's majority share, below
+    which nothing is learned: the rows whose definition is ``chance-corrected``. A seed's *crossing*
+    (`by_seed`) is where its own curve reaches a threshold.
+
+    Where full fine-tuning is not two standard errors, of so many test texts, above always naming
+    the largest class, it learned nothing, and there is no threshold.
 
     :param table: the runs of `dimension_sweep`; the columns needed are ``task``, ``model``,
         ``checkpoint``, ``step``, ``init``, ``method``, ``d``, ``seed``, ``score``, ``majority``,
@@ -57,14 +60,15 @@ def d90(
             The score of full fine-tuning; that of always naming the largest class; the score to
             reach. All are accuracies from 0 to 1.
         ``d90``
-            The estimate, in trained numbers; missing where no tested d reaches the threshold.
+            The estimate, in trained numbers: d90, or in its rows the chance-corrected dimension.
+            Missing where no tested d reaches the threshold.
         ``low``, ``high``
             95 % percentile interval over draws of seeds and, where the table has ``right``, of test
             texts, the same ones for every run; with one seed, of the texts alone. Infinite where
             the draws at that end do not reach the threshold (``high``: more than one in forty),
             missing where there is no threshold.
         ``grid``
-            The smallest tested d that reaches the threshold: the papers' d90.
+            The smallest tested d that reaches the threshold, as the papers read theirs off.
         ``below``, ``above``
             The smallest tested d where it reaches the threshold already, so that the true d90 may
             be smaller; the largest where none does. Else missing.
@@ -106,7 +110,7 @@ def d90(
 
 
 def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
-    """The d90 of each seed by itself: what the claims about fine-tuning are judged from.
+    """The crossing of each seed by itself: what the claims about fine-tuning are judged from.
 
     :param table: as for `d90`, with ``role``, ``D`` and ``train_score`` besides.
     :param level: the share of full fine-tuning that is to be reached.
@@ -126,8 +130,10 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
             full fine-tuning of the pre-trained model.
         ``D``, ``m``
             How many numbers full fine-tuning trains, and how many training texts there are.
+        ``crossing``
+            The d at which the seed's own curve reaches the threshold; missing where it does not.
         ``d90``
-            Where the seed's own curve crosses the threshold; missing where it does not.
+            That of the mean curve of all seeds, as `d90` has it: one number in all these rows.
         ``largest_tried``
             The largest d.
         ``score``, ``train_score``
@@ -146,6 +152,8 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
             each: at_best_rate(whole, ["init", "seed"], each).groupby("init")["score"].mean()
             for each in ways
         }
+        pooled = d90(runs, level, resamples=1).query("definition == 'papers'")
+        pooled_d90 = pooled.set_index(["init", "method"])["d90"]
         for (init, method, seed), tried, rates in (
             (*each, rates) for rates in ways for each in own if each[0][1] != "full"
         ):
@@ -164,7 +172,8 @@ def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
                     "tokens_seen": seen, "rates": rates,
                     "definition": definition, "threshold": threshold,
                     "D": int(tried["D"].iloc[0]), "m": int(tried["train"].iloc[0]),
-                    "d90": math.nan if at is None else value,
+                    "crossing": math.nan if at is None else value,
+                    "d90": pooled_d90[init, method],
                     "largest_tried": int(tried["d"].max()),
                     "score": math.nan if at is None else at["score"],
                     "train_score": math.nan if at is None else at["train_score"],

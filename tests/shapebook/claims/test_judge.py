@@ -251,10 +251,7 @@ def test_a_bound_is_told_from_a_value_and_a_detail_stands_beside():
     model = {"statistic": 2.0, "low": 1.0, "high": 3.0, "censored": "at least"}
     assert sentence(model) == "at least 2.000 [1.000, 3.000]"
     beside = {**model, "censored": "", "beside": {"d90": 2739.6}}
-    assert (
-        sentence(beside)
-        == "2.000 [1.000, 3.000] (mean of the seeds' d90: 2\N{NARROW NO-BREAK SPACE}740)"
-    )
+    assert sentence(beside) == "2.000 [1.000, 3.000] (d90 2\N{NARROW NO-BREAK SPACE}740)"
 
 
 def test_content_tokens_are_shown_beside():

@@ -138,8 +138,8 @@ class TestCourse(Rules):
         return course(shape, training)
 
 
-class TestD90(Rules):
-    kind = "d90"
+class TestCrossings(Rules):
+    kind = "crossings"
 
     @staticmethod
     @cache

@@ -53,8 +53,8 @@ def test_a_point_is_the_best_rate_of_each_seed():
 
 def test_what_was_not_reached_is_said():
     idle = tuning_tables.estimates_table(d90(tuning().assign(majority=0.85)))
-    for definition in ("papers", "chance-corrected"):
-        assert set(idle[definition, "d90"]) == {"nothing learned"}
+    for definition, name in (("papers", "d90"), ("chance-corrected", "dimension")):
+        assert set(idle[definition, name]) == {"nothing learned"}
         assert set(idle[definition, "bar"]) == {"–"}
         assert set(idle[definition, "95 % interval"]) == {"–"}
     shown = tuning_tables.estimates_table(d90(tuning()))["papers"]
@@ -76,6 +76,7 @@ def test_the_d90_comes_first_and_constants_are_left_out():
     estimates = d90(tuning())
     both = tuning_tables.estimates_table(estimates)
     assert list(both.columns[:3]) == [("papers", n) for n in ("d90", "95 % interval", "bar")]
+    assert [which for which, name in both if name == "d90"] == ["papers"]
     assert "accuracy" not in both.columns.get_level_values(0)
     papers = estimates[estimates["definition"] == "papers"]
     other = papers.assign(model="other", full=0.9)
@@ -90,10 +91,11 @@ def test_each_seed_stands_beside_their_mean():
     estimates = d90(table).query("definition == 'papers'")
     shown = tuning_tables.estimates_table(estimates, by_seed(table))
     expected = f"{round(300 * 10 ** (0.22 / 0.3), -1):,.0f}".replace(",", THIN)
-    assert list(shown.loc["pre-trained", ["seed 0", "seed 1", "seed 2"]]) == [
+    seeds = [f"crossing, seed {seed}" for seed in (0, 1, 2)]
+    assert list(shown.loc["pre-trained", seeds]) == [
         expected, expected, "not reached",
     ]  # fmt: skip
-    assert set(shown.loc["random", ["seed 0", "seed 1", "seed 2"]]) == {"not reached"}
+    assert set(shown.loc["random", seeds]) == {"not reached"}
 
 
 def test_accuracies_stand_across_d_with_full_fine_tuning_last():
@@ -129,16 +131,17 @@ def test_bounds_hold_both_forms():
     shown = tuning_tables.bounds_table(by_seed(tuning()))
     expected = 0.1 + math.sqrt(300 * 10 ** (0.22 / 0.3) / 4000)
     assert list(shown["error bound"]) == [f"{expected:.2f}"]
+    assert not any("d90" in name for name in shown)
     assert float(shown["with its constant"].iloc[0]) > expected
 
 
 def test_a_bound_is_the_mean_of_the_bounds_of_seeds():
-    """As its claim is judged; the bound at the mean d90 would be another number."""
+    """As its claim is judged; the bound at the mean crossing would be another number."""
     runs = by_seed(tuning()).query("init == 'pre-trained' and definition == 'papers'")
-    runs = runs.assign(d90=[100.0, 400.0, 6400.0])
+    runs = runs.assign(crossing=[100.0, 400.0, 6400.0])
     expected = 0.1 + (10 + 20 + 80) / 3 / math.sqrt(4000)
     assert list(tuning_tables.bounds_table(runs)["error bound"]) == [f"{expected:.2f}"]
-    assert tuning_tables.bounds_table(runs.assign(d90=math.nan)).empty
+    assert tuning_tables.bounds_table(runs.assign(crossing=math.nan)).empty
 
 
 def test_published_numbers_stand_as_cited():
