@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shapebook.claims.layers import thirds
+from shapebook.claims.layers import LEAST, thirds
+from shapebook.claims.statistic import two_decimals
 from shapebook.figures.shown import grid_of_panels
 from shapelib.figures import (
     PALETTE,
@@ -217,3 +218,32 @@ def tabulate_interventions(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame(rows).set_index("change")
     shown = shown.astype({"of which first (%)": "Int64"}).astype(object)
     return shown.where(shown.notna(), "–")
+
+
+def tabulate_factors(factors: pd.DataFrame, shown: Sequence[float] = (10, 5)) -> pd.DataFrame:
+    """What is left without massive vectors by several factors, beside each other: a row a model.
+
+    :param factors: those of `shapebook.experiments.dissect.Dissection`.
+    :param shown: the factors, as the columns have them.
+    :returns: for each factor the mean anisotropy of the first, middle and last third of the layers
+        that count, the middle minus the higher outer third, and the largest share of a layer's
+        vectors that is massive, in per cent; a dash where fewer layers count than a third needs.
+    """
+    inner = factors[(factors["layer"] > 0) & ~factors["after_norm"]]
+    rows = {}
+    for model, own in inner.groupby("model", sort=False):
+        told: dict[tuple[str, str], str] = {}
+        for factor in shown:
+            at = own[own["factor"] == factor].rename(columns={"anisotropy": "value"})
+            head = f"factor {factor:g}"
+            few = at["layer"].nunique() < LEAST
+            means = [float("nan")] * 3 if few else [float(t["value"].mean()) for t in thirds(at)]
+            values = [*means, means[1] - max(means[0], means[2])]
+            names = ("first third", "middle third", "last third", "middle minus outer")
+            told |= {
+                (head, name): "–" if few else two_decimals(value)
+                for name, value in zip(names, values, strict=True)
+            }
+            told[head, "massive (%), at most"] = "–" if few else f"{100 * at['massive'].max():.1f}"
+        rows[str(model)] = told
+    return pd.DataFrame.from_dict(rows, orient="index")
