@@ -227,7 +227,7 @@ def _of_centering(name: str, rows: pd.DataFrame, metric: str, called: str) -> li
 def _alike(agreement: float) -> str:
     return (
         "order the layers alike" if agreement >= _TOGETHER
-        else "part: they order the layers differently" if agreement < _APART
+        else "part: they do not order the layers alike" if agreement < _APART
         else "order the layers only roughly alike"
     )  # fmt: skip
 

@@ -66,7 +66,7 @@ def test_whether_the_two_fits_part():
     assert "and between 2.0 and 10.0 by that to the lowest 20 %." in alike
     assert "the two fits order the layers alike (rank correlation 1.00 over 5 layers)" in alike
     apart = told([9.0, 5.0, 4.0, 3.0, 2.0, 1.0, 9.0])
-    assert "the two fits part: they order the layers differently (rank correlation −1.00" in apart
+    assert "the two fits part: they do not order the layers alike (rank correlation −1.00" in apart
     assert "only roughly alike" in told([9.0, 2.0, 1.0, 4.0, 3.0, 2.5, 9.0])
 
 
@@ -85,7 +85,7 @@ def test_how_alike_measures_order_the_layers():
         "mine (decoder): measure a and measure b order the layers alike (rank correlation 1.00 "
         "over 5 layers)."
     )
-    assert "measure b and measure c part: they order the layers differently" in told[5]
+    assert "measure b and measure c part: they do not order the layers alike" in told[5]
     assert "(rank correlation \N{MINUS SIGN}1.00 over 5 layers)" in told[5]
     # A measure that the table lacks is not told of.
     lacking = own_words.agreement(table, {**measures, "measure d": {"metric": "d"}}).sentences
