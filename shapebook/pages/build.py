@@ -19,7 +19,7 @@ from typing import Any
 from shapebook.figures import shown as drawing
 from shapebook.notebooks import kernel, shown
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import models, side_by_side, status, timings, trials
+from shapebook.pages import coverage, models, side_by_side, status, timings, trials
 from shapelib import extras, figures
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import assets, cache, keys
@@ -133,7 +133,7 @@ def execute(root: Path, defaults: bool = False) -> Path:
             side_by_side.run(jobs, _AT_ONCE, partial(print, flush=True))
     for stray in set(executed.glob("*.ipynb")) - {executed / f"{p.name}.ipynb" for p in wanted}:
         stray.unlink()
-    gather(executed, root / "benchmarks")
+    gather(executed, root)
     return executed
 
 
@@ -209,9 +209,10 @@ def _weight(root: Path, page: Page) -> float:
     return float(notebooks.cost(notebooks.read(recorded))["seconds"]) if recorded.is_file() else 0.0
 
 
-def gather(executed: Path, benchmarks: Path) -> None:
+def gather(executed: Path, root: Path) -> None:
     """Write the figures, the data and the claim records of executed pages, and as tables what their
-    runs cost, their parameters, the recorded benchmarks and the catalogue of models.
+    runs cost, their parameters, the recorded benchmarks, what printed errors are worth, and the
+    catalogue of models.
 
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``, and the rows it shows to ``figures/PAGE-NAME.csv``. A page's table
@@ -240,7 +241,9 @@ def gather(executed: Path, benchmarks: Path) -> None:
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
+    benchmarks = root / "benchmarks"
     told = {**timings.tables(benchmarks), **trials.tables(benchmarks)}
+    told |= coverage.tables(root / "results")
     for table, markdown in told.items():
         (executed / f"{table}.md").write_text(markdown, encoding="utf-8")
     recorded = timings.read(benchmarks / "results.json")

@@ -183,7 +183,7 @@ def test_a_recorded_benchmark_becomes_tables(checkout: Path):
 def test_tables_that_are_no_longer_written_do_not_stay(checkout: Path):
     executed = build.execute(checkout)
     (executed / "timings.md").write_text("of an older version")
-    build.gather(executed, checkout / "benchmarks")
+    build.gather(executed, checkout)
     assert not (executed / "timings.md").exists()
     assert (executed / "status.md").is_file()
 
@@ -391,7 +391,7 @@ def test_recorded_pages_belong_to_their_template_and_parameters(page: build.Page
 
 def test_recorded_figures_and_verdicts_are_those_of_the_recorded_pages(tmp_path: Path):
     again = shutil.copytree(RECORDED, tmp_path / "executed")
-    build.gather(again, ROOT / "benchmarks")
+    build.gather(again, ROOT)
     kept = {file.relative_to(RECORDED): file for file in RECORDED.rglob("*") if file.is_file()}
     assert {file.relative_to(again) for file in again.rglob("*") if file.is_file()} == set(kept)
     for name, file in kept.items():
