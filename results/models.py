@@ -10,8 +10,11 @@ random   as trained, with random weights of the same architecture: what it does 
 A cell is 16 384 vectors drawn from at least 32 windows, in four token sets, with the dimension
 along scale. A window that is longer than a model reads is left out, and said. Each finished cell is
 a file of the store, so the same command goes on after any kill; `models/PART.parquet` is written
-from what is there at the end. Real runs start from a clean commit only. The same machine, threads
-and versions give the same table; others differ within `stderr`.
+from what is there at the end, and after a kill by the next run. A cell that this table holds is not
+measured again, whatever has changed since: its provenance says what made it, and --anew makes all
+anew. So the hours may be spent in pieces, --model NAME by --model NAME. Real runs start from a
+clean commit only. The same machine, threads and versions give the same table; others differ within
+`stderr`.
 """
 
 import argparse
@@ -251,14 +254,38 @@ def announce(grid_cells: Sequence[Cell], todo: Sequence[Cell]) -> None:
     )
 
 
-def write(part: str, kept: Cells, folder: Path) -> None:
+def kept_before(part: str) -> dict[str, pd.DataFrame]:
+    """The cells that the table of a part holds from earlier runs, by name."""
+    path = HERE / f"{part}.parquet"
+    if not path.is_file():
+        return {}
+    whole = tables.read_table(path)
+    runs, whole.attrs = whole.attrs["provenance"], {}
+    found, start = {}, 0
+    for run in runs:
+        found[run["cell"]] = whole.iloc[start : start + run["rows"]].reset_index(drop=True)
+        found[run["cell"]].attrs["provenance"] = [run]
+        start += run["rows"]
+    if start != len(whole):
+        raise ShapelibError(f"{path} has {len(whole)} rows, and its provenance tells of {start}")
+    return found
+
+
+def write(part: str, kept: Cells, before: dict[str, pd.DataFrame]) -> None:
     """One table of the cells of a part that are there, in the order of the grid."""
-    found = [table for cell in cells([part]) if (table := kept.read(cell.key)) is not None]
+    found = []
+    for cell in cells([part]):
+        table = kept.read(cell.key)
+        table = before.get(cell.name) if table is None else table
+        if table is not None:
+            (run,) = table.attrs["provenance"]
+            table.attrs["provenance"] = [{**run, "rows": len(table)}]
+            found.append(table)
     if not found:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    HERE.mkdir(parents=True, exist_ok=True)
     table = tables.combine(found)
-    path = tables.write_table(table, folder / f"{part}.parquet")
+    path = tables.write_table(table, HERE / f"{part}.parquet")
     left_out = [run["cell"] for run in table.attrs["provenance"] if "left_out" in run]
     print(f"{len(table)} rows of {len(found)} cells in {path}; left out: {left_out or 'none'}")
 
@@ -269,6 +296,8 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--go", action="store_true", help="measure what is missing")
+    parser.add_argument("--model", action="append", choices=MODELS, help="these alone; repeatable")
+    parser.add_argument("--anew", action="store_true", help="also what the tables hold already")
     parser.add_argument("--store", type=Path, default=STORE, help="where finished cells lie")
     given = parser.parse_args(words)
     unknown = [each for each in given.parts if each not in PARTS]
@@ -276,8 +305,11 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(f"no such part: {', '.join(unknown)}; known: {', '.join(PARTS)}")
     parts = given.parts or list(PARTS)
     given.store.parent.mkdir(parents=True, exist_ok=True)
-    kept, whole = open_store(given.store, "shape"), cells(parts)
-    todo = grid.missing(whole, kept)
+    kept = open_store(given.store, "shape")
+    before = {part: {} if given.anew else kept_before(part) for part in parts}
+    whole = [cell for cell in cells(parts) if cell.model in (given.model or MODELS)]
+    asked = [cell for cell in whole if cell.name not in before[cell.part]]
+    todo = grid.missing(asked, kept)
     announce(whole, todo)
     if not given.go:
         return
@@ -285,9 +317,9 @@ def main(words: Sequence[str] | None = None) -> None:
     if todo and commit.endswith("-dirty"):
         sys.exit(f"the checkout has changes ({commit}): commit them first, so that the table says "
                  "what made it")  # fmt: skip
-    done = grid.fill(whole, kept, measured, need=lambda _: 0, columns=COLUMNS, label="models")
+    done = grid.fill(asked, kept, measured, need=lambda _: 0, columns=COLUMNS, label="models")
     for part in parts:
-        write(part, kept, HERE)
+        write(part, kept, before[part])
     if failures := done.attrs["failures"]:
         sys.exit("\n".join(f"{cell}: {why}" for cell, why in failures))
 

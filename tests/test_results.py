@@ -123,6 +123,26 @@ def test_a_run_that_was_killed_goes_on(
     )
 
 
+def test_what_the_table_holds_is_not_measured_again(
+    models: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The hours in pieces: a model at a time, each from an empty store, as after a new clone."""
+    encoder, decoder = models.MODELS
+    measured, done = models.measured, []
+    monkeypatch.setattr(models, "measured", lambda cell: done.append(cell.model) or measured(cell))
+    run(models, tmp_path / "first", "trained", "--model", encoder)
+    path = tmp_path / "results" / "trained.parquet"
+    assert set(tables.read_table(path)["role"]) == {"encoder"}
+    run(models, tmp_path / "second", "trained")
+    assert done == [encoder] * 4 + [decoder] * 4
+    pieces = tables.read_table(path)
+    run(models, tmp_path / "third", "trained", "--anew")
+    assert done[8:] == [encoder] * 4 + [decoder] * 4
+    pd.testing.assert_frame_equal(pieces, tables.read_table(path), check_exact=True)
+    cells = [run["cell"] for run in pieces.attrs["provenance"]]
+    assert cells == [cell.name for cell in models.cells(["trained"])]
+
+
 def test_random_weights_are_another_network_of_one_seed(
     models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ):
