@@ -150,6 +150,26 @@ def test_cached_tables_are_computed_once(table: pd.DataFrame):
     assert second.attrs == table.attrs
 
 
+def test_a_byte_that_hides_what_a_file_says_of_itself_is_noticed(
+    table: pd.DataFrame, tmp_path: Path
+):
+    """Columns then have other types, and there is no hash that would tell."""
+    path = tables.write_table(table, tmp_path / "t.parquet")
+    whole, expected = path.read_bytes(), tables.read_table(path)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    noticed = 0
+    for place in range(footer, whole.index(b"pandas", footer)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            found = tables.read_table(path)
+        except ShapelibError:
+            noticed += 1
+            continue
+        pd.testing.assert_frame_equal(found, expected)
+        assert found.attrs == expected.attrs
+    assert noticed > 100
+
+
 def test_a_number_that_was_changed_on_disk_is_noticed(table: pd.DataFrame, tmp_path: Path):
     """Parquet's own form holds: another value is as good to it."""
     import pyarrow.parquet
