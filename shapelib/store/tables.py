@@ -279,17 +279,19 @@ def _commit_of(checkout: Path) -> str | None:
     command that writes several of them stays on the commit it began with.
     """
     head = _git(checkout, "describe", "--always", "--abbrev=12")
-    changes = _git(
-        checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", _KEPT_TABLES
-    )  # fmt: skip
-    return f"{head}-dirty" if head and changes else head or None
+    asked = ("status", "--porcelain", "--untracked-files=no", "--", ".", _KEPT_TABLES)
+    if not head:
+        return None
+    # Where git cannot say whether there are changes, nobody can say that there are none.
+    return head if _git(checkout, *asked) == "" else f"{head}-dirty"
 
 
-def _git(checkout: Path, *asked: str) -> str:
+def _git(checkout: Path, *asked: str) -> str | None:
+    """What git says, or None where it fails."""
     run = subprocess.run(
         ["git", "-C", str(checkout), *asked], capture_output=True, text=True, check=False
     )
-    return run.stdout.strip()
+    return run.stdout.strip() if run.returncode == 0 else None
 
 
 def chosen(rows: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:
