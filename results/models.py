@@ -61,8 +61,6 @@ ASKED: dict[str, Any] = {
     ),
 }  # fmt: skip
 SEED = 0
-# Groups' values are kept where intervals are drawn over whole profiles, and take the most room.
-_BY_GROUP = ("anisotropy", "average_cosine", "two_nn", "two_nn_lowest20", "mada_k20")
 _TOO_LONG = re.compile(r"a window has \d+ tokens, but .* reads at most \d+")
 # Multiply-adds of reading per weight and token, and what measuring a layer costs in products X·Xᵀ
 # of its batches: both as seen on one machine, for the estimate of hours alone.
@@ -136,10 +134,9 @@ def measured(cell: Cell) -> pd.DataFrame:
 
 
 def _shortened(table: pd.DataFrame) -> pd.DataFrame:
-    """Single precision, which says more than the errors do, and groups where they are used."""
+    """Single precision, which says more than the errors do."""
     runs, table.attrs = table.attrs["provenance"], {}
     table = table.astype(dict.fromkeys(table.select_dtypes("float64"), "float32"))
-    table["by_group"] = table["by_group"].where(table["metric"].isin(_BY_GROUP), "")
     table.attrs["provenance"] = runs
     return table
 

@@ -87,8 +87,7 @@ def test_every_cell_is_there_or_said_to_be_left_out(
     assert "left out: ['trained: " in capsys.readouterr().out
     assert set(table["weights"]) == {"trained"}
     assert set(table["tokens"]) == {"all", "later"}
-    assert (table.loc[table["metric"] == "mom_k20", "by_group"] == "").all()
-    assert (table.loc[table["metric"] == "two_nn", "by_group"] != "").all()
+    assert (table["by_group"] != "").all()
     windows = {run["pooled"]["windows"] for run in table.attrs["provenance"] if "pooled" in run}
     assert min(windows) >= TINY["least_windows"]
     assert all(run["command"].endswith("--go trained") for run in table.attrs["provenance"])
