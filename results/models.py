@@ -12,8 +12,8 @@ along scale. A window that is longer than a model reads is left out, and said. E
 a file of the store, so the same command goes on after any kill; `models/PART.parquet` is written
 from what is there at the end, and after a kill by the next run. A cell that this table holds is not
 measured again, whatever has changed since: its provenance says what made it, and --anew makes all
-anew. So the hours may be spent in pieces, --model NAME by --model NAME. Real runs start from a
-clean commit only. The same machine, threads and versions give the same table; others differ within
+anew. So the hours may be spent in pieces, by --model and --window. Real runs start from a clean
+commit only. The same machine, threads and versions give the same table; others differ within
 `stderr`.
 """
 
@@ -294,6 +294,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--go", action="store_true", help="measure what is missing")
     parser.add_argument("--model", action="append", choices=MODELS, help="these alone; repeatable")
+    parser.add_argument("--window", action="append", type=int, choices=WINDOWS, help="likewise")
     parser.add_argument("--anew", action="store_true", help="also what the tables hold already")
     parser.add_argument("--store", type=Path, default=STORE, help="where finished cells lie")
     given = parser.parse_args(words)
@@ -304,7 +305,10 @@ def main(words: Sequence[str] | None = None) -> None:
     given.store.parent.mkdir(parents=True, exist_ok=True)
     kept = open_store(given.store, "shape")
     before = {part: {} if given.anew else kept_before(part) for part in parts}
-    whole = [cell for cell in cells(parts) if cell.model in (given.model or MODELS)]
+    whole = [
+        cell for cell in cells(parts)
+        if cell.model in (given.model or MODELS) and cell.window in (given.window or WINDOWS)
+    ]  # fmt: skip
     asked = [cell for cell in whole if cell.name not in before[cell.part]]
     todo = grid.missing(asked, kept)
     announce(whole, todo)
