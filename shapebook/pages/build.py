@@ -19,7 +19,7 @@ from typing import Any
 from shapebook.figures import shown as drawing
 from shapebook.notebooks import kernel, shown
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import coverage, models, side_by_side, status, timings, trials
+from shapebook.pages import kept, models, side_by_side, status, timings, trials
 from shapelib import extras, figures
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import assets, cache, keys
@@ -243,7 +243,7 @@ def gather(executed: Path, root: Path) -> None:
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
     benchmarks = root / "benchmarks"
     told = {**timings.tables(benchmarks), **trials.tables(benchmarks)}
-    told |= coverage.tables(root / "results")
+    told |= kept.tables(root / "results")
     for table, markdown in told.items():
         (executed / f"{table}.md").write_text(markdown, encoding="utf-8")
     recorded = timings.read(benchmarks / "results.json")

@@ -1,4 +1,5 @@
-"""Whether printed errors are as wide as they say, from the kept table of results/coverage.py."""
+"""Tables kept as data, as Markdown for the page on method: whether printed errors are as wide as
+they say (results/coverage.py), and what bfloat16 passes change (results/precision.py)."""
 
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from shapebook.claims.judge import claims
 from shapebook.claims.statistic import two_decimals
 from shapelib.store import tables as store
 
-_FILE = Path("coverage") / "coverage.parquet"
+_COVERAGE = Path("coverage") / "coverage.parquet"
+_PRECISION = Path("precision") / "metrics.parquet"
 _METRICS = {
     "anisotropy": "anisotropy",
     "anisotropy, not centered": "anisotropy, not centered",
@@ -22,9 +24,13 @@ _METRICS = {
 
 
 def tables(results: Path) -> dict[str, str]:
-    """``coverage`` as Markdown, by the name of its file; empty where nothing is kept."""
-    file = results / _FILE
-    return {"coverage": _coverage(store.read_table(file)) if file.is_file() else ""}
+    """``coverage`` and ``precision`` as Markdown, by the names of their files; empty where nothing
+    is kept."""
+    made = {"coverage": (_COVERAGE, _coverage), "precision": (_PRECISION, _precision)}
+    return {
+        name: write(store.read_table(results / file)) if (results / file).is_file() else ""
+        for name, (file, write) in made.items()
+    }
 
 
 def _coverage(found: pd.DataFrame) -> str:
@@ -49,3 +55,17 @@ def _named(what: str) -> str:
     if what in known:
         return f"claim {known[what].number}: {known[what].effect}"
     return _METRICS.get(what, what)
+
+
+def _precision(found: pd.DataFrame) -> str:
+    """A row a metric, a column a model: the median and the largest change in standard errors."""
+    centered = found["centered"].map({True: ", centered", False: ", not centered"}).fillna("")
+    found = found.assign(metric="`" + found["metric"] + "`" + centered)
+    moved = found.groupby(["metric", "model"], sort=False)["moved"].agg(["median", "max"])
+    models = list(dict.fromkeys(found["model"]))
+    lines = [f"| metric | {' | '.join(models)} |", "|---" * (len(models) + 1) + "|"]
+    for metric in dict.fromkeys(found["metric"]):
+        cells = [moved.loc[(metric, model)] for model in models]
+        told = [f"{each['median']:.2f} ({each['max']:.1f})" for each in cells]
+        lines.append(f"| {metric} | {' | '.join(told)} |")
+    return "\n".join(lines) + "\n"

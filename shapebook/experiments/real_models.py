@@ -1,0 +1,69 @@
+"""Real models that were measured once and are kept (`results/models.py`), as pages read them."""
+
+import pandas as pd
+
+from shapebook.experiments.results import results
+from shapelib.store.tables import combine, read_table
+
+PRIMARY = "512 characters"
+"""The window at which the rules about layers are fixed; each model's own beginning goes with it."""
+# What the kept table has besides a shape table.
+_OWN = ["weights", "native"]
+# A dimension depends on how many points a batch has.
+_OF_ANY_BATCH = ("anisotropy", "average_cosine")
+
+
+def kept(part: str = "trained") -> pd.DataFrame:
+    """A kept table of real models: a shape table with the columns ``weights`` and ``native``.
+
+    :param part: ``trained`` (every window, with and without a beginning), ``news``, or ``random``
+        (as trained, with random weights).
+    :returns: the table; without rows, where this part has not been made.
+    :raises ShapelibError: where there is no checkout with a folder ``results/models``.
+    """
+    path = results("results/models") / f"{part}.parquet"
+    if path.is_file():
+        return read_table(path)
+    empty = read_table(results("results/models") / "trained.parquet").iloc[:0]
+    empty.attrs["provenance"] = []
+    return empty
+
+
+def primary(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a kept table at the setting at which rules are fixed, as a plain shape table."""
+    runs, bare = table.attrs["provenance"], table.copy()
+    bare.attrs = {}
+    rows = bare[(bare["window"] == PRIMARY) & bare["native"]].drop(columns=_OWN)
+    cells = f"{PRIMARY}, its own beginning"
+    rows.attrs["provenance"] = [
+        run for run in runs if run["cell"].endswith(cells) and "left_out" not in run
+    ]
+    return rows.reset_index(drop=True)
+
+
+def beside(live: pd.DataFrame) -> pd.DataFrame:
+    """What a page measured, with the other kept models at the primary setting after it.
+
+    A reader's own models are judged alone: where any model that the page measured is none of the
+    kept ones, or was read at another setting, only what was measured comes back.
+
+    Of kept models come the token sets and metrics that the page measured, and dimensions only of
+    batches as large as the page's.
+
+    :param live: a shape table of `shapelib.profile`.
+    :returns: a shape table; kept models have the provenance of their own runs.
+    """
+    others = primary(kept())
+    there = set(live["model"])
+    as_fixed = live["window"].eq(PRIMARY).all() and live["corpus"].isin(others["corpus"]).all()
+    if not (as_fixed and there <= set(others["model"])):
+        return live
+    runs = [run for run in others.attrs["provenance"] if run["model"] not in there]
+    others.attrs = {}
+    alike = others["batch_size"].isin(set(live["batch_size"]))
+    alike |= others["metric"].isin(_OF_ANY_BATCH)
+    for column in ("tokens", "metric"):
+        alike &= others[column].isin(set(live[column]))
+    others = others[alike & ~others["model"].isin(there)].reset_index(drop=True)
+    others.attrs["provenance"] = runs
+    return combine([live, others])
