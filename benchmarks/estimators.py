@@ -67,12 +67,12 @@ def clouds(features: int) -> dict[str, torch.Tensor]:
 
 def without_units(x: torch.Tensor) -> object:
     """`dimensions` as it runs on a CPU that has no bfloat16 units."""
-    ours = neighbors._bfloat16_units
-    neighbors._bfloat16_units = lambda: False  # type: ignore[assignment]
+    ours = neighbors.bfloat16_units
+    neighbors.bfloat16_units = lambda: False  # type: ignore[assignment]
     try:
         return dimensions(x)
     finally:
-        neighbors._bfloat16_units = ours
+        neighbors.bfloat16_units = ours
 
 
 def our_contestants(features: int) -> dict[str, Contestant]:
@@ -363,7 +363,7 @@ def main() -> None:
     record = {
         "yardstick": f"one float32 product X·Xᵀ of {POINTS} points, same threads, same turn",
         "processor": processor(),
-        "bfloat16_units": neighbors._bfloat16_units(),
+        "bfloat16_units": neighbors.bfloat16_units(),
         "versions": {
             each: metadata.version(each)
             for each in ("torch", "numpy", "numba", "scipy", "scikit-dimension")

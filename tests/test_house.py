@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # From the lowest floor up; what stands on one floor does not import each other.
 FLOORS = (
-    ("errors", "face", "threads"),
+    ("errors", "face", "processor", "threads"),
     ("extras",),
     ("geometry", "store"),
     ("figures", "models", "subspace", "text"),

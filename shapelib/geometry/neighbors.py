@@ -27,7 +27,6 @@ again.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +35,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapelib.geometry.points import Points, as_points, first_occurrences
+from shapelib.processor import bfloat16_units
 from shapelib.threads import in_threads
 
 # Rows of a product at a time: memory is O(block × points).
@@ -154,7 +154,7 @@ def _search_compiled(
     indices = torch.empty(n, k, dtype=torch.int64)
     verdict = torch.zeros(n, dtype=torch.int8)
     out = (distances, indices, verdict)
-    narrow = _bfloat16_units() and n >= _FEW
+    narrow = bfloat16_units() and n >= _FEW
     values, known = _round(x, center, scale, narrow)
     summed, stored = (features + 1) * _SUMMED_FLOAT32, _STORED_BFLOAT16 * narrow
     most = min(n, max(64, 4 * k, n // _MOST))
@@ -321,16 +321,6 @@ def _gaps(
 ) -> Float[Tensor, " m"]:
     gaps: Tensor = torch.linalg.vector_norm(x[others].double() - x[rows].double(), dim=1)
     return gaps
-
-
-@cache
-def _bfloat16_units() -> bool:
-    """Whether this CPU multiplies bfloat16 and sums in float32, in hardware that oneDNN uses."""
-    from llvmlite import binding
-
-    features = binding.get_host_cpu_features()
-    has_units = bool(features.get("avx512bf16") or features.get("amx-bf16"))
-    return has_units and torch.backends.mkldnn.is_available()
 
 
 @contextmanager

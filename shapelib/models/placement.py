@@ -3,11 +3,11 @@
 import logging
 import math
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shapelib.errors import ShapelibError, foreign, nearest
+from shapelib.processor import bfloat16_units
 
 if TYPE_CHECKING:
     import torch
@@ -78,17 +78,6 @@ def pick_device(device: str) -> "torch.device":
             "cuda, cuda:1, …"
         ) from error
     return chosen
-
-
-@cache
-def bfloat16_units() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware that torch uses (AMX, AVX-512)."""
-    import torch
-    from llvmlite import binding
-
-    features = binding.get_host_cpu_features()
-    has_units = bool(features.get("avx512bf16") or features.get("amx-bf16"))
-    return has_units and torch.backends.mkldnn.is_available()
 
 
 def choose_dtype(dtype: str, parameters: int, device: "torch.device") -> str:

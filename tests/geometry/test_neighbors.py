@@ -48,10 +48,10 @@ def check(x: np.ndarray, k: int) -> Neighbors:
 @pytest.fixture(params=["bfloat16", "float32", "torch"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to search: the two products of CPUs, and what CUDA runs, here on the CPU."""
-    if request.param == "bfloat16" and not neighbors._bfloat16_units():
+    if request.param == "bfloat16" and not neighbors.bfloat16_units():
         pytest.skip("this CPU has no bfloat16 units")
     if request.param == "float32":
-        monkeypatch.setattr(neighbors, "_bfloat16_units", lambda: False)
+        monkeypatch.setattr(neighbors, "bfloat16_units", lambda: False)
     if request.param == "torch":
         monkeypatch.setattr(neighbors, "_search_compiled", neighbors._search_torch)
     return str(request.param)
@@ -260,7 +260,7 @@ def test_adversaries_large_enough_for_bfloat16(
 @pytest.mark.parametrize("features", [3, 64, 777])
 @pytest.mark.parametrize("narrow", [True, False])
 def test_products_err_no_more_than_the_bound_assumes(narrow: bool, features: int) -> None:
-    if narrow and not neighbors._bfloat16_units():
+    if narrow and not neighbors.bfloat16_units():
         pytest.skip("this CPU has no bfloat16 units")
     # All of one sign: the sums grow, and with them each rounding.
     for x in (torch.from_numpy(normal(512, features)), torch.rand(512, features) + 1):
@@ -333,7 +333,7 @@ def test_without_the_proof_the_product_would_be_wrong() -> None:
 
 def test_a_bound_too_small_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     x = hard_for_bfloat16()
-    if not neighbors._bfloat16_units():
+    if not neighbors.bfloat16_units():
         pytest.skip("this CPU has no bfloat16 units")
     assert nearest_neighbors(x, 10).searched_again == 0
     round_points = neighbors._round
@@ -382,7 +382,7 @@ def test_rows_without_proof_are_searched_again_and_counted(path: str) -> None:
 
 
 def test_settings_of_the_caller_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "_bfloat16_units", lambda: False)
+    monkeypatch.setattr(neighbors, "bfloat16_units", lambda: False)
     x = normal(700, 96) + np.float32(50)
     expected = nearest_neighbors(x, 20)
     threads = torch.get_num_threads()

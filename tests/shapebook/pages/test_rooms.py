@@ -100,7 +100,7 @@ def test_the_page_tells_of_every_room():
 def test_a_room_stands_on_what_it_uses():
     built = [each for each in rooms.rooms(ROOT) if each.package == "shapelib"]
     order = [{each.name for each in floor} for floor in rooms.floors(built)]
-    assert order[0] == {"errors.py", "face.py", "threads.py"}
+    assert order[0] == {"errors.py", "face.py", "processor.py", "threads.py"}
     assert order[-1] == {"cli"}
     for number, floor in enumerate(order):
         below = {name.removesuffix(".py") for each in order[:number] for name in each}
