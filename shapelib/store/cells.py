@@ -23,8 +23,6 @@ from shapelib.store import tables
 FORMAT = 1
 KINDS = {"shape": "shapelib sweep", "tuning": "shapelib d90"}
 """What a store holds, and the command that fills it."""
-# A store that an earlier version made does not say its kind: these columns of its tables do.
-_TOLD_BY = {"metric": "shape", "rate": "tuning"}
 _log = logging.getLogger("shapelib")
 
 
@@ -79,28 +77,26 @@ class Cells:
             lock.release()
 
 
-def open_store(folder: str | Path, kind: str | None = None) -> Cells:
+def open_store(folder: str | Path, kind: str) -> Cells:
     """The store in `folder`, made where there is none; its cells are of one of `KINDS`.
 
-    Without `kind` a store of any is opened. Raises `ShapelibError` as `look` does, and for a
-    folder that cannot be written.
+    Raises `ShapelibError` as `look` does, and for a folder that cannot be written.
     """
     kept = look(folder, kind)
     note = kept.folder / "store.json"
     if not note.is_file():
-        _make(kept.folder)
-    told = _told(note, folder)
+        _make(kept.folder, kind)
+    # Another run may have made it first.
+    _check(note, folder, kind)
     try:
         for name in ("cells", "locks"):
             (kept.folder / name).mkdir(exist_ok=True)
-        if kind and "kind" not in told:
-            _note(note, {**told, "kind": kind})
     except OSError as error:
         raise ShapelibError(f"{str(folder)!r} cannot be written: {error.strerror}") from error
     return kept
 
 
-def look(folder: str | Path, kind: str | None = None) -> Cells:
+def look(folder: str | Path, kind: str) -> Cells:
     """The store in `folder`, for reading; nothing is made, and there may be nothing yet.
 
     Raises `ShapelibError` for a folder that holds something else, and for a store of another
@@ -120,22 +116,15 @@ def look(folder: str | Path, kind: str | None = None) -> Cells:
             )
         if not note.is_file():
             return Cells(path)
-    told = _told(note, folder)
-    there = {told["kind"]} if "kind" in told else _kinds(path)
-    if kind and there and kind not in there:
-        makers = " and ".join(KINDS.get(each, each) for each in sorted(there))
-        raise ShapelibError(
-            f"{str(folder)!r} is a store of {makers}, and {KINDS[kind]} would write its own table "
-            "over the one there; give another folder"
-        )
+    _check(note, folder, kind)
     return Cells(path)
 
 
-def _told(note: Path, folder: str | Path) -> dict[str, Any]:
-    """What a store says of itself, if it is of this format."""
+def _check(note: Path, folder: str | Path, kind: str) -> None:
+    """Raise `ShapelibError` where a store says that it is of another format or kind."""
     try:
         told: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-        found = told["format"]
+        found, there = told["format"], told["kind"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ShapelibError(
             f"{note} cannot be read, so nobody knows how this store was written; give a new folder"
@@ -145,39 +134,24 @@ def _told(note: Path, folder: str | Path) -> dict[str, Any]:
             f"{str(folder)!r} is a store of format {found}, and this version of shapelib writes "
             f"format {FORMAT}: use the version that wrote it, or give a new folder"
         )
-    return told
-
-
-def _kinds(path: Path) -> set[str]:
-    """The kinds of the cells in a store that does not say its own; damaged ones tell nothing."""
-    import pyarrow
-    import pyarrow.parquet
-
-    found = set()
-    for file in (path / "table.parquet", *path.glob("cells/*.parquet")):
-        try:
-            columns = pyarrow.parquet.read_schema(file).names
-        except (pyarrow.ArrowException, OSError):
-            continue
-        found |= {kind for column, kind in _TOLD_BY.items() if column in columns}
-    return found
+    if there != kind:
+        raise ShapelibError(
+            f"{str(folder)!r} is a store of {KINDS.get(there, there)}, and {KINDS[kind]} would "
+            "write its own table over the one there; give another folder"
+        )
 
 
 def _contents(path: Path) -> list[str]:
     return [each.name for each in path.iterdir()] if path.is_dir() else []
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, kind: str) -> None:
+    text = json.dumps({"format": FORMAT, "kind": kind}) + "\n"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        _note(path / "store.json", {"format": FORMAT})
+        tables.write_atomically(path / "store.json", lambda file: file.write_text(text))
     except OSError as error:
         raise ShapelibError(f"the store {path} cannot be made: {error.strerror}") from error
-
-
-def _note(note: Path, told: dict[str, Any]) -> None:
-    text = json.dumps(told) + "\n"
-    tables.write_atomically(note, lambda file: file.write_text(text))
 
 
 def _digest(table: pd.DataFrame) -> str:

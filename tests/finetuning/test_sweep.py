@@ -267,7 +267,7 @@ def test_only_what_is_missing_or_changed_is_run(
     with without_a_cell(serial, output):
         table = dimension_sweep(encoder_folder, animals, output=output, **SMALL)
     equal(table, tables.read_table(serial / "table.parquet"))
-    kept = open_store(output)
+    kept = open_store(output, "tuning")
     runs = sweep.settings((20,), ("DID",), ("pre-trained",), (0.01,), (), (0,), **QUICK)
     (cell,) = sweep.plan(encoder_folder, animals, runs)
     assert kept.read(cell.key) is not None
@@ -350,7 +350,7 @@ def test_search_tries_few_dimensions_and_shares_the_store(
     again = d90_search(encoder_folder, animals, **words).query("definition == 'papers'").iloc[0]
     assert finished(tmp_path / "store") == made
     pd.testing.assert_series_equal(again, found)
-    tables = [open_store(tmp_path / "store").read(Path(name).stem) for name in made]
+    tables = [open_store(tmp_path / "store", "tuning").read(Path(name).stem) for name in made]
     tried = pd.concat([each for each in tables if each is not None]).query("method == 'DID'")
     reached = tried[tried["score"] >= found["threshold"]]["d"]
     assert len(reached)
