@@ -161,6 +161,7 @@ def stress(
     """
     if tokens < 512 or not layers:
         raise ShapelibError(f"needed: a layer and 512 tokens, got layers={layers}, tokens={tokens}")
+    read, where = corpus.load_corpus(text), str(loading.pick_device(device))
 
     def gaussian() -> pd.DataFrame:
         rng = np.random.default_rng(seed)
@@ -187,7 +188,6 @@ def stress(
         table.attrs["provenance"] = [run]
         return table
 
-    read, where = corpus.load_corpus(text), str(loading.pick_device(device))
     found = [_cached("gaussian", gaussian, tokens, seed)]
     for name, chosen in layers.items():
         source = loading.find(name)

@@ -9,6 +9,7 @@ from shapelib.models.catalogue import Checkpoint, Entry
 from shapelib.store import cache
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
 
@@ -187,11 +188,6 @@ def _count(number: int) -> str:
         if number >= size:
             return f"{number / size:.4g} {unit}"
     return f"{number / 1e6:.3g} M" if number else "0"
-
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table
 
 
 def summary(table: "pd.DataFrame") -> "Table":

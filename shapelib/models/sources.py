@@ -27,8 +27,8 @@ _PICKLES = (
 )
 _ADAPTER = "adapter_config.json"
 _TOKENIZER = ("*.json", "*.txt", "*.model", "*.jinja")
-# One of these makes a tokenizer; tokenizer_config.json alone does not.
-_VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model", "merges.txt")
+_VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model")
+_BESIDE = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _from_hub(
     if pickled:
         _check_pickles(shown, _among(names, _PICKLES[:2]), wants.pickle)
     fingerprint, borrowed = folder.name, None
-    if tokenizer and not matching(folder, _VOCABULARIES):
+    if tokenizer and not has_tokenizer(folder):
         _log.info("%s ships no tokenizer: using that of %s", shown, tokenizer)
         borrowed = download(shown, tokenizer, None, list(_TOKENIZER))
         fingerprint = f"{fingerprint}+{borrowed.name}"
@@ -241,6 +241,17 @@ def _from_hub(
         pending=repository,
     )
     return fetched(source) if wants.fetch else source
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a vocabulary: tokenizer_config.json, or merges, alone are none."""
+    return any(file.is_file() for file in matching(folder, _VOCABULARIES))
+
+
+def tokenizer_hash(folder: Path) -> dict[str, str]:
+    """The sha256 of each file of a folder that its tokenizer is made of."""
+    files = matching(folder, (*_VOCABULARIES, *_BESIDE))
+    return {file.name: cache.sha256(file) for file in files if file.is_file()}
 
 
 def fetched(source: Source) -> Source:

@@ -8,22 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_whole_number
 from shapelib.models import catalogue
-from shapelib.models.sources import Source, find
-from shapelib.store import cache, keys
+from shapelib.models.sources import Source, find, has_tokenizer, tokenizer_hash
+from shapelib.store import keys
 
 _log = logging.getLogger("shapelib")
 Steps = Literal["all"] | Sequence[int]
-# Any one of them holds a vocabulary; tokenizer_config.json alone does not.
-_VOCABULARY = (
-    *("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"),
-    "sentencepiece.bpe.model",
-)
-_TOKENIZER = (
-    *_VOCABULARY, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,14 +119,14 @@ def in_folder(
         if each.step not in wanted:
             continue
         source = find(each.folder, allow_pickle=allow_pickle)
-        if not _has_tokenizer(each.folder):
+        if not has_tokenizer(each.folder):
             if lender is None:
                 raise ShapelibError(
                     f"{name}: {each.folder.name} has no tokenizer, nor has the suite's folder or "
                     f"any other checkpoint; save one into {path} with save_pretrained"
                 )
             borrowers.append(each.folder.name)
-            both = keys.key_of(source.fingerprint, _tokenizer_hash(lender))
+            both = keys.key_of(source.fingerprint, tokenizer_hash(lender))
             source = replace(source, tokenizer=lender, fingerprint=both)
         given.append(
             replace(
@@ -185,7 +176,7 @@ def choose(name: str, steps: Steps, known: Sequence[int]) -> list[int]:
     if not steps:
         raise ShapelibError("checkpoints is an empty list; 'all' or a list of steps is accepted")
     for step in steps:
-        if isinstance(step, bool) or not isinstance(step, int):
+        if not is_whole_number(step):
             raise ShapelibError(f"a step is a whole number, got {step!r}")
         if step not in known:
             near = sorted(sorted(known, key=lambda each: abs(each - step))[:3])
@@ -246,16 +237,7 @@ def is_whole(file: Path) -> bool:
 def _tokenizer(suite: Path, found: list[Checkpoint]) -> Path | None:
     """Where a checkpoint without a tokenizer takes one from."""
     places = [suite, *(each.folder for each in reversed(found))]
-    return next((each for each in places if _has_tokenizer(each)), None)
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _VOCABULARY)
-
-
-def _tokenizer_hash(folder: Path) -> dict[str, str]:
-    files = (folder / name for name in _TOKENIZER)
-    return {file.name: cache.sha256(file) for file in files if file.is_file()}
+    return next((each for each in places if has_tokenizer(each)), None)
 
 
 def _json(file: Path) -> dict[str, Any]:

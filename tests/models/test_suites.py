@@ -10,6 +10,7 @@ import torch
 from shapelib.errors import ShapelibError
 from shapelib.models import suites
 from shapelib.models.loading import load
+from shapelib.models.sources import has_tokenizer, tokenizer_hash
 from shapelib.models.suites import sources
 
 
@@ -128,6 +129,27 @@ def test_a_missing_tokenizer_is_the_last_checkpoints(suite: Path, caplog: pytest
     assert after[1] == before[1]
     ids = load(before[1]).tokenizer("A cat may sit")["input_ids"]
     assert load(after[0]).tokenizer("A cat may sit")["input_ids"] == ids
+
+
+@pytest.mark.parametrize(
+    ("file", "there"),
+    [
+        ("tokenizer.json", True),
+        ("vocab.txt", True),
+        ("bpe.vocab.json", True),
+        ("spiece.model", True),
+        ("merges.txt", False),
+        ("tokenizer_config.json", False),
+    ],
+)
+def test_a_tokenizer_is_there_where_a_vocabulary_is(file: str, there: bool, tmp_path: Path):
+    assert not has_tokenizer(tmp_path)
+    (tmp_path / file).mkdir()
+    assert not has_tokenizer(tmp_path), "a folder of that name is none"
+    (tmp_path / file).rmdir()
+    (tmp_path / file).write_text("{}")
+    assert has_tokenizer(tmp_path) == there
+    assert list(tokenizer_hash(tmp_path)) == [file]
 
 
 def test_a_missing_tokenizer_is_the_suites_own(
