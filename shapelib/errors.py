@@ -1,7 +1,9 @@
-"""The one exception for wrong input: what it says is all a user needs to see."""
+"""The one exception for wrong input, which says all a user needs to see, and what checks input."""
 
 import contextlib
 import errno
+import math
+import numbers
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,6 +36,25 @@ def nearest(name: str, known: list[str]) -> str:
     if len(known) > 12:
         listed = f"{', '.join(near)} and {len(known) - len(near)} others"
     return f"did you mean {near[0]!r}? known: {listed}" if close else f"known: {listed}"
+
+
+def is_whole_number(value: object, least: float = -math.inf, *, numpy: bool = False) -> bool:
+    """Whether a value is a whole number of at least `least`; a bool is none.
+
+    `numpy`: numpy's whole numbers are some as well. JSON knows none of them, so not where the value
+    is kept.
+
+    >>> from shapelib.errors import is_whole_number
+    >>> is_whole_number(3), is_whole_number(3, least=4), is_whole_number(3.0), is_whole_number(True)
+    (True, False, False, False)
+    """
+    kinds = numbers.Integral if numpy else int
+    return isinstance(value, kinds) and not isinstance(value, bool) and value >= least  # type: ignore[operator]
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number of Python's; a bool is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @contextlib.contextmanager

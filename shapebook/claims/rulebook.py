@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shapebook.claims.verdicts import ASKS
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, is_number, nearest
 
 PATH = Path(__file__).with_name("claims.yml")
 ROLES = ("encoder", "decoder", "any")
@@ -191,11 +191,7 @@ def _fields(kind: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
         if required and given.get(name) in (None, ""):
             raise ShapelibError(f"{where}: {name!r} is missing")
         number = each.type in (int, float)
-        if (
-            name in given
-            and number
-            and (isinstance(given[name], bool) or not isinstance(given[name], int | float))
-        ):
+        if name in given and number and not is_number(given[name]):
             raise ShapelibError(f"{where}: {name} is {given[name]!r}, expected a number")
     return dict(given)
 

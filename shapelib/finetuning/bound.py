@@ -3,9 +3,7 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
-
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_whole_number
 
 
 class Bound(NamedTuple):
@@ -54,7 +52,7 @@ def generalization_bound(
     True
     """
     for name, value in (("d", d), ("m", m), ("bits", bits)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        if not is_whole_number(value, 1, numpy=True):
             raise ShapelibError(f"{name}={value!r}; a whole number of at least 1 is accepted")
     if not 0 <= train_error <= 1:
         raise ShapelibError(f"train_error={train_error!r}; a share from 0 to 1 is accepted")

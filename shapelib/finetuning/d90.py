@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_number
 from shapelib.finetuning.best_rate import RATES, SCORED, at_best_rate, right_texts
 
 DEFINITIONS = ("papers", "chance-corrected")
@@ -87,7 +87,7 @@ def d90(
     >>> found[["definition", "threshold", "d90", "grid"]].round(2).values.tolist()
     [['papers', 0.81, 316.23, 1000], ['chance-corrected', 0.86, 825.4, 1000]]
     """
-    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
+    if not is_number(level) or not 0 < level <= 1:
         raise ShapelibError(f"level={level!r}; a share of full fine-tuning up to 1 is accepted")
     lacking = [each for each in _NEEDED if each not in table]
     if lacking:

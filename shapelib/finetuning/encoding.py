@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_whole_number
 from shapelib.finetuning.splits import Task, Text
 from shapelib.models import loading
 from shapelib.models.probe import check_ids
@@ -71,8 +71,7 @@ def encode(task: Task, model: loading.Model, length: int) -> Encoded:
             f"{model.name} is one half of an encoder-decoder; fine-tuning takes whole networks"
         )
     most = model.longest
-    whole = isinstance(length, int) and not isinstance(length, bool)
-    if not whole or length < 4 or (most is not None and length > most):
+    if not is_whole_number(length, 4) or (most is not None and length > most):
         accepted = "at least 4" if most is None else f"4 to {most}"
         raise ShapelibError(f"length={length!r}; {accepted} tokens are accepted ({model.name})")
     shares = np.bincount(task.train_labels, minlength=len(task.labels)) / len(task.train_labels)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_number
 
 _log = logging.getLogger("shapelib")
 Text = tuple[str, ...]
@@ -84,7 +84,7 @@ def split(rows: Rows, about: About, *, share: float, seed: int, most: int | None
     Raises `ShapelibError` for fewer than two classes, fewer rows than classes, and a split that
     leaves a side or a class without training rows.
     """
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+    if not is_number(share) or not 0 < share < 1:
         raise ShapelibError(f"test={share!r}; a share of the rows between 0 and 1 is accepted")
     kept, removed = _distinct(rows, about.name)
     if removed:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, is_number, is_whole_number, nearest
 from shapelib.finetuning import one_run, tasks
 from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
 from shapelib.finetuning.one_run import INITS, METHODS, Setting
@@ -153,13 +153,13 @@ def settings(
     whole |= {"batch": ([batch], 1)}
     for name, (numbers, least) in whole.items():
         for number in numbers:
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            if not is_whole_number(number, least):
                 raise ShapelibError(
                     f"{name}: {number!r}; whole numbers of at least {least} are accepted"
                 )
     for name, rates in (("learning_rates", learning_rates), ("full_rates", full_rates)):
         for rate in rates:
-            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < np.inf:
+            if not is_number(rate) or not 0 < rate < np.inf:
                 raise ShapelibError(f"{name}: {rate!r}; positive numbers are accepted")
     tried: list[tuple[str, int | None, float]] = [("full", None, rate) for rate in full_rates]
     tried += [

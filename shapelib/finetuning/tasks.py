@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, is_whole_number, nearest
 from shapelib.finetuning import csv_file
 from shapelib.finetuning.splits import About, Rows, given_split, split
 from shapelib.finetuning.splits import Task as Task
@@ -109,9 +109,9 @@ def load_task(
     >>> task.labels, len(task.train), len(task.test), task.majority
     (('down', 'up'), 2, 2, 0.5)
     """
-    if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
+    if rows is not None and not is_whole_number(rows, 1):
         raise ShapelibError(f"rows={rows!r}; a whole number of at least 1 is accepted, or None")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if not is_whole_number(seed, 0):
         raise ShapelibError(f"the seed is {seed!r}; a whole number of at least 0 is accepted")
     asked: dict[str, Any] = {"name": str(name), "seed": seed, "test": test, "rows": rows}
     if name in HUB:

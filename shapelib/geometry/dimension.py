@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from shapelib.errors import is_whole_number
 from shapelib.geometry.neighbors import nearest_neighbors
 from shapelib.geometry.points import Points
 
@@ -316,5 +317,5 @@ def _check_average(average: str) -> None:
 
 def check_k(k: int, method: str) -> None:
     """ValueError where `k` is no number of neighbours for that method."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
+    if not is_whole_number(k, 2, numpy=True):
         raise ValueError(f"{method} needs a whole k of at least 2, got {k!r}")

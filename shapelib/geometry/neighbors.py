@@ -34,6 +34,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shapelib.errors import is_whole_number
 from shapelib.geometry.points import Points, as_points, first_occurrences
 from shapelib.processor import bfloat16_units
 from shapelib.threads import in_threads
@@ -107,7 +108,7 @@ def nearest_neighbors(x: Points, k: int) -> Neighbors:
     >>> found.duplicates, found.distances.tolist()
     (1, [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0], [4.0, 6.0]])
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    if not is_whole_number(k, 1, numpy=True):
         raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
     points = as_points(x)
     return neighbors_of_distinct(points, *first_occurrences(points), k)

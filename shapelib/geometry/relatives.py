@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_whole_number
 from shapelib.geometry.neighbors import Neighbors, neighbors_of_distinct
 from shapelib.geometry.points import Points, as_points, first_occurrences
 
@@ -89,7 +89,7 @@ def nearest_in_other_windows(x: Points, window: Labels, k: int) -> Neighbors:
     >>> nearest_in_other_windows(line, [0, 0, 1, 1], 1).distances[:, 0].tolist()
     [3.0, 2.0, 2.0, 6.0]
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    if not is_whole_number(k, 1, numpy=True):
         raise ShapelibError(f"k must be a whole number of at least 1, got {k!r}")
     points = as_points(x)
     windows = _labels(window, len(points), "windows")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, is_whole_number, nearest
 
 
 class Kind(NamedTuple):
@@ -242,7 +242,7 @@ def _check(made: Recipe) -> None:
     }  # fmt: skip
     for name, lowest in least.items():
         value = getattr(made, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        if not is_whole_number(value, lowest):
             raise ShapelibError(
                 f"{name} is {value!r}; a whole number of at least {lowest} is accepted"
             )

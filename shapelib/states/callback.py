@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from transformers import TrainerCallback
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, is_whole_number, nearest
 from shapelib.models import loading
 from shapelib.models.halves import PARTS, Half, has_both
 from shapelib.models.probe import left_as_it_was
@@ -75,7 +75,7 @@ class ShapeCallback(TrainerCallback):
     ) -> None:
         if (every is None) == (steps is None):
             raise ShapelibError("give either every= (a number of steps) or steps= (which ones)")
-        if every is not None and (isinstance(every, bool) or every < 1):
+        if every is not None and not is_whole_number(every, 1, numpy=True):
             raise ShapelibError(f"every is {every!r}; a whole number of at least 1 is accepted")
         if part is not None and part not in PARTS:
             raise ShapelibError(f"no such part: {part!r}; {nearest(str(part), list(PARTS))}")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, is_whole_number, nearest
 from shapelib.models import halves, loading
 from shapelib.states import further, pool
 from shapelib.states.choices import DEFAULT, chosen
@@ -203,7 +203,7 @@ def checked(
         raise ShapelibError(f"beginning is {beginning!r}; None, True and False are accepted")
     counts = {"tokens": tokens, "batch": batch, "least_windows": least_windows}
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not is_whole_number(value):
             raise ShapelibError(f"{name} must be a whole number, got {value!r}")
     if batch < 4:
         raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")

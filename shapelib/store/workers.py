@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from shapelib.errors import ShapelibError, foreign
+from shapelib.errors import ShapelibError, foreign, is_whole_number
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,7 +34,7 @@ _CHATTY = ("distributed", "tornado.application")
 def check(workers: int, dask: str | None) -> None:
     """Raise `ShapelibError` unless one of the two ways to have several workers is asked for, and
     what they need is installed."""
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+    if not is_whole_number(workers, 1):
         raise ShapelibError(f"workers must be a whole number of at least 1, got {workers!r}")
     if dask is not None and workers > 1:
         raise ShapelibError("give workers, which start here, or the address of a cluster, not both")

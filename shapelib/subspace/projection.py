@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_whole_number
 from shapelib.threads import in_threads
 
 # Rows, or entries of blocks, of one pass on an accelerator.
@@ -257,7 +257,7 @@ def fastfood(D: int, d: int, seed: int = 0, *, block: int | None = None) -> Proj
     _check(D, d, seed)
     if block is None:
         block = default_block(d)
-    if isinstance(block, bool) or not isinstance(block, int):
+    if not is_whole_number(block):
         raise ShapelibError(f"block is {block!r}; a whole number is accepted")
     if block == 1:
         return _Partition(D, d, seed)
@@ -292,7 +292,7 @@ def default_block(d: int) -> int:
 
 def _check(size: int, dimension: int, seed: int) -> None:
     for name, value, least in (("D", size, 1), ("d", dimension, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole_number(value, least):
             raise ShapelibError(f"{name} is {value!r}; a whole number from {least} on is accepted")
     if dimension > size:
         raise ShapelibError(

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import ShapelibError, is_whole_number, nearest
 from shapelib.store import assets, cache, keys
 from shapelib.text.cleaning import Article, CleaningReport, clean_into, stem
 from shapelib.text.dump import PACKED, CutOff, decompressed
@@ -223,7 +223,7 @@ def windows(
     ['ijk', 'cde', 'fgh']
     """
     for name, value, least in (("window length", length, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        if not is_whole_number(value, least, numpy=True):
             raise ShapelibError(
                 f"the {name} is {value!r}; a whole number of at least {least} is accepted"
             )

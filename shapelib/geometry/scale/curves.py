@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import ShapelibError, is_whole_number
 from shapelib.geometry.dimension import (
     MADA_K,
     Distances,
@@ -253,8 +253,8 @@ def _search(x: Float[Tensor, "n d"], k: int, what: str) -> Neighbors:
 
 def _checked_scales(scales: Sequence[int]) -> list[int]:
     asked = list(scales)
-    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in asked)
-    if not asked or not whole or asked[0] < 1 or sorted(set(asked)) != asked:
+    whole = all(is_whole_number(n, 1, numpy=True) for n in asked)
+    if not asked or not whole or sorted(set(asked)) != asked:
         raise ShapelibError(
             f"scales must be rising whole numbers of at least 1, such as {SCALES}; got {scales!r}"
         )
