@@ -21,6 +21,43 @@ class ShapelibError(Exception):
     """
 
 
+class NamesArguments(ShapelibError):
+    """Its message names arguments of Python's; `command` says the same to a command line."""
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(message, command)
+        self.message, self.command = message, command
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class WindowTooLong(ShapelibError):
+    """A window has `have` tokens, and `model` reads `most` at once."""
+
+    _SAID = "a window has {} tokens, but {} reads at most {}; use a shorter window"
+    _HEARD = re.compile(_SAID.format(r"(\d+)", "(.*)", r"(\d+)"), re.S)
+
+    def __init__(self, have: int, model: str, most: int) -> None:
+        super().__init__(have, model, most)
+        self.have, self.model, self.most = have, model, most
+
+    def __str__(self) -> str:
+        return self._SAID.format(self.have, self.model, self.most)
+
+
+class NoTokenizer(ShapelibError):
+    """A model's folder holds no tokenizer of its own; the message says how that showed."""
+
+
+def heard(name: str, message: str) -> ShapelibError | None:
+    """The error that another process, such as a notebook's kernel, told of by the name of its class
+    and its message; None where it has no class of its own here."""
+    if name == WindowTooLong.__name__ and (found := WindowTooLong._HEARD.fullmatch(message)):
+        return WindowTooLong(int(found[1]), found[2], int(found[3]))
+    return NoTokenizer(message) if name == NoTokenizer.__name__ else None
+
+
 def nearest(name: str, known: list[str]) -> str:
     """``known`` as a phrase for an error message, led by what `name` may have meant.
 
@@ -83,27 +120,18 @@ def said(error: BaseException) -> str:
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """What the system says where a disk has no room, or may not be written."""
 
-# Each up to the end of a message, so that nothing is advised twice.
-_TOO_LONG = re.compile(
-    r"a window has (\d+) tokens, but .* reads at most (\d+); use a shorter window$"
-)
-_NO_TOKENIZER = re.compile(
-    r"(its tokenizer gives \[[\d, ]*\] for '[^']*'"
-    r"|has no tokenizer that loads: Couldn't instantiate .* to a fast one\.)$",
-    re.S,
-)
 # Of what would just fit: the next window may hold more tokens for its characters.
 _ROOM = 0.75
 
 
-def advice(message: str, given: Mapping[str, Any] | None = None) -> str:
+def advice(error: BaseException | None, given: Mapping[str, Any] | None = None) -> str:
     """What a user can do about an error, to stand behind its message; empty if nothing is known.
 
     `given`: the parameters of a notebook, by name; None is a command, whose options are meant.
     """
-    if found := _TOO_LONG.search(message):
-        return _shorter(int(found[1]), int(found[2]), given)
-    if _NO_TOKENIZER.search(message):
+    if isinstance(error, WindowTooLong):
+        return _shorter(error.have, error.most, given)
+    if isinstance(error, NoTokenizer):
         return (
             "; a model's folder must hold its tokenizer as well: if there is none, write it there "
             "with tokenizer.save_pretrained(FOLDER)"

@@ -9,12 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from shapelib.errors import ShapelibError, said
+from shapelib.errors import ShapelibError, heard, said
 
 INSTALL = 'run: pip install "shapelib[models,book]", or in a checkout: pip install ".[models,book]"'
 """What to do where a package is missing that notebooks need."""
 Told = Callable[[str], object]
 """Takes a piece of text about progress; lines end with a line break of their own."""
+
+
+class CellFailed(ShapelibError):
+    """A cell of a notebook failed; `of` is what it raised, where it is an error with fields."""
+
+    def __init__(self, message: str, of: ShapelibError | None) -> None:
+        super().__init__(message)
+        self.of = of
 
 
 def execute(
@@ -54,8 +62,9 @@ def execute(
             on_cell_executed=watch.executed,
         )
     except papermill.PapermillExecutionError as error:
-        raise ShapelibError(
-            f"{notebook.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
+        raise CellFailed(
+            f"{notebook.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}",
+            heard(error.ename, error.evalue),
         ) from error
     except Exception as error:  # a kernel that dies, or never starts: each client has its own
         if type(error).__name__ == "DeadKernelError":

@@ -153,7 +153,8 @@ def run(
         try:
             peak = kernel.execute(notebook, unfinished, given, told)
         except ShapelibError as error:
-            said = f"{error}{advice(str(error), merged)}"
+            of = error.of if isinstance(error, kernel.CellFailed) else None
+            said = f"{error}{advice(of, merged)}"
             raise ShapelibError(said + _keep_failed(unfinished, output)) from error
         seconds = round(time.perf_counter() - started, 1)
         executed = read(unfinished)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from shapelib.errors import FULL, ShapelibError, advice, said
+from shapelib.errors import FULL, NamesArguments, ShapelibError, advice, said
 
 N = TypeVar("N", int, float)
 
@@ -20,7 +20,8 @@ def started(name: str, app: Callable[[], object], left: Mapping[str, str]) -> No
     try:
         app()
     except ShapelibError as error:
-        print(f"{name}: {spelled(str(error))}{advice(str(error))}", file=sys.stderr)
+        told = error.command if isinstance(error, NamesArguments) else error
+        print(f"{name}: {told}{advice(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in FULL:
@@ -33,20 +34,6 @@ def started(name: str, app: Callable[[], object], left: Mapping[str, str]) -> No
             told = [left[word] for word in sys.argv[1:2] if word in left]
             print("; ".join([f"{name}: interrupted", *told]), file=sys.stderr)
         raise
-
-
-# What the library says to those who call it from Python, in the words of the command line.
-_SPELLED = {
-    "by path= or by the environment variable": "by the environment variable",
-    "give part=, 'encoder' or 'decoder'": "give --part encoder or --part decoder",
-}
-
-
-def spelled(message: str) -> str:
-    """An error's message without the arguments that the command line does not have."""
-    for python, command in _SPELLED.items():
-        message = message.replace(python, command)
-    return message
 
 
 def numbers(text: str, option: str, kind: type[N] = int) -> list[N]:

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from shapelib.errors import ShapelibError, nearest
+from shapelib.errors import NamesArguments, ShapelibError, nearest
 
 if TYPE_CHECKING:
     from shapelib.models.sources import Source
 
 _log = logging.getLogger("shapelib")
 PARTS = ("encoder", "decoder")
-_BOTH_HALVES = (
-    "{} is an encoder-decoder model, and its halves are measured one at a time: give part=, "
-    "'encoder' or 'decoder'"
-)
 _NO_HALVES = "part {!r} was given, but {} is no encoder-decoder model: leave it out"
 
 
@@ -29,7 +25,7 @@ def check(part: str | None, source: "Source") -> None:
         return
     both = source.known.role == "encoder-decoder"
     if both and part is None:
-        raise ShapelibError(_BOTH_HALVES.format(source.name))
+        raise _both_halves(source.name)
     if part and not both:
         raise ShapelibError(_NO_HALVES.format(part, source.name))
 
@@ -48,8 +44,16 @@ def part_of(network: Any, part: str | None, name: str) -> str | None:
         _log.info("%s is the encoder of an encoder-decoder, and measured as that", name)
         return "encoder"
     if part is None:
-        raise ShapelibError(_BOTH_HALVES.format(name))
+        raise _both_halves(name)
     return part
+
+
+def _both_halves(name: str) -> ShapelibError:
+    said = f"{name} is an encoder-decoder model, and its halves are measured one at a time: give "
+    return NamesArguments(
+        f"{said}part=, 'encoder' or 'decoder'",
+        command=f"{said}--part encoder or --part decoder",
+    )
 
 
 def has_both(network: Any) -> bool:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shapelib.errors import ShapelibError, foreign
+from shapelib.errors import NoTokenizer, ShapelibError, foreign
 from shapelib.models import reports
 from shapelib.models.files import gguf_file
 from shapelib.models.files.gguf_file import quiet as quiet
 from shapelib.models.placement import device_of, dtype_of, place
 from shapelib.models.placement import pick_device as pick_device
 from shapelib.models.sources import Source as Source
-from shapelib.models.sources import fetched
+from shapelib.models.sources import fetched, has_tokenizer
 from shapelib.models.sources import find as find
 from shapelib.store import cache
 
@@ -293,5 +293,10 @@ def _network(
 def _tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
-    with foreign(f"{name} has no tokenizer that loads"), quiet():
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    try:
+        with foreign(f"{name} has no tokenizer that loads"), quiet():
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except ShapelibError as error:
+        if has_tokenizer(folder):
+            raise
+        raise NoTokenizer(str(error)) from error

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapelib.errors import ShapelibError, foreign
+from shapelib.errors import NoTokenizer, ShapelibError, foreign
 from shapelib.models import masks
 from shapelib.models.halves import Half
 from shapelib.models.placement import device_of, room
@@ -56,7 +56,7 @@ def probe(network: Any, tokenizer: Any, name: str) -> Found:
     """
     ids = tokenizer(_TEXT, add_special_tokens=False)["input_ids"]
     if len(set(ids)) < 2:
-        raise ShapelibError(f"{name}: its tokenizer gives {ids} for {_TEXT!r}")
+        raise NoTokenizer(f"{name}: its tokenizer gives {ids} for {_TEXT!r}")
     check_ids(ids, network, name)
     plain = torch.tensor([ids], device=device_of(network))
     with torch.inference_mode(), left_as_it_was(network):

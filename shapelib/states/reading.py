@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from shapelib.errors import ShapelibError, foreign
+from shapelib.errors import ShapelibError, WindowTooLong, foreign
 from shapelib.models import masks
 from shapelib.models.loading import Model
 from shapelib.models.probe import check_ids, left_as_it_was, padding_leaks, states_of
@@ -86,10 +86,7 @@ def draw(
     for window in windows:
         each = encode(model, window, beginning)._replace(article=window.article)
         if longest is not None and len(each.ids) > longest:
-            raise ShapelibError(
-                f"a window has {len(each.ids)} tokens, but {model.name} reads at most {longest}; "
-                "use a shorter window"
-            )
+            raise WindowTooLong(len(each.ids), model.name, longest)
         check_ids(each.ids, model.network, model.name)
         plain += sum(not special for special in each.special[1:])
         drawn.append(each)

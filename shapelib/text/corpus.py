@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shapelib.errors import ShapelibError, is_whole_number, nearest
+from shapelib.errors import NamesArguments, ShapelibError, is_whole_number, nearest
 from shapelib.store import assets, cache, keys
 from shapelib.text.cleaning import Article, CleaningReport, clean_into, stem
 from shapelib.text.dump import PACKED, CutOff, decompressed
@@ -157,9 +157,11 @@ def _enwik8(path: str | Path | None) -> Path:
         )
     except Exception as error:  # requests, urllib3 and the OS each have their own
         reason = type(error).__name__
-        raise ShapelibError(
-            f"enwik8 could not be downloaded from {ENWIK8_URL} ({reason}); give a local copy, raw "
-            f"or zipped, by path= or by the environment variable {ENWIK8_VARIABLE}"
+        told = f"enwik8 could not be downloaded from {ENWIK8_URL} ({reason}); give a local copy, "
+        variable = f"by the environment variable {ENWIK8_VARIABLE}"
+        raise NamesArguments(
+            f"{told}raw or zipped, by path= or {variable}",
+            command=f"{told}raw or zipped, {variable}",
         ) from error
     try:
         _check_enwik8(fetched)

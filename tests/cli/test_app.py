@@ -350,8 +350,10 @@ def test_terms_are_accepted_by_an_option(own_cache: Path):
     assert not list(own_cache.glob("assets/gemma*"))
 
 
-def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch):
-    from shapelib.cli.console import spelled
+def test_python_arguments_are_not_named_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from shapelib.cli.console import started
     from shapelib.errors import ShapelibError
     from shapelib.text import corpus
 
@@ -360,9 +362,11 @@ def test_python_arguments_are_not_named_on_the_command_line(monkeypatch: pytest.
 
     monkeypatch.delenv(corpus.ENWIK8_VARIABLE, raising=False)
     monkeypatch.setattr("pooch.retrieve", unreachable)
-    with pytest.raises(ShapelibError, match="by path=") as caught:
+    with pytest.raises(ShapelibError, match="by path="):
         corpus.load_corpus("enwik8")
-    said = spelled(str(caught.value))
+    with pytest.raises(SystemExit):
+        started("shapelib", lambda: corpus.load_corpus("enwik8"), {})
+    said = capsys.readouterr().err
     assert "path=" not in said
     assert f"by the environment variable {corpus.ENWIK8_VARIABLE}" in said
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from made import model_folder
 
-from shapelib.errors import ShapelibError
+from shapelib.errors import NoTokenizer, ShapelibError
 from shapelib.models import find, load
 from shapelib.store import cache
 
@@ -171,7 +171,21 @@ def test_a_tokenizer_of_another_version(decoder_folder: Path, tmp_path: Path):
     file = folder / "tokenizer.json"
     told = json.loads(file.read_text())
     file.write_text(json.dumps({**told, "model": {**told["model"], "type": "Future"}}))
-    with pytest.raises(ShapelibError, match=r"newer has no tokenizer that loads: "):
+    with pytest.raises(ShapelibError, match=r"newer has no tokenizer that loads: ") as caught:
+        load(folder)
+    assert not isinstance(caught.value, NoTokenizer), "it holds one, so none is asked for"
+
+
+@pytest.mark.parametrize("left", ["tokenizer_config.json", ""])
+@pytest.mark.parametrize("family", ["decoder_folder", "encoder_folder"])
+def test_a_folder_without_a_tokenizer(
+    family: str, left: str, request: pytest.FixtureRequest, tmp_path: Path
+):
+    folder = shutil.copytree(request.getfixturevalue(family), tmp_path / "bare")
+    for file in folder.glob("*token*"):
+        if file.name != left:
+            file.unlink()
+    with pytest.raises(NoTokenizer, match="bare"):
         load(folder)
 
 

@@ -1,5 +1,6 @@
 """Whose run a page is of, and what a verdict's line says of the models behind it."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from shapebook.notebooks import changes, notebook
-from shapelib.errors import advice
+from shapelib.errors import NoTokenizer, ShapelibError, WindowTooLong, advice, heard
 
 ROOT = Path(__file__).parents[3]
 PROFILES = ROOT / "notebooks" / "profiles.ipynb"
-LONG = "a window has 261 tokens, but mine reads at most 128; use a shorter window"
+LONG = WindowTooLong(261, "mine", 128)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +68,18 @@ def test_tables_kept_as_data_are_named_once():
     ],
 )
 def test_a_window_that_would_do_is_named(given: dict[str, Any] | None, said: str):
-    advised = advice(LONG, given)
-    assert said in advised
-    assert advice(LONG + advised) == "", "nothing is advised twice"
+    assert said in advice(LONG, given)
 
 
-def test_a_missing_tokenizer_is_told_from_what_it_gives():
-    for ids in ("[]", "[1, 1]"):
-        message = f"m: its tokenizer gives {ids} for 'The quick fox.'"
-        assert "tokenizer.save_pretrained(FOLDER)" in advice(message)
-        assert advice(message + advice(message)) == ""
-    assert advice("something else") == ""
+def test_only_errors_of_a_kind_are_advised_on():
+    assert "tokenizer.save_pretrained(FOLDER)" in advice(NoTokenizer("m has none"))
+    assert advice(ShapelibError(str(LONG))) == advice(None) == ""
+
+
+@pytest.mark.parametrize("error", [LONG, WindowTooLong(9, "a\nb", 8), NoTokenizer("m has none")])
+def test_an_error_of_another_process_is_heard_with_its_fields(error: ShapelibError):
+    found = heard(type(error).__name__, str(error))
+    assert (type(found), vars(found), str(found)) == (type(error), vars(error), str(error))
+    again = pickle.loads(pickle.dumps(error))
+    assert (vars(again), str(again)) == (vars(error), str(error)), "and from a worker's pickle"
+    assert heard("ValueError", str(error)) is None

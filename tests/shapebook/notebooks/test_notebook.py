@@ -146,7 +146,8 @@ def test_a_failing_cell_leaves_the_old_copy_whole(tmp_path: Path):
     out = tmp_path / "out.ipynb"
     out.write_text("the old copy")
     message = "a window has 300 tokens, but mine reads at most 100; use a shorter window"
-    bad = make(tmp_path / "bad.ipynb", f"raise ValueError({message!r})")
+    error = "WindowTooLong(300, 'mine', 100)"
+    bad = make(tmp_path / "bad.ipynb", f"from shapelib.errors import WindowTooLong\nraise {error}")
     notebook = notebooks.read(bad)
     notebook.cells[1].source += "\nwindow = 512"
     nbformat.write(notebook, bad)
@@ -154,14 +155,14 @@ def test_a_failing_cell_leaves_the_old_copy_whole(tmp_path: Path):
     with pytest.raises(ShapelibError) as caught:
         notebooks.run(bad, out, {"window": 400}, told=said.append)
     told = str(caught.value)
-    assert f"bad.ipynb failed in cell 3: ValueError: {message}" in told
+    assert f"bad.ipynb failed in cell 3: WindowTooLong: {message}" in told
     assert "the parameter window counts characters and is 400; -p window=100 would do" in told
     assert str(tmp_path / "out.failed.ipynb") in told
     assert out.read_text() == "the old copy"
     assert not list(tmp_path.glob(".run-*"))
     failed = notebooks.read(tmp_path / "out.failed.ipynb")
     errors = [o.ename for c in failed.cells for o in c.get("outputs", []) if "ename" in o]
-    assert errors == ["ValueError"], "what a failed run got to is kept beside the good one"
+    assert errors == ["WindowTooLong"], "what a failed run got to is kept beside the good one"
     assert "".join(said).splitlines()[-1] == "  cell 3 of 4, Title: failed"
 
 
