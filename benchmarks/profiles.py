@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from shapelib.models import loading
-from shapelib.states.profile import BATCH, profile
+from shapelib.states.profile import profile
 from shapelib.states.reading import PASS, draw
+from shapelib.states.settings import Measuring
 from shapelib.text import corpus
 
 MODEL = "smollm2-135m"
@@ -57,8 +58,8 @@ def measured(
 ) -> float:
     start = time.perf_counter()
     profile(
-        model, text, tokens=tokens, window=WINDOW, batch=min(BATCH, tokens // 4), sets=sets,
-        memory=memory, progress=False,
+        model, text, tokens=tokens, window=WINDOW, sets=sets,
+        batch=min(Measuring.batch, tokens // 4), memory=memory, progress=False,
     )  # fmt: skip
     return time.perf_counter() - start
 
@@ -131,8 +132,8 @@ def main() -> None:
         return
     record = json.loads(RESULTS.read_text(encoding="utf-8"))
     record["profile"] = {
-        "model": MODEL, "tokens": TOKENS, "batch": BATCH, "threads": torch.get_num_threads(),
-        "ratios": rows, "memory": peaks,
+        "model": MODEL, "tokens": TOKENS, "batch": Measuring.batch,
+        "threads": torch.get_num_threads(), "ratios": rows, "memory": peaks,
     }  # fmt: skip
     RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 

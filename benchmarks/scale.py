@@ -25,6 +25,7 @@ from shapelib.states.choices import CHOICES, DEFAULT, SCALES
 from shapelib.states.further import between as compare_layers
 from shapelib.states.layer import measure_layer
 from shapelib.states.pool import Pool
+from shapelib.states.settings import Measuring
 from shapelib.states.spill import Memory
 
 POINTS, FEATURES, LAYERS, TURNS = 4096, 768, 30, 7
@@ -56,8 +57,9 @@ def _noise(rng: np.random.Generator) -> np.ndarray:
 
 
 def layers(pooled: Pool, chosen: tuple[str, ...], kept: dict[Any, Any]) -> None:
+    asked = Measuring(tokens=2 * POINTS, batch=POINTS, sets=("all",), metrics=chosen)
     for layer in (0, 1):
-        measure_layer(pooled, layer, "made", 2 * POINTS, POINTS, ("all",), chosen, kept)
+        measure_layer(pooled, layer, "made", asked, kept)
 
 
 def table(pooled: Pool, chosen: tuple[str, ...]) -> None:

@@ -179,7 +179,7 @@ def test_values_are_told():
 
     words = {
         "profile": {metric.name for metric in reference.value("geometry.metrics.METRICS")},
-        "pool": reference.value("states.pool.TOKEN_SETS"),
+        "pool": reference.value("states.settings.TOKEN_SETS"),
         "recipe": {
             *reference.value("pretraining.recipe.KINDS"),
             *reference.value("pretraining.recipe.SIZES"),
@@ -188,8 +188,8 @@ def test_values_are_told():
             *reference.value("finetuning.tasks.LOCAL"),
             *reference.value("finetuning.tasks.HUB"),
         },
-        "dimension_sweep": reference.value("finetuning.one_run.METHODS")
-        + reference.value("finetuning.one_run.INITS"),
+        "dimension_sweep": reference.value("finetuning.settings.METHODS")
+        + reference.value("finetuning.settings.INITS"),
         "d90": reference.value("finetuning.d90.DEFINITIONS"),
     }
     for name, each in words.items():

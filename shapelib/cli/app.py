@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shapelib.cli import options
 from shapelib.cli.cache import app as cache_app
 from shapelib.cli.console import numbers, print_failures, show, started, width
 from shapelib.cli.corpus import corpus
@@ -28,11 +29,12 @@ from shapelib.cli.options import (  # fmt: skip
     TaskArgument,
     Text,
     Tokens,
-    Unit,
     Window,
     complete_models,
 )
 from shapelib.errors import ShapelibError, nearest
+from shapelib.finetuning.settings import LEVEL, Tuning
+from shapelib.states.settings import MEMORY, Measuring
 
 if TYPE_CHECKING:
     from shapelib.models.suites import Steps
@@ -52,20 +54,20 @@ def profile(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(help="The table: a .parquet or .csv file.")],
     corpus: Text = "enwiki-sample",
-    tokens: Tokens = 8192,
-    window: Window = 512,
-    unit: Unit = "characters",
-    batch: Batch = 4096,
-    sets: Sets = ["all", "content"],  # noqa: B006
-    seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = 0,
-    metric: Metrics = ["default"],  # noqa: B006
+    tokens: Tokens = Measuring.tokens,
+    window: Window = Measuring.window,
+    unit: options.WindowUnit = Measuring.unit,
+    batch: Batch = Measuring.batch,
+    sets: Sets = options.SETS,
+    seed: Annotated[int, typer.Option(help="Draws and shuffles the windows.")] = Measuring.seed,
+    metric: Metrics = options.METRICS,
     list_metrics: ListMetrics = False,
-    beginning: Beginning = None,
-    least_windows: LeastWindows = 1,
+    beginning: Beginning = Measuring.beginning,
+    least_windows: LeastWindows = Measuring.least_windows,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    memory: Memory = 4.0,
+    memory: Memory = MEMORY,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that the repository ships.")
     ] = False,
@@ -113,29 +115,27 @@ def sweep(
         ),
     ],
     output: Store,
-    checkpoints: Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")] = "all",
+    checkpoints: options.Checkpoints = "all",
     corpus: Annotated[
         list[str], typer.Option(help="As profile takes it. Give it once for each.")
     ] = ["enwiki-sample"],  # noqa: B006
     seeds: Annotated[str, typer.Option(help="One or more: 0,1,…")] = "0",
-    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
-    dask: Annotated[
-        str | None, typer.Option(help="Address of a running Dask cluster, in place of workers.")
-    ] = None,
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
     only_list: Annotated[
         bool, typer.Option("--list", help="Say what is there and what is missing; compute nothing.")
     ] = False,
-    tokens: Tokens = 8192,
-    window: Window = 512,
-    unit: Unit = "characters",
-    batch: Batch = 4096,
-    sets: Sets = ["all", "content"],  # noqa: B006
-    metric: Metrics = ["default"],  # noqa: B006
-    beginning: Beginning = None,
-    least_windows: LeastWindows = 1,
+    tokens: Tokens = Measuring.tokens,
+    window: Window = Measuring.window,
+    unit: options.WindowUnit = Measuring.unit,
+    batch: Batch = Measuring.batch,
+    sets: Sets = options.SETS,
+    metric: Metrics = options.METRICS,
+    beginning: Beginning = Measuring.beginning,
+    least_windows: LeastWindows = Measuring.least_windows,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    memory: Memory = 4.0,
+    memory: Memory = MEMORY,
     allow_pickle: Pickle = False,
     part: Part = None,
     accept_terms: AcceptTerms = False,
@@ -175,32 +175,21 @@ def d90(
     ],
     task: TaskArgument,
     output: Store,
-    dimensions: Annotated[
-        str, typer.Option(help="Numbers that train: 10,100,…")
-    ] = "10,30,100,300,1000,3000,10000,30000",
-    methods: Annotated[str, typer.Option(help="DID, SAID, or both: DID,SAID")] = "DID",
-    inits: Annotated[str, typer.Option(help="pre-trained, random, or both.")] = "pre-trained",
-    learning_rates: Annotated[
-        str, typer.Option(help="Of the subspaces, each times √(D / d).")
-    ] = "0.003,0.01,0.03",
-    full_rates: Annotated[str, typer.Option(help="Of full fine-tuning.")] = "0.0003,0.001,0.003",
-    seeds: Annotated[str, typer.Option(help="Of projection, head and order: 0,1,…")] = "0,1,2",
-    steps: Annotated[int, typer.Option(help="Updates of a run.")] = 150,
-    batch: Annotated[int, typer.Option(help="Texts an update.")] = 32,
-    length: Annotated[int, typer.Option(help="Tokens of a text at most.")] = 64,
-    block: Annotated[
-        int | None, typer.Option(help="Of the projection: 1, or a power of two; chosen if unset.")
-    ] = None,
-    level: Annotated[float, typer.Option(help="Share of full fine-tuning to reach.")] = 0.9,
-    search: Annotated[
-        bool,
-        typer.Option("--search", help="One d90 by bisection from the least to the greatest d."),
-    ] = False,
-    checkpoints: Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")] = "all",
-    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
-    dask: Annotated[
-        str | None, typer.Option(help="Address of a running Dask cluster, in place of workers.")
-    ] = None,
+    dimensions: options.Dimensions = options.DIMENSIONS,
+    methods: options.Methods = "DID",
+    inits: options.Inits = "pre-trained",
+    learning_rates: options.LearningRates = options.LEARNING_RATES,
+    full_rates: options.FullRates = options.FULL_RATES,
+    seeds: options.RunSeeds = options.SEEDS,
+    steps: options.RunSteps = Tuning.steps,
+    batch: options.Texts = Tuning.batch,
+    length: options.Length = Tuning.length,
+    block: options.Block = Tuning.block,
+    level: options.Level = LEVEL,
+    search: options.Search = False,
+    checkpoints: options.Checkpoints = "all",
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
     device: Device = "auto",
     allow_pickle: Pickle = False,
     accept_terms: AcceptTerms = False,

@@ -1,9 +1,13 @@
 """Options and arguments that several commands take, and what a shell can complete of them."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from shapelib.finetuning.settings import Tuning
+from shapelib.states.settings import Measuring, Unit
 
 # Of `tasks`, which is not imported for a key press: it brings pandas.
 TASKS = (
@@ -112,9 +116,7 @@ Kind = Annotated[
 ]
 Tokens = Annotated[int, typer.Option(help="Vectors a layer, per token set.")]
 Window = Annotated[int, typer.Option(help="Length of a window of text.")]
-Unit = Annotated[
-    Literal["characters", "tokens"], typer.Option(help="What a window's length counts.")
-]
+WindowUnit = Annotated[Unit, typer.Option(help="What a window's length counts.")]
 Batch = Annotated[int, typer.Option(help="Vectors a batch; a short last is dropped.")]
 Sets = Annotated[
     list[str],
@@ -174,3 +176,36 @@ Store = Annotated[
     Path,
     typer.Option("--output", "--out", help="The store: a folder that any run goes on with."),
 ]
+Checkpoints = Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")]
+Workers = Annotated[int, typer.Option(help="Processes on this machine.")]
+Dask = Annotated[
+    str | None, typer.Option(help="Address of a running Dask cluster, in place of workers.")
+]
+Dimensions = Annotated[str, typer.Option(help="Numbers that train: 10,100,…")]
+Methods = Annotated[str, typer.Option(help="DID, SAID, or both: DID,SAID")]
+Inits = Annotated[str, typer.Option(help="pre-trained, random, or both.")]
+LearningRates = Annotated[str, typer.Option(help="Of the subspaces, each times √(D / d).")]
+FullRates = Annotated[str, typer.Option(help="Of full fine-tuning.")]
+RunSeeds = Annotated[str, typer.Option(help="Of projection, head and order: 0,1,…")]
+RunSteps = Annotated[int, typer.Option(help="Updates of a run.")]
+Texts = Annotated[int, typer.Option(help="Texts an update.")]
+Length = Annotated[int, typer.Option(help="Tokens of a text at most.")]
+Block = Annotated[
+    int | None, typer.Option(help="Of the projection: 1, or a power of two; chosen if unset.")
+]
+Level = Annotated[float, typer.Option(help="Share of full fine-tuning to reach.")]
+Search = Annotated[
+    bool,
+    typer.Option("--search", help="One d90 by bisection from the least to the greatest d."),
+]
+
+
+def listed(values: Iterable[object]) -> str:
+    """The default of an option that takes several values."""
+    return ",".join(map(str, values))
+
+
+# typer takes lists; and what `Tuning` has several of, a command line has in one text.
+SETS, METRICS = [*Measuring.sets], [*Measuring.metrics]
+DIMENSIONS, SEEDS = listed(Tuning.dimensions), listed(Tuning.seeds)
+LEARNING_RATES, FULL_RATES = listed(Tuning.learning_rates), listed(Tuning.full_rates)

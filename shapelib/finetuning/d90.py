@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from shapelib.errors import ShapelibError, is_number
 from shapelib.finetuning.best_rate import RATES, SCORED, at_best_rate, right_texts
+from shapelib.finetuning.settings import LEVEL
 
 DEFINITIONS = ("papers", "chance-corrected")
 _KEYS = ["task", "model", "checkpoint", "step"]
@@ -25,7 +26,7 @@ COLUMNS = {
 
 
 def d90(
-    table: pd.DataFrame, level: float = 0.9, *, resamples: int = 1000, seed: int = 0
+    table: pd.DataFrame, level: float = LEVEL, *, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
     """The smallest d at which fine-tuning in a subspace reaches `level` of full fine-tuning.
 
@@ -109,7 +110,7 @@ def d90(
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def by_seed(table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+def by_seed(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """The crossing of each seed by itself: what the claims about fine-tuning are judged from.
 
     :param table: as for `d90`, with ``role``, ``D`` and ``train_score`` besides.

@@ -3,8 +3,7 @@
 import copy
 import math
 import time
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,36 +11,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from shapelib.finetuning import encoding
+from shapelib.finetuning.settings import Init, Setting
 from shapelib.models import loading, masks
 from shapelib.subspace.reparameterize import Subspace, reparameterize
 
-Init = Literal["pre-trained", "random"]
-Method = Literal["full", "DID", "SAID"]
-INITS, METHODS = get_args(Init), get_args(Method)
 _WARM_UP = 0.1
 _HEAD_STD = 0.02
 _TEST_BATCH = 128
 _SAMPLE = 1024
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Everything besides model and task that a run's score depends on."""
-
-    init: Init
-    method: Method
-    d: int | None
-    """Trained numbers; None for full fine-tuning."""
-    rate: float
-    """The highest learning rate; that of z is multiplied by √(D / d)."""
-    seed: int = 0
-    """Of the projection, the random weights, and the order of the training rows."""
-    steps: int = 150
-    batch: int = 32
-    length: int = 64
-    """Tokens of a text at most; what is longer is cut."""
-    block: int | None = None
-    """Of the projection; see `fastfood`."""
 
 
 class Score(NamedTuple):

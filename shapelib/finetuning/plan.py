@@ -13,7 +13,7 @@ import pandas as pd
 
 from shapelib.errors import ShapelibError
 from shapelib.finetuning import encoding, one_run, tasks
-from shapelib.finetuning.one_run import Setting
+from shapelib.finetuning.settings import Setting
 from shapelib.models import loading, resident, suites
 from shapelib.models.resident import device_there
 from shapelib.store import grid, keys, tables

@@ -2,26 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from shapelib.errors import ShapelibError, is_number, is_whole_number, nearest
-from shapelib.finetuning import one_run, tasks
+from shapelib.errors import ShapelibError, nearest
+from shapelib.finetuning import tasks
 from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
-from shapelib.finetuning.one_run import INITS, METHODS, Setting
 from shapelib.finetuning.plan import fill, plan
+from shapelib.finetuning.settings import LEVEL, Tuning
 from shapelib.models import suites
 from shapelib.store import tables
 from shapelib.store.cells import look, open_store
 from shapelib.store.workers import check
 
-DIMENSIONS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
-RATES = (0.003, 0.01, 0.03)
-FULL_RATES = (0.0003, 0.001, 0.003)
-SEEDS = (0, 1, 2)
-STEPS = 150
 KIND = "tuning"
 """What its stores hold, of `cells.KINDS`."""
 
@@ -30,17 +24,17 @@ def dimension_sweep(
     model: str | Path | Sequence[str | Path],
     task: str | Path | tasks.Task | Sequence[str | Path | tasks.Task],
     *,
-    dimensions: Sequence[int] = DIMENSIONS,
-    methods: Sequence[str] = ("DID", "SAID"),
-    inits: Sequence[str] = INITS,
-    learning_rates: Sequence[float] = RATES,
-    full_rates: Sequence[float] = FULL_RATES,
-    seeds: Sequence[int] = SEEDS,
+    dimensions: Sequence[int] = Tuning.dimensions,
+    methods: Sequence[str] = Tuning.methods,
+    inits: Sequence[str] = Tuning.inits,
+    learning_rates: Sequence[float] = Tuning.learning_rates,
+    full_rates: Sequence[float] = Tuning.full_rates,
+    seeds: Sequence[int] = Tuning.seeds,
     checkpoints: suites.Steps = "all",
-    steps: int = STEPS,
-    batch: int = 32,
-    length: int = 64,
-    block: int | None = None,
+    steps: int = Tuning.steps,
+    batch: int = Tuning.batch,
+    length: int = Tuning.length,
+    block: int | None = Tuning.block,
     output: str | Path,
     workers: int = 1,
     dask: str | None = None,
@@ -119,71 +113,23 @@ def dimension_sweep(
         initialisations, for d beyond D, and for a store of another format or kind.
     """
     check(workers, dask)
-    runs = settings(
-        dimensions, methods, inits, learning_rates, full_rates, seeds,
-        steps=steps, batch=batch, length=length, block=block,
+    asked = Tuning(
+        dimensions=dimensions, methods=methods, inits=inits, learning_rates=learning_rates,
+        full_rates=full_rates, seeds=seeds, steps=steps, batch=batch, length=length, block=block,
     )  # fmt: skip
     look(output, KIND)
     cells = plan(
-        model, task, runs, checkpoints, device=device, dask=dask, allow_pickle=allow_pickle
+        model, task, asked.runs(), checkpoints, device=device, dask=dask, allow_pickle=allow_pickle
     )
     # Only now: what the plan refuses leaves no empty store behind.
     return fill(cells, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
-
-
-def settings(
-    dimensions: Sequence[int],
-    methods: Sequence[str],
-    inits: Sequence[str],
-    learning_rates: Sequence[float],
-    full_rates: Sequence[float],
-    seeds: Sequence[int],
-    *,
-    steps: int,
-    batch: int,
-    length: int,
-    block: int | None = None,
-) -> list[Setting]:
-    """The runs of a grid for one model and task, in order; `ShapelibError` for what none can be."""
-    for name, given, known in (("methods", methods, METHODS[1:]), ("inits", inits, INITS)):
-        for each in given:
-            if each not in known:
-                raise ShapelibError(f"{name}: {each!r} is none; {nearest(str(each), list(known))}")
-    whole = {"dimensions": (dimensions, 1), "seeds": (seeds, 0), "steps": ([steps], 2)}
-    whole |= {"batch": ([batch], 1)}
-    for name, (numbers, least) in whole.items():
-        for number in numbers:
-            if not is_whole_number(number, least):
-                raise ShapelibError(
-                    f"{name}: {number!r}; whole numbers of at least {least} are accepted"
-                )
-    for name, rates in (("learning_rates", learning_rates), ("full_rates", full_rates)):
-        for rate in rates:
-            if not is_number(rate) or not 0 < rate < np.inf:
-                raise ShapelibError(f"{name}: {rate!r}; positive numbers are accepted")
-    tried: list[tuple[str, int | None, float]] = [("full", None, rate) for rate in full_rates]
-    tried += [
-        (method, d, rate)
-        for method in methods
-        for d in sorted(set(dimensions))
-        for rate in learning_rates
-    ]
-    return [
-        Setting(
-            cast(one_run.Init, init), cast(one_run.Method, method), d, float(rate), seed, steps,
-            batch, length, block,
-        )
-        for init in inits
-        for method, d, rate in tried
-        for seed in seeds
-    ]  # fmt: skip
 
 
 def d90_search(
     model: str | Path,
     task: str | Path | tasks.Task,
     *,
-    level: float = 0.9,
+    level: float = LEVEL,
     definition: str = "papers",
     method: str = "DID",
     init: str = "pre-trained",

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
@@ -12,8 +12,8 @@ from shapelib.errors import ShapelibError, is_whole_number, nearest
 from shapelib.models import loading
 from shapelib.models.halves import PARTS, Half, has_both
 from shapelib.models.probe import left_as_it_was
-from shapelib.states.choices import chosen
 from shapelib.states.profile import profile as measure
+from shapelib.states.settings import Measuring, Unit
 from shapelib.store import tables
 from shapelib.subspace.reparameterize import Subspace
 from shapelib.text import corpus
@@ -64,12 +64,12 @@ class ShapeCallback(TrainerCallback):
         *,
         every: int | None = None,
         steps: Collection[int] | None = None,
-        tokens: int = 4096,
-        window: int = 512,
-        unit: Literal["characters", "tokens"] = "characters",
-        batch: int = 4096,
-        seed: int = 0,
-        metrics: Sequence[str] = ("default",),
+        tokens: int = Measuring.batch,
+        window: int = Measuring.window,
+        unit: Unit = Measuring.unit,
+        batch: int = Measuring.batch,
+        seed: int = Measuring.seed,
+        metrics: Sequence[str] = Measuring.metrics,
         tokenizer: Any = None,
         part: str | None = None,
     ) -> None:
@@ -84,10 +84,7 @@ class ShapeCallback(TrainerCallback):
         self._every, self._steps, self._tokenizer = every, frozenset(steps or ()), tokenizer
         self._part = part
         self._done: int | None = None
-        self._asked: dict[str, Any] = {
-            "tokens": tokens, "window": window, "unit": unit, "batch": batch, "seed": seed,
-            "metrics": chosen(metrics, batch),
-        }  # fmt: skip
+        self._asked = Measuring(tokens, window, unit, batch, seed=seed, metrics=metrics)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Before the first step, where a model that cannot be read is refused."""
@@ -154,7 +151,7 @@ class ShapeCallback(TrainerCallback):
             live = loading.live(
                 network, tokenizer, step=step, tokens_seen=state.num_input_tokens_seen or None
             )
-            table = measure(live, self._text, progress=False, **self._asked)
+            table = measure(live, self._text, progress=False, **self._asked.as_dict())
         table.attrs["provenance"] = [{**run, "step": step} for run in table.attrs["provenance"]]
         if self._output.is_file():
             before = tables.read_table(self._output)

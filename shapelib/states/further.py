@@ -5,7 +5,7 @@ compared by the neighbours that the first batch of each was found to have.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from shapelib.geometry.scale.homology import homology_dimension
 from shapelib.geometry.scale.overlap import Near, compared
 from shapelib.states import pool
 from shapelib.states.choices import CHOICES, CLOUD, FEWEST, PARTS
+from shapelib.states.settings import Measuring
 
 Row = dict[str, object]
 
@@ -40,9 +41,10 @@ class Kept(NamedTuple):
     duplicates: int
 
 
-def check(pooled: pool.Pool, sets: tuple[str, ...], batch: int, chosen: tuple[str, ...]) -> None:
+def check(pooled: pool.Pool, asked: Measuring) -> None:
     """Refuse what the windows and tokens that were read are too few for, before it is measured."""
-    for each in sets:
+    batch, chosen = asked.batch, asked.metrics
+    for each in asked.sets:
         # Which vectors are massive is not known yet, and they are few.
         rows = pooled.rows("all" if each == "rest" else each)
         if "last_tokens" in chosen and pooled.windows < FEWEST:
@@ -71,7 +73,7 @@ def rows_of(
     members: Int[np.ndarray, " batch"],
     found: Neighbors | None,
     groups: int,
-    chosen: tuple[str, ...],
+    chosen: Sequence[str],
 ) -> Iterator[Row]:
     """Rows of the chosen clouds and relatives of one token set of one layer.
 
@@ -114,7 +116,7 @@ def _clouds(
     layer: int,
     tokens: str,
     members: Int[np.ndarray, " batch"],
-    chosen: tuple[str, ...],
+    chosen: Sequence[str],
 ) -> Iterator[tuple[str, Int[np.ndarray, " some"]]]:
     """Name and rows of each chosen cloud. Decimated ones are the same rows in each layer."""
     if "decimated" in chosen:
@@ -159,7 +161,7 @@ def between(
     kept: Mapping[tuple[str, int], Kept],
     dealt: Int[np.ndarray, " n"],
     groups: int,
-    chosen: tuple[str, ...],
+    chosen: Sequence[str],
 ) -> Iterator[Row]:
     """Rows that compare each layer with the next and with the last, in each token set.
 

@@ -1,7 +1,7 @@
 """One layer of a pool: the rows of its table, for each token set and metric."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from shapelib.geometry.neighbors import Neighbors
 from shapelib.geometry.scale.overlap import IMBALANCE_K, Near, near_rows
 from shapelib.states import further, pool
 from shapelib.states.choices import CHOICES
+from shapelib.states.settings import Measuring
 
 GROUPS = 8
 _BETWEEN = {"overlap", "imbalance"}
@@ -38,26 +39,25 @@ def measure_layer(
     pooled: pool.Pool,
     layer: int,
     name: str,
-    tokens: int,
-    batch: int,
-    sets: tuple[str, ...],
-    chosen: tuple[str, ...],
+    asked: Measuring,
     kept: dict[tuple[str, int], further.Kept],
 ) -> list[further.Row]:
     """Rows of one layer. Sets that hold the same vectors are measured once.
 
-    kept: who is near whom in each token set and layer, written where `chosen` compares layers.
+    kept: who is near whom in each token set and layer, written where layers are compared.
     """
-    groups = groups_of(pooled, tokens, batch)
+    groups = groups_of(pooled, asked.tokens, asked.batch)
     rows: list[further.Row] = []
     done: dict[bytes, tuple[list[further.Row], Near | None, int]] = {}
-    for each in sets:
+    for each in asked.sets:
         members = pooled.rows(each, layer)
         key = members.tobytes()
         if key not in done:
-            batches = min(tokens, len(members)) // batch
+            batches = min(asked.tokens, len(members)) // asked.batch
             try:
-                done[key] = _measure_set(pooled, layer, each, batch, batches, groups, chosen)
+                done[key] = _measure_set(
+                    pooled, layer, each, asked.batch, batches, groups, asked.metrics
+                )
             except ValueError as error:
                 raise ShapelibError(
                     f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
@@ -65,7 +65,7 @@ def measure_layer(
         removed = 1 - len(members) / len(pooled.order)
         measured, near, duplicates = done[key]
         rows += [{**row, "tokens": each, "removed": removed} for row in measured]
-        if _BETWEEN & {*chosen}:
+        if _BETWEEN & {*asked.metrics}:
             kept[each, layer] = further.Kept(near, removed, duplicates)
     return rows
 
@@ -77,7 +77,7 @@ def _measure_set(
     batch: int,
     batches: int,
     groups: int,
-    chosen: tuple[str, ...],
+    chosen: Sequence[str],
 ) -> tuple[list[further.Row], Near | None, int]:
     """A row for each metric of one token set of one layer; and of its first batch, where layers are
     compared, who is near whom, and how many copies it holds."""

@@ -13,15 +13,10 @@ from shapelib.errors import ShapelibError, nearest
 from shapelib.geometry.massive import massive_rows
 from shapelib.models.loading import Model
 from shapelib.states.reading import PASS, Encoded, draw, read
+from shapelib.states.settings import MEMORY, TOKEN_SETS
 from shapelib.states.spill import GIB, Disk, Memory, Plan, plan
 from shapelib.text.corpus import Window
 
-TOKEN_SETS = {
-    "all": "every vector, special tokens too, padding excluded",
-    "content": "no special tokens",
-    "rest": "no massive vectors (which they are differs from layer to layer)",
-    "later": "no vector at the first position of a window",
-}
 # Bytes that measuring a layer takes, whatever the model; measured with the default batch. Each
 # thread measures one.
 _FIXED = GIB // 4
@@ -165,7 +160,7 @@ def pool(
     tokens: int,
     *,
     seed: int = 0,
-    memory: float = 4.0,
+    memory: float = MEMORY,
     beginning: bool | None = None,
     unseen: int = 0,
     progress: bool = True,
@@ -221,7 +216,7 @@ def passes(
     tokens: int,
     *,
     seed: int = 0,
-    memory: float = 4.0,
+    memory: float = MEMORY,
     beginning: bool | None = None,
     least_windows: int = 1,
     progress: bool = True,

@@ -1,43 +1,39 @@
 """Model × corpus → one tidy table: a row per layer, token set and metric."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import pandas as pd
 import torch
 
-from shapelib.errors import ShapelibError, is_whole_number, nearest
+from shapelib.errors import ShapelibError
 from shapelib.models import halves, loading
 from shapelib.states import further, pool
-from shapelib.states.choices import DEFAULT, chosen
 from shapelib.states.layer import groups_of, measure_layer
 from shapelib.states.reading import run_facts
+from shapelib.states.settings import MEMORY, Measuring, Unit
 from shapelib.store import cache, keys, tables
 from shapelib.text import corpus
 from shapelib.threads import in_threads
-
-BATCH = 4096
-SETS = ("all", "content")
 
 
 def profile(
     model: str | Path | loading.Source | loading.Model,
     text: str | Path | corpus.Corpus = "enwiki-sample",
     *,
-    tokens: int = 8192,
-    window: int = 512,
-    unit: Literal["characters", "tokens"] = "characters",
-    batch: int = BATCH,
-    sets: Sequence[str] = SETS,
-    seed: int = 0,
-    metrics: Sequence[str] = ("default",),
-    beginning: bool | None = None,
-    least_windows: int = 1,
+    tokens: int = Measuring.tokens,
+    window: int = Measuring.window,
+    unit: Unit = Measuring.unit,
+    batch: int = Measuring.batch,
+    sets: Sequence[str] = Measuring.sets,
+    seed: int = Measuring.seed,
+    metrics: Sequence[str] = Measuring.metrics,
+    beginning: bool | None = Measuring.beginning,
+    least_windows: int = Measuring.least_windows,
     device: str = "auto",
     dtype: str = "auto",
-    memory: float = 4.0,
+    memory: float = MEMORY,
     part: str | None = None,
     progress: bool = True,
     reuse: bool = True,
@@ -134,7 +130,7 @@ def profile(
         tokens than one batch, for a metric that there is not (the nearest are named) or that batch,
         windows or tokens are too few for, and for a layer that cannot be measured.
     """
-    asked = checked(
+    asked = Measuring(
         tokens=tokens, window=window, unit=unit, batch=batch, sets=sets, seed=seed,
         metrics=metrics, beginning=beginning, least_windows=least_windows,
     )  # fmt: skip
@@ -155,21 +151,19 @@ def profile(
             least_windows=least_windows, progress=progress,
         ):  # fmt: skip
             facts, first = _counts(held, tokens, batch), held.beginning
-            rows += _measure(
-                held, loaded.name, tokens, batch, asked["sets"], progress, asked["metrics"], kept
-            )
+            rows += _measure(held, loaded.name, asked, progress, kept)
             count = groups_of(held, tokens, batch)
             dealt = held.grouped(max(count, 1))
-        rows += further.between(kept, dealt, count, asked["metrics"])
+        rows += further.between(kept, dealt, count, asked.metrics)
         table = _table(rows, loaded, first, text, asked)
-        table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked)]
+        table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked.as_dict())]
         return table
 
     # The weights of a loaded model may have changed since: only files can vouch for a kept table.
     if not reuse or isinstance(model, loading.Model):
         return measure()
     where = str(loading.pick_device(device))
-    kept = key(source, text, device=where, dtype=dtype, part=part, **asked)
+    kept = key(source, text, asked, device=where, dtype=dtype, part=part)
     return tables.cached(cache.named(source.name, kept), measure)
 
 
@@ -186,58 +180,21 @@ def _source_of(
     return source
 
 
-def checked(
-    *,
-    tokens: int = 8192,
-    window: int = 512,
-    unit: Literal["characters", "tokens"] = "characters",
-    batch: int = BATCH,
-    sets: Sequence[str] = SETS,
-    seed: int = 0,
-    metrics: Sequence[str] = ("default",),
-    beginning: bool | None = None,
-    least_windows: int = 1,
-) -> dict[str, Any]:
-    """The parameters that a measurement's numbers depend on, or the error that `profile` raises."""
-    if beginning not in (None, True, False):
-        raise ShapelibError(f"beginning is {beginning!r}; None, True and False are accepted")
-    counts = {"tokens": tokens, "batch": batch, "least_windows": least_windows}
-    for name, value in counts.items():
-        if not is_whole_number(value):
-            raise ShapelibError(f"{name} must be a whole number, got {value!r}")
-    if batch < 4:
-        raise ShapelibError(f"batch must be at least 4 vectors, got {batch}")
-    if tokens < batch:
-        raise ShapelibError(
-            f"one batch needs {batch} tokens, got tokens={tokens}: ask for more, or for a "
-            "smaller batch"
-        )
-    return {
-        "tokens": tokens, "window": window, "unit": unit, "batch": batch,
-        "sets": _checked_sets(sets), "seed": seed, "metrics": chosen(metrics, batch),
-        "beginning": beginning, "least_windows": least_windows,
-    }  # fmt: skip
-
-
 def key(
-    source: loading.Source, text: corpus.Corpus, *, device: str, dtype: str, **asked: object
+    source: loading.Source,
+    text: corpus.Corpus,
+    asked: Measuring,
+    *,
+    device: str,
+    dtype: str,
+    part: str | None,
 ) -> str:
     """A key of everything that a measurement depends on: equal keys, equal numbers."""
     return keys.key_of(
         source.name, source.fingerprint, source.checkpoint, source.step, source.tokens_seen,
-        text.name, text.sha256, asked, dtype, device,
+        text.name, text.sha256, asked.as_dict(), part, dtype, device,
         keys.code_of(profile),
     )  # fmt: skip
-
-
-def _checked_sets(sets: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(sets, str) or not sets or len(set(sets)) < len(sets):
-        raise ShapelibError(f"sets must be different token sets, such as {SETS}; got {sets!r}")
-    for each in sets:
-        if each not in pool.TOKEN_SETS:
-            known = nearest(str(each), list(pool.TOKEN_SETS))
-            raise ShapelibError(f"no such token set: {each!r}; {known}")
-    return tuple(sets)
 
 
 def _counts(pooled: pool.Pool, tokens: int, batch: int) -> dict[str, int]:
@@ -251,17 +208,14 @@ def _counts(pooled: pool.Pool, tokens: int, batch: int) -> dict[str, int]:
 def _measure(
     pooled: pool.Pool,
     name: str,
-    tokens: int,
-    batch: int,
-    sets: tuple[str, ...],
+    asked: Measuring,
     progress: bool,
-    metrics: tuple[str, ...] = DEFAULT,
     kept: dict[tuple[str, int], further.Kept] | None = None,
 ) -> list[dict[str, object]]:
     """Rows of layer, token set and metric with their values; for `kept` see `measure_layer`."""
     from tqdm import tqdm
 
-    further.check(pooled, sets, batch, metrics)
+    further.check(pooled, asked)
     kept = {} if kept is None else kept
     layers = list(pooled.states)
     at_once = torch.get_num_threads()
@@ -275,8 +229,7 @@ def _measure(
 
             def work(first: int, last: int, some: list[int] = some) -> list[dict[str, object]]:
                 measured = (
-                    measure_layer(pooled, each, name, tokens, batch, sets, metrics, kept)
-                    for each in some[first:last]
+                    measure_layer(pooled, each, name, asked, kept) for each in some[first:last]
                 )
                 return [row for layer in measured for row in layer]
 
@@ -305,7 +258,7 @@ def _table(
     model: loading.Model,
     beginning: str | None,
     text: corpus.Corpus,
-    asked: Mapping[str, object],
+    asked: Measuring,
 ) -> pd.DataFrame:
     table = pd.DataFrame(list(rows))
     table["model"] = model.name
@@ -316,8 +269,8 @@ def _table(
     table["role"] = model.role
     table["part"] = model.part
     table["corpus"] = text.name
-    table["window"] = f"{asked['window']} {asked['unit']}"
-    table["seed"] = asked["seed"]
+    table["window"] = f"{asked.window} {asked.unit}"
+    table["seed"] = asked.seed
     table["dtype"] = model.dtype
     table["quantised"] = model.quantised
     table["tuned"] = source.tuned

@@ -6,7 +6,7 @@ a cell in the store is never computed again, and one that would come out otherwi
 
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pandas as pd
 from shapelib.errors import ShapelibError
 from shapelib.models import halves, loading, resident, suites
 from shapelib.models.resident import device_there
-from shapelib.states.profile import COLUMNS, checked, key, profile
+from shapelib.states.profile import COLUMNS, key, profile
+from shapelib.states.settings import MEMORY, Measuring
 from shapelib.store import grid as grids
 from shapelib.store.cells import Cells, look, open_store
 from shapelib.store.grid import missing as missing
@@ -39,8 +40,7 @@ class Cell:
     """A corpus by the name or path that `load_corpus` takes."""
     sha256: str
     """Of the cleaned text: a worker that reads another one does not go on."""
-    asked: Mapping[str, Any]
-    """The parameters of `profile` that its key is made of, the seed among them."""
+    asked: Measuring
     dtype: str
     device: str
     where: str
@@ -54,7 +54,7 @@ class Cell:
         """The cell as messages name it."""
         checkpoint = f"@{self.source.checkpoint}" if self.source.checkpoint else ""
         half = f" ({self.part})" if self.part else ""
-        return f"{self.source.name}{checkpoint}{half}, {self.text}, seed {self.asked['seed']}"
+        return f"{self.source.name}{checkpoint}{half}, {self.text}, seed {self.asked.seed}"
 
 
 def sweep(
@@ -115,24 +115,24 @@ def plan(
     dask: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
-    memory: float = 4.0,
+    memory: float = MEMORY,
     allow_pickle: bool = False,
     part: str | None = None,
     **parameters: Any,
 ) -> list[Cell]:
     """The cells of a grid, in order, each once; their inputs are found and checked."""
-    asked = [checked(**parameters, seed=seed) for seed in seeds]
+    asked = [Measuring(**parameters, seed=seed) for seed in seeds]
     where = device_there(device, dask)
     read = [(_place(each), corpus.load_corpus(each)) for each in suites.several(texts)]
     for (_, text), each in itertools.product(read, asked):
-        if each["unit"] != "tokens":
-            corpus.windows(text, each["window"], each["unit"], seed=each["seed"])
+        if each.unit != "tokens":
+            corpus.windows(text, each.window, each.unit, seed=each.seed)
     found = suites.models_and_suites(names, checkpoints, allow_pickle=allow_pickle)
     for source in found:
         halves.check(part, source)
     grid: dict[str, Cell] = {}
     for source, (place, text), each in itertools.product(found, read, asked):
-        name = key(source, text, device=where, dtype=dtype, part=part, **each)
+        name = key(source, text, each, device=where, dtype=dtype, part=part)
         cell = Cell(name, source, place, text.sha256, each, dtype, device, where, memory, part)
         grid.setdefault(name, cell)
     if not grid:
@@ -169,16 +169,14 @@ def _need(cell: Cell) -> int:
 def _measured(cell: Cell) -> pd.DataFrame:
     text = _text(cell.text, cell.sha256)
     resident.check_device(cell.device, cell.where)
-    found = key(
-        cell.source, text, device=cell.where, dtype=cell.dtype, part=cell.part, **cell.asked
-    )  # fmt: skip
+    found = key(cell.source, text, cell.asked, device=cell.where, dtype=cell.dtype, part=cell.part)
     if found != cell.key:
         raise ShapelibError(
             "this worker runs another version of shapelib or of a package that it computes with, "
             "or sees another text"
         )
     model = resident.loaded(cell.source, cell.device, cell.dtype, cell.part)
-    return profile(model, text, **cell.asked, memory=cell.memory, progress=False)
+    return profile(model, text, **cell.asked.as_dict(), memory=cell.memory, progress=False)
 
 
 @functools.lru_cache(maxsize=1)

@@ -21,8 +21,8 @@ from kept import finished, without_a_cell
 from shapelib import d90, dimension_sweep
 from shapelib.errors import ShapelibError
 from shapelib.finetuning import encoding, one_run, sweep
-from shapelib.finetuning.one_run import Setting
 from shapelib.finetuning.plan import COLUMNS
+from shapelib.finetuning.settings import Setting, Tuning
 from shapelib.finetuning.sweep import d90_search
 from shapelib.finetuning.tasks import load_task
 from shapelib.models import loading
@@ -268,7 +268,7 @@ def test_only_what_is_missing_or_changed_is_run(
         table = dimension_sweep(encoder_folder, animals, output=output, **SMALL)
     equal(table, tables.read_table(serial / "table.parquet"))
     kept = open_store(output, "tuning")
-    runs = sweep.settings((20,), ("DID",), ("pre-trained",), (0.01,), (), (0,), **QUICK)
+    runs = Tuning((20,), ("DID",), ("pre-trained",), (0.01,), (), (0,), **QUICK).runs()
     (cell,) = sweep.plan(encoder_folder, animals, runs)
     assert kept.read(cell.key) is not None
     for change in (

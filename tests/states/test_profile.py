@@ -25,6 +25,7 @@ from shapelib.models.catalogue import models
 from shapelib.models.loading import load
 from shapelib.states.pool import pool
 from shapelib.states.profile import COLUMNS
+from shapelib.states.settings import Measuring
 from shapelib.store.tables import read_table, write_table
 from shapelib.text.corpus import load_corpus, windows
 
@@ -307,12 +308,13 @@ def test_layers_measured_at_once_are_those_one_by_one(decoder_folder: Path, text
     from shapelib.states.profile import _measure
 
     pooled = pool(load(decoder_folder), windows(load_corpus(text_file), 40), 600, progress=False)
+    asked = Measuring(tokens=600, batch=256, sets=("all", "rest"))
     threads = torch.get_num_threads()
     tables = []
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            found = _measure(pooled, "tiny", 600, 256, ("all", "rest"), False)
+            found = _measure(pooled, "tiny", asked, False)
             tables.append(pd.DataFrame(found))
             assert torch.get_num_threads() == count
     finally:
