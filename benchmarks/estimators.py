@@ -11,7 +11,6 @@ import argparse
 import importlib.util
 import json
 import math
-import platform
 import resource
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from apart import Peer, dadapy
+from commands import processor
 from threadpoolctl import threadpool_limits
 
 from shapelib import anisotropy, average_cosine, dimensions
@@ -309,14 +309,6 @@ def extra_memory() -> float:
     anisotropy(x)
     average_cosine(x)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from shapelib.text import held_out as training_text
 TURNS, STEPS = 6, 5
 THREADS = 1
 ALLOWED = 1.3
+BARE, MEASURED = "bare torch loop", "a callback's measurement"
 RESULTS = Path(__file__).with_name("pretrain.json")
+Works = dict[str, Callable[[], object]]
 
 
 class Bare:
@@ -57,14 +60,38 @@ def seconds(work: Any, times: int) -> float:
 def main() -> None:
     torch.set_num_threads(THREADS)
     text = corpus.load_corpus()
-    held_out = training_text.held_out(text)
     made = recipe("decoder", "nano")
+    with tempfile.TemporaryDirectory() as folder:
+        taken = timed(*contestants(made, text, Path(folder)))
+    ratios = {
+        name: [each / yard for each, yard in zip(times, taken[BARE], strict=True)]
+        for name, times in taken.items()
+    }
+    of = {name: statistics.median(each) for name, each in ratios.items()}
+    measuring = of[MEASURED] / of["decoder"]
+    share = len(made.checkpoints) * measuring / made.steps
+    for name, each in ratios.items():
+        print(f"{name:26s} {of[name]:8.2f} bare steps  ({min(each):.2f} to {max(each):.2f})")
+    print(f"a measurement of 4096 vectors of every layer takes {measuring:.1f} training steps")
+    print(f"measuring all {len(made.checkpoints)} checkpoints: {share:.0%} of training them")
+    print(f"within {ALLOWED} × of the bare loop: {of['decoder'] <= ALLOWED}")
+    record = {
+        "title": "Training",
+        "yardstick": "one step of a bare torch loop over the same model, one thread, same turn; "
+        f"all {len(made.checkpoints)} checkpoints of a run are measured in {share:.0%} of the "
+        "time that training takes",
+        "ratios": [as_row(name, each) for name, each in ratios.items() if name != BARE],
+    }
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def contestants(made: Any, text: corpus.Corpus, folder: Path) -> tuple[Works, Works]:
+    """What makes a training step, and what is done between steps, by name."""
     ours = Training(made, text, torch.device("cpu"))
     encoder = Training(recipe("encoder", "nano"), text, torch.device("cpu"))
     bare = Bare(made, torch.from_numpy(ours.stream.take(0, 10_000)).long())
-    folder = tempfile.TemporaryDirectory()
     callback = ShapeCallback(
-        held_out, Path(folder.name, "shape.parquet"), every=1, window=64, unit="tokens",
+        training_text.held_out(text), folder / "shape.parquet", every=1, window=64, unit="tokens",
         tokenizer=ours.tokenizer,
     )  # fmt: skip
     state = TrainerState(global_step=1)
@@ -74,51 +101,33 @@ def main() -> None:
 
     def keep() -> None:
         ours.perplexity()
-        ours.save(Path(folder.name), "step", {"step": ours.step})
+        ours.save(folder, "step", {"step": ours.step})
 
-    loops = {"bare torch loop": bare.step, "decoder": ours.advance, "encoder": encoder.advance}
-    for step in loops.values():
+    steps = {BARE: bare.step, "decoder": ours.advance, "encoder": encoder.advance}
+    return steps, {MEASURED: measure, "a checkpoint kept": keep}
+
+
+def timed(steps: Works, between: Works) -> dict[str, list[float]]:
+    """Seconds of each, turn by turn, once all are warm."""
+    for step in steps.values():
         seconds(step, 2)
-    measured = {"a callback's measurement": measure, "a checkpoint kept": keep}
-    for work in measured.values():
+    for work in between.values():
         work()
-    taken: dict[str, list[float]] = {name: [] for name in (*loops, *measured)}
+    taken: dict[str, list[float]] = {name: [] for name in (*steps, *between)}
     for turn in range(TURNS):
         # The order changes with the turn, so that nobody is always just after the same one.
-        for name in list(loops)[:: 1 if turn % 2 else -1]:
-            taken[name].append(seconds(loops[name], STEPS))
-        for name, work in measured.items():
+        for name in list(steps)[:: 1 if turn % 2 else -1]:
+            taken[name].append(seconds(steps[name], STEPS))
+        for name, work in between.items():
             taken[name].append(seconds(work, 1))
-    folder.cleanup()
-    ratios = {
-        name: [each / yard for each, yard in zip(times, taken["bare torch loop"], strict=True)]
-        for name, times in taken.items()
-    }
-    rows = []
-    for name, each in ratios.items():
-        middle = statistics.median(each)
-        print(f"{name:26s} {middle:8.2f} bare steps  ({min(each):.2f} to {max(each):.2f})")
-        if name != "bare torch loop":
-            rows.append(
-                {
-                    "name": name, "median": round(middle, 3), "least": round(min(each), 3),
-                    "greatest": round(max(each), 3), "turns": len(each),
-                }
-            )  # fmt: skip
-    of = {name: statistics.median(each) for name, each in ratios.items()}
-    measuring = of["a callback's measurement"] / of["decoder"]
-    share = len(made.checkpoints) * measuring / made.steps
-    print(f"a measurement of 4096 vectors of every layer takes {measuring:.1f} training steps")
-    print(f"measuring all {len(made.checkpoints)} checkpoints: {share:.0%} of training them")
-    print(f"within {ALLOWED} × of the bare loop: {of['decoder'] <= ALLOWED}")
-    record = {
-        "title": "Training",
-        "yardstick": "one step of a bare torch loop over the same model, one thread, same turn; "
-        f"all {len(made.checkpoints)} checkpoints of a run are measured in {share:.0%} of the "
-        "time that training takes",
-        "ratios": rows,
-    }
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+    return taken
+
+
+def as_row(name: str, ratios: list[float]) -> dict[str, Any]:
+    return {
+        "name": name, "median": round(statistics.median(ratios), 3),
+        "least": round(min(ratios), 3), "greatest": round(max(ratios), 3), "turns": len(ratios),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

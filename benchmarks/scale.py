@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from apart import dadapy
-from estimators import between, clouds, processor, processor_seconds
+from commands import processor
+from estimators import between, clouds, processor_seconds
 from threadpoolctl import threadpool_limits
 
 from shapelib import decimated, nearest_in_other_windows, nearest_neighbors

@@ -28,7 +28,7 @@ BOOK = (
     ("", "run"),
     ("__main__",),
 )
-LONGEST, MOST = 350, 12
+LONGEST, LONGEST_FUNCTION, MOST = 350, 60, 12
 DATA = (".yml", ".csv", ".typed")
 
 
@@ -171,6 +171,28 @@ def test_a_circle_is_found(copy: Path):
 def test_modules_stay_small(name: str):
     lines = len(modules(ROOT)[name].read_text().splitlines())
     assert lines <= LONGEST, f"{name} has {lines} lines, and more than one job"
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function from its ``def`` on, its docstring left out."""
+    assert function.end_lineno is not None
+    lines, first = function.end_lineno - function.lineno + 1, function.body[0]
+    if ast.get_docstring(function) is None:
+        return lines
+    assert first.end_lineno is not None
+    return lines - (first.end_lineno - first.lineno + 1)
+
+
+@pytest.mark.parametrize("folder", ["shapelib", "shapebook", "book", "results", "benchmarks"])
+def test_functions_stay_small(folder: str):
+    long = [
+        f"{file.relative_to(ROOT)}: {each.name} has {code_lines(each)} lines"
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        for each in nodes(file.read_text())
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        and code_lines(each) > LONGEST_FUNCTION
+    ]
+    assert long == []
 
 
 def test_rooms_stay_small():

@@ -20,8 +20,8 @@ def started(name: str, app: Callable[[], object], left: Mapping[str, str]) -> No
     try:
         app()
     except ShapelibError as error:
-        told = error.command if isinstance(error, NamesArguments) else error
-        print(f"{name}: {told}{advice(error)}", file=sys.stderr)
+        message = error.command if isinstance(error, NamesArguments) else str(error)
+        print(f"{name}: {message}{advice(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in FULL:

@@ -63,7 +63,7 @@ def test_fine_tuning_has_the_same_defaults_everywhere():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_notebook_asks_for_can_be_asked_for(page: notebook.Run):
-    """A parameter with the name of a setting is that: as a notebook has it, and as the book does."""
+    """A parameter with the name of a setting is one: in a notebook, and in the book."""
     known = notebook.parameters(page.notebook)
     tuned = "dimensions" in known
     kind: Any = Tuning if tuned else Measuring
