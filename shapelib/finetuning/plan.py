@@ -1,9 +1,7 @@
 """Fine-tuning runs as cells of a grid: planned, checked, made where they are missing."""
 
 import dataclasses
-import functools
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +16,15 @@ from shapelib.models import loading, resident, suites
 from shapelib.models.resident import device_there
 from shapelib.store import grid, keys, tables
 from shapelib.store.cells import Cells
+from shapelib.store.held import Held
 from shapelib.store.workers import GIB
 
 # What a run imports when it needs it, and takes its time.
 _SLOW = ("shapelib.subspace.hadamard", "transformers.modeling_utils")
 # Copies of the weights (the model's, θ₀, θ, gradients, Adam's two moments), and what else there is.
 _COPIES, _WORK = 6, GIB // 2
+_TASK: Held[tasks.Task] = Held()
+_TOKENS: Held[encoding.Encoded] = Held()
 
 COLUMNS = {
     "task": "str", "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64",
@@ -73,7 +74,7 @@ def plan(
     dask: str | None = None,
     allow_pickle: bool = False,
 ) -> list[Cell]:
-    """The cells of a grid, in order, each once; models and tasks are found and checked."""
+    """The cells of a grid, in order, each once; models and tasks are found."""
     where = device_there(device, dask)
     given = [task] if isinstance(task, str | Path | tasks.Task) else list(task)
     read = [each if isinstance(each, tasks.Task) else tasks.load_task(each) for each in given]
@@ -87,11 +88,24 @@ def plan(
             cells.setdefault(name, cell)
     if not cells:
         raise ShapelibError("nothing to run: give at least one model, task, rate and seed")
-    # Checkpoints of a suite have one size.
-    for source in {each.name: each for each in found}.values():
-        for each in read:
-            _check(source, each, runs)
     return list(cells.values())
+
+
+def check(cells: Sequence[Cell]) -> None:
+    """Raise what these runs would, before any begins: a length that the model does not read, a d or
+    a block that cannot be.
+
+    One run of each model and task is begun for it, with the least and the greatest d; checkpoints
+    of a suite have one size.
+    """
+    alike: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        alike.setdefault((cell.source.name, cell.sha256), []).append(cell)
+    for some in alike.values():
+        # Where the runs are made here as well, they take up this model.
+        device = some[0].device if some[0].where == "cpu" else "cpu"
+        model = resident.loaded(some[0].source, device, "float32")
+        _check(model, _read(some[0]), [each.setting for each in some])
 
 
 def fill(
@@ -120,10 +134,8 @@ def _key(
     )  # fmt: skip
 
 
-def _check(source: loading.Source, task: tasks.Task, runs: Sequence[Setting]) -> None:
-    """Raise what runs would: a length the model does not read, a d or block that cannot be."""
-    model = resident.loaded(source, "cpu", "float32")
-    read = encoding.encode(task, model, runs[0].length)
+def _check(model: loading.Model, task: tasks.Task, runs: Sequence[Setting]) -> None:
+    read = _encoded(model, task, runs[0].length)
     for method in sorted({each.method for each in runs} - {"full"}):
         tried = sorted(
             (each.d or 0, place) for place, each in enumerate(runs) if each.method == method
@@ -140,7 +152,7 @@ def _need(cell: Cell) -> int:
 
 def _measured(cell: Cell) -> pd.DataFrame:
     resident.check_device(cell.device, cell.where)
-    task = _task(json.dumps(cell.asked), cell.sha256)
+    task = _read(cell)
     code = keys.code_of(one_run.tune)
     if _key(cell.source, task.name, task.sha256, cell.setting, cell.where, code) != cell.key:
         raise ShapelibError(
@@ -170,22 +182,12 @@ def _measured(cell: Cell) -> pd.DataFrame:
     return table
 
 
-@functools.lru_cache(maxsize=1)
-def _task(asked: str, sha256: str) -> tasks.Task:
-    """A task, kept for the next cell; `sha256` tells those of one name apart."""
-    given = json.loads(asked)
-    if isinstance(given.get("text"), list):
-        given["text"] = tuple(given["text"])
-    return tasks.load_task(given.pop("name"), **given)
-
-
-_tokens: dict[str, encoding.Encoded] = {}
+def _read(cell: Cell) -> tasks.Task:
+    # Tasks of one name are told apart by what they hold.
+    return _TASK.of((cell.asked, cell.sha256), lambda: tasks.load_task(**cell.asked))
 
 
 def _encoded(model: loading.Model, task: tasks.Task, length: int) -> encoding.Encoded:
-    """A task in a model's tokens, kept for the next cell."""
-    name = repr((model.source, task.sha256, length))
-    if name not in _tokens:
-        _tokens.clear()
-        _tokens[name] = encoding.encode(task, model, length)
-    return _tokens[name]
+    """A task in a model's tokens."""
+    key = (model.source, task.sha256, length)
+    return _TOKENS.of(key, lambda: encoding.encode(task, model, length))

@@ -9,6 +9,7 @@ import pandas as pd
 from shapelib.errors import ShapelibError, nearest
 from shapelib.finetuning import tasks
 from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
+from shapelib.finetuning.plan import check as check_runs
 from shapelib.finetuning.plan import fill, plan
 from shapelib.finetuning.settings import LEVEL, Tuning
 from shapelib.models import suites
@@ -117,11 +118,12 @@ def dimension_sweep(
         dimensions=dimensions, methods=methods, inits=inits, learning_rates=learning_rates,
         full_rates=full_rates, seeds=seeds, steps=steps, batch=batch, length=length, block=block,
     )  # fmt: skip
-    look(output, KIND)
+    kept = look(output, KIND)
     cells = plan(
         model, task, asked.runs(), checkpoints, device=device, dask=dask, allow_pickle=allow_pickle
     )
-    # Only now: what the plan refuses leaves no empty store behind.
+    check_runs([cell for cell in cells if not kept.path(cell.key).is_file()])
+    # Only now: what is refused leaves no empty store behind.
     return fill(cells, open_store(output, KIND), workers=workers, dask=dask, progress=progress)
 
 

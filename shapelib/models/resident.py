@@ -2,6 +2,7 @@
 
 from shapelib.errors import ShapelibError
 from shapelib.models import loading, placement
+from shapelib.store.held import Held
 from shapelib.store.workers import client, gpus
 
 
@@ -23,24 +24,22 @@ def weights(source: loading.Source, dtype: str, where: str) -> int:
     return numbers * (4 if whole else 2)
 
 
-# At most one.
-_held: dict[str, loading.Model] = {}
+_MODEL: Held[loading.Model] = Held()
 
 
 def loaded(
     source: loading.Source, device: str, dtype: str, part: str | None = None
 ) -> loading.Model:
     """A model, kept for the next cell, and never two at once."""
-    name = repr((source, device, dtype, part))
-    if name not in _held:
-        _held.clear()
-        _held[name] = loading.load(source, device=device, dtype=dtype, part=part)
-    return _held[name]
+    return _MODEL.of(
+        (source, device, dtype, part),
+        lambda: loading.load(source, device=device, dtype=dtype, part=part),
+    )
 
 
 def release() -> None:
     """Let go of the model that `loaded` keeps."""
-    _held.clear()
+    _MODEL.release()
 
 
 def check_device(device: str, where: str) -> None:

@@ -4,7 +4,6 @@ A cell of the grid is one call of `profile`. Its key is made of everything its n
 a cell in the store is never computed again, and one that would come out otherwise always is.
 """
 
-import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from shapelib.states.settings import MEMORY, Measuring
 from shapelib.store import grid as grids
 from shapelib.store.cells import Cells, look, open_store
 from shapelib.store.grid import missing as missing
+from shapelib.store.held import Held
 from shapelib.store.workers import GIB, check
 from shapelib.text import corpus
 
@@ -28,6 +28,7 @@ KIND = "shape"
 """What its stores hold, of `cells.KINDS`."""
 # What a measurement imports when it needs it, and takes its time.
 _SLOW = ("shapelib.geometry.search", "transformers.modeling_utils")
+_TEXT: Held[corpus.Corpus] = Held()
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ def _need(cell: Cell) -> int:
 
 
 def _measured(cell: Cell) -> pd.DataFrame:
-    text = _text(cell.text, cell.sha256)
+    # Texts of one place are told apart by what they hold.
+    text = _TEXT.of((cell.text, cell.sha256), lambda: corpus.load_corpus(cell.text))
     resident.check_device(cell.device, cell.where)
     found = key(cell.source, text, cell.asked, device=cell.where, dtype=cell.dtype, part=cell.part)
     if found != cell.key:
@@ -177,9 +179,3 @@ def _measured(cell: Cell) -> pd.DataFrame:
         )
     model = resident.loaded(cell.source, cell.device, cell.dtype, cell.part)
     return profile(model, text, **cell.asked.as_dict(), memory=cell.memory, progress=False)
-
-
-@functools.lru_cache(maxsize=1)
-def _text(place: str, sha256: str) -> corpus.Corpus:
-    """A corpus, kept for the next cell; `sha256` tells texts of one place apart."""
-    return corpus.load_corpus(place)

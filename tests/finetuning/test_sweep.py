@@ -260,6 +260,30 @@ def test_two_workers_make_the_same_table(
     assert table.attrs["failures"] == []
 
 
+def test_where_nothing_is_missing_no_model_is_loaded(
+    serial: Path, encoder_folder: Path, animals: Path, tmp_path: Path, monkeypatch: Any
+):
+    output = shutil.copytree(serial, tmp_path / "store")
+    loads: list[loading.Source] = []
+    load = loading.load
+
+    def counted(source: loading.Source, **given: Any) -> loading.Model:
+        loads.append(source)
+        return load(source, **given)
+
+    monkeypatch.setattr(loading, "load", counted)
+    table = dimension_sweep(encoder_folder, animals, output=output, **SMALL)
+    equal(table, tables.read_table(serial / "table.parquet"))
+    assert loads == []
+    # What cannot be is still refused before any run, with the model that runs would take.
+    few = {**SMALL, "methods": ("DID",), "seeds": (0,), "dimensions": (30,)}
+    with pytest.raises(ShapelibError, match="the number of trainable parameters"):
+        dimension_sweep(encoder_folder, animals, output=output, **few | {"dimensions": (10**8,)})
+    assert len(loads) == 1
+    dimension_sweep(encoder_folder, animals, output=output, **few)
+    assert len(loads) == 1, "what was loaded to look is what the runs take"
+
+
 def test_only_what_is_missing_or_changed_is_run(
     serial: Path, encoder_folder: Path, animals: Path, tmp_path: Path
 ):
