@@ -125,6 +125,7 @@ def run(
     given: Mapping[str, Any] | None = None,
     *,
     told: kernel.Told | None = None,
+    key: str | None = None,
 ) -> Path:
     """Execute a notebook with parameters and write the executed copy to `output`.
 
@@ -132,8 +133,8 @@ def run(
     or interrupted run leaves an older one whole. What a failed run got to, its error included, is
     beside it: ``NAME.failed.ipynb`` for ``NAME.ipynb``. Local paths are not kept; seconds, peak
     memory, versions and machine are, in the copy's metadata (see `cost`). `told` gets the progress,
-    cell by cell. Raises `ShapelibError` for wrong parameters, and where a cell fails (its error is
-    shown).
+    cell by cell; `key` is kept with the copy: whoever runs it can tell by it what it was made from.
+    Raises `ShapelibError` for wrong parameters, and where a cell fails (its error is shown).
     """
     given = dict(given or {})
     merged = check(notebook, given)
@@ -164,6 +165,8 @@ def run(
             "parameters": given,
             "run": tables.provenance(seconds=seconds, peak_memory=peak),
         }
+        if key is not None:
+            executed.metadata[RUN]["key"] = key
         write(executed, unfinished)
         unfinished.replace(output)
     return output

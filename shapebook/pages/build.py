@@ -151,12 +151,9 @@ def _executed(root: Path, defaults: bool) -> Path:
 
 def run_page(page: Page, executed: Path) -> None:
     """Run one page into a folder of executed ones, and say what each cell took."""
-    target, key = executed / f"{page.name}.ipynb", page.key
-    notebooks.run(page.notebook, target, page.parameters, told=_say)
-    done = notebooks.read(target)
-    done.metadata[notebooks.RUN]["key"] = key
-    notebooks.write(done, target)
-    print(f"done in {notebooks.cost(done)['seconds']:.0f} s", flush=True)
+    target = executed / f"{page.name}.ipynb"
+    notebooks.run(page.notebook, target, page.parameters, told=_say, key=page.key)
+    print(f"done in {notebooks.cost(notebooks.read(target))['seconds']:.0f} s", flush=True)
 
 
 # How a page is run in a process of its own.

@@ -125,7 +125,7 @@ def _measure_set(
     )
 
 
-def _neighbours(chosen: tuple[str, ...], names: list[str], batches: int) -> list[int]:
+def _neighbours(chosen: Sequence[str], names: list[str], batches: int) -> list[int]:
     """Neighbours searched in each batch; 0 where nothing needs any."""
     first = [ESTIMATES[name][0] for name in names]
     first += [IMBALANCE_K for each in chosen if each in _BETWEEN]
