@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -20,7 +19,9 @@ _BY_ROLE = tuple(PALETTE[at] for at in (0, 2, 5, 4, 3, 1))
 STYLES = ("-", "--", ":", "-.")
 # Columns that a figure's data keep even where they are the same in every row.
 _NAMED = ("model", "metric", "tokens", "value")
-_drawn: "WeakKeyDictionary[Figure, pd.DataFrame]" = WeakKeyDictionary()
+# The attribute of a figure that holds its rows: callers get a plain figure, and a copy of it has
+# them as well.
+_ROWS = "shapelib_rows"
 
 
 def anisotropy_profile(table: pd.DataFrame, tokens: str = "all") -> "Figure":
@@ -105,7 +106,7 @@ def model_colours(roles: Mapping[str, str]) -> dict[str, str]:
 
 def keep(figure: "Figure", rows: pd.DataFrame) -> "Figure":
     """The figure, with the rows that it shows; `show` hands them on."""
-    _drawn[figure] = rows
+    setattr(figure, _ROWS, rows)
     return figure
 
 
@@ -116,9 +117,9 @@ def data(figure: "Figure") -> str | None:
 
     :param figure: one of this library.
     """
-    if figure not in _drawn:
+    rows: pd.DataFrame | None = getattr(figure, _ROWS, None)
+    if rows is None:
         return None
-    rows = _drawn[figure]
     told = [name for name in rows if name in _NAMED or rows[name].nunique(dropna=False) > 1]
     return str(rows[told].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 

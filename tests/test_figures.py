@@ -1,6 +1,7 @@
 """Figures are functions of tables: right curves, right labels, same bytes twice."""
 
 import io
+import pickle
 import warnings
 
 import numpy as np
@@ -73,6 +74,7 @@ def test_the_data_of_a_figure_are_the_rows_it_shows(table: pd.DataFrame):
     for _, curve in rows.groupby(["model", "centered"]):
         assert tuple(curve.sort_values("layer")["value"]) in drawn
     assert len(rows) == 3 * 2 * 5
+    assert figures.data(pickle.loads(pickle.dumps(figure))) == told, "a copy has them as well"
 
 
 def test_a_figure_without_rows_has_no_data():

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from shapebook.notebooks.runs import Run, lines, runs_of
+
 MEASURED = "shapelib_measured"
 """Where an output keeps which measurements it shows."""
 BORROWED = "shapelib_kept"
@@ -38,13 +40,18 @@ class Facts:
     def __init__(
         self,
         facts: Mapping[str, object],
-        runs: Iterable[Mapping[str, Any]] = (),
-        kept: Iterable[Mapping[str, Any]] = (),
+        runs: Iterable[Run] = (),
         folded: int = 0,
     ) -> None:
         self.facts, self.folded = dict(facts), folded
-        self.runs = [{name: run[name] for name in ("model", "seconds", "created")} for run in runs]
-        self.kept = [{"command": run["command"], "seconds": _whole(run)} for run in kept]
+        own = ("model", "seconds", "created")
+        # Tables kept as data were no work of the page's.
+        self.runs = [{name: run.told[name] for name in own} for run in runs if not run.kept]
+        self.kept = [
+            {"command": run.told["command"], "seconds": run.told["seconds"] if run.whole else None}
+            for run in runs
+            if run.kept
+        ]
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         facts = list(self.facts.items())
@@ -71,81 +78,26 @@ def show_parameters(scope: Mapping[str, Any], names: Iterable[str]) -> Facts:
     return Facts({name: scope[name] for name in names})
 
 
-def _whole(run: Mapping[str, Any]) -> float | None:
-    """The seconds of a run kept as data; None where it kept those of one measurement of many."""
-    return run["seconds"] if "runs" in run else None
-
-
 def show_provenance(table: pd.DataFrame) -> Facts:
     """What each run behind a table says about itself, one line a run, then what they share.
 
     A run kept as data names the command that made it, and counts where the table has rows of it.
     """
-    runs = [run for run in table.attrs["provenance"] if _is_in(table, run)]
-    facts: dict[str, object] = {}
-    for run in runs:
-        if "pooled" not in run:
-            continue
-        counts = run["pooled"]
-        caveat = f"; {run['caveat']}" if run["caveat"] else ""
-        # Tables that earlier versions kept do not say it.
-        if run.get("quantised"):
-            caveat += f"; weights in its file: {run['quantised']}"
-        facts[f"model {run['model']}"] = (
-            f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['dtype']}, "
-            f"{run['device']}, {counts['all']} vectors pooled from {counts['windows']} windows "
-            f"({counts['dropped_all']} left over), {_taken(run)}{caveat}"
-        )
-    tuned = [run for run in runs if "task" in run]
-    parts = [run for run in tuned if "part" in run]
-    for run in parts:
-        facts[f"part {run['part']}"] = (
-            f"{run['runs']} runs, {run['seconds']:.0f} s in all: {run['command']}"
-        )
-    live = [run for run in tuned if "part" not in run]
-    tunings: dict[str, list[dict[str, Any]]] = {}
-    for run in live:
-        tunings.setdefault(f"model {run['model']} tuned on {run['task']}", []).append(run)
-    for name, of in tunings.items():
-        run = of[0]
-        facts[name] = (
-            f"files {(run['revision'] or run['fingerprint'])[:12]}, {run['device']}, "
-            f"{len(of)} runs, {sum(each['seconds'] for each in of):.0f} s in all"
-        )
+    runs = runs_of(table)
+    facts: dict[str, object] = dict(lines(runs))
     folded = len(facts) if len(facts) > _MANY else 0
-    for run in {each["corpus"]: each for each in runs if "corpus" in each}.values():
+    told = [run.told for run in runs]
+    for run in {each["corpus"]: each for each in told if "corpus" in each}.values():
         facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
-    for run in {each["task"]: each for each in tuned}.values():
+    for run in {each["task"]: each for each in told if "task" in each}.values():
         facts[f"task {run['task']}"] = (
             f"{run['task_source']} {run['task_version']}, {run['duplicates']} copies removed, "
             f"sha256 {run['task_sha256'][:12]}"
         )
-    first = runs[0]
-    facts["versions"] = ", ".join(f"{name} {v}" for name, v in first["versions"].items())
-    commits = {str(run["commit"] or "not kept") for run in runs}
+    facts["versions"] = ", ".join(f"{name} {v}" for name, v in told[0]["versions"].items())
+    commits = {str(run["commit"] or "not kept") for run in told}
     facts["commit"] = ", ".join(sorted(each.replace("-dirty", " with changes") for each in commits))
-    facts["machine"] = ", ".join(sorted({run["machine"] for run in runs}))
-    created = sorted({run["created"] for run in runs})
+    facts["machine"] = ", ".join(sorted({run["machine"] for run in told}))
+    created = sorted({run["created"] for run in told})
     facts["measured"] = created[0] if len(created) == 1 else f"{created[0]} to {created[-1]}"
-    # Tables kept as data were no work of this page's.
-    own = [run for run in runs if "command" not in run]
-    return Facts(facts, own, [run for run in runs if "command" in run], folded)
-
-
-def _is_in(table: pd.DataFrame, run: Mapping[str, Any]) -> bool:
-    """Whether a run is the page's own, or kept as data and in the table: by its part or its model,
-    where it is of one.
-
-    A slice of a table keeps the provenance of all that was in it.
-    """
-    name = "part" if "part" in run else "model"
-    told = "command" in run and name in run and name in table
-    return not told or run[name] in set(table[name])
-
-
-def _taken(run: Mapping[str, Any]) -> str:
-    if "command" not in run:
-        return f"{run['seconds']} s"
-    if "runs" in run:
-        return f"{run['seconds']} s for all {run['runs']} measurements"
-    return f"{run['seconds']} s for the first of its checkpoints"
+    return Facts(facts, runs, folded)
