@@ -68,7 +68,7 @@ def _readings(claim: Claim) -> list[tuple[str, Claim]]:
 
 def _of_models(one: Claim, claim: Claim, table: pd.DataFrame) -> list[dict[str, object]]:
     found: dict[str, list[tuple[Statistic, str]]] = {}
-    for name, rows in judge.groups(replace(one, role="any"), table):
+    for name, rows in replace(one, role="any").groups(table):
         place = found.setdefault(_DRAW.sub(RANDOM, name), [])
         place.append((judge.statistic(one, rows), str(rows["role"].iloc[0])))
     return [

@@ -22,34 +22,8 @@ from shapebook.claims.statistic import Statistic, nothing
 from shapebook.claims.verdicts import UNTESTABLE, together, word
 from shapebook.claims.verdicts import WORDS as WORDS
 from shapelib.errors import ShapelibError, nearest
-from shapelib.store.tables import chosen
 
 RULES = {"shape": layers.RULES, "course": training.RULES, "crossings": tuning.RULES}
-# The tables that claims are judged from: what messages call them, and columns they must have.
-_TABLES = {
-    "shape": (
-        "shape table",
-        {
-            *("model", "role", "layer", "depth", "after_norm", "tokens", "metric", "centered"),
-            *("value", "stderr", "groups"),
-        },
-    ),
-    "course": (
-        "table of curves along training",
-        {
-            *("recipe", "model", "role", "run", "step", "tokens_seen", "tokens", "metric"),
-            *("mixing", "value", "by_group", "warmup_tokens"),
-        },
-    ),
-    "crossings": (
-        "table of the crossings of single runs",
-        {
-            *("task", "model", "role", "init", "method", "definition", "rates", "seed", "D", "m"),
-            *("crossing", "d90", "largest_tried", "score", "train_score", "tokens_seen"),
-        },
-    ),
-}
-_BY_GROUP = ("agree", "span", "gaps_agree")
 
 
 @functools.cache
@@ -79,7 +53,7 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
     fixed = claims()[claim]
     _check(fixed, table)
     runs = table.attrs.get("provenance", [])
-    judged = [_judged(fixed, name, rows, runs) for name, rows in groups(fixed, table)]
+    judged = [_judged(fixed, name, rows, runs) for name, rows in fixed.groups(table)]
     tested = [each for each in judged if each["word"] != UNTESTABLE]
     return {
         "id": fixed.id,
@@ -107,42 +81,17 @@ def judge(claim: str, table: pd.DataFrame) -> Record:
                 **_as_record(name, statistic(each.claim, rows)),
             }
             for each in fixed.otherwise
-            for name, rows in groups(each.claim, table)
+            for name, rows in each.claim.groups(table)
         ],
     }
 
 
 def _check(claim: Claim, table: pd.DataFrame) -> None:
-    what, columns = _TABLES[claim.table]
-    needed = {
-        *columns,
-        *claim.select,
-        *claim.measured,
-        *(key for one in claim.series for key in one),
-    }
-    if claim.rule in _BY_GROUP:
-        needed.add("by_group")
-    if lacking := sorted(needed - set(table.columns)):
+    if lacking := sorted(claim.needed() - set(table.columns)):
         raise ShapelibError(
-            f"claim {claim.id!r} is judged from a {what}, and this has no column {lacking[0]!r}"
+            f"claim {claim.id!r} is judged from a {claim.called}, and this has no column "
+            f"{lacking[0]!r}"
         )
-
-
-def groups(claim: Claim, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """What each statistic is taken from, with its name."""
-    rows = table if claim.role == "any" else table[table["role"] == claim.role]
-    rows = chosen(rows, claim.select)
-    if claim.table == "shape":
-        if claim.layers == "inner":
-            rows = rows[(rows["layer"] > 0) & ~rows["after_norm"]]
-        return [(str(name), group) for name, group in rows.groupby("model", sort=False)]
-    if claim.table == "crossings":
-        by = ["task"] if claim.along == "task" else ["model", "task"]
-        return [(" on ".join(name), group) for name, group in rows.groupby(by, sort=False)]
-    if claim.along == "all":
-        there = not any(chosen(rows, one).empty for one in claim.series)
-        return [("both", rows)] if there else []
-    return [(str(name), group) for name, group in rows.groupby("recipe", sort=False)]
 
 
 def _judged(
@@ -150,11 +99,7 @@ def _judged(
 ) -> Record:
     """One model's record: its numbers, its word, and why there is none."""
     found = statistic(claim, rows)
-    reasons = [
-        f"its {column} is {', '.join(map(str, there))}, and the rule is fixed at {wanted}"
-        for column, wanted in claim.measured.items()
-        if (there := list(rows[column].unique())) != [wanted]
-    ]
+    reasons = claim.unlike(rows)
     if beyond := regimes.outside(claim.regime, regimes.facts(rows, runs)):
         reasons.append(f"outside the claim's regime: {beyond}")
     if not found.testable:
@@ -165,35 +110,34 @@ def _judged(
     record = _as_record(name, found)
     if claim.beside in found.details:
         record["beside"] = {claim.beside: _plain(found.details[claim.beside])}
-    several = "one run" if "run" not in rows or rows["run"].nunique() == 1 else "runs"
     return {
         **record,
         "word": UNTESTABLE if reasons else said,
         "outside": "; ".join(reasons),
         "role": str(rows["role"].iloc[0]),
         "of": sorted(map(str, rows["model"].unique())),
-        "one_run": claim.table == "course" and several == "one run",
+        "one_run": claim.is_one_run(rows),
     }
 
 
 def statistic(claim: Claim, rows: pd.DataFrame) -> Statistic:
-    count = rows["layer"].nunique() if claim.table == "shape" else layers.LEAST
-    if count < layers.LEAST:
-        return nothing(f"layers that count: {count}, and {layers.LEAST} are needed")
+    """What the claim's rule gives of one of its groups."""
+    if why := claim.too_little(rows):
+        return nothing(why)
     return RULES[claim.table][claim.rule](claim, rows)
 
 
 def _beside(claim: Claim, tested: list[Record]) -> list[str]:
     """That one model, or one run, stands alone behind the word."""
     said = []
-    if tested and claim.along not in ("all", "task"):
+    if tested and not claim.joined:
         of_role = Counter(role for role, _ in {(each["role"], *each["of"][:1]) for each in tested})
         if sum(of_role.values()) == 1:
             said.append("one model alone")
         elif min(of_role.values()) == 1:
             said.append("one model of a role alone")
     if tested and all(each["one_run"] for each in tested):
-        said.append("one run" if len(tested) == 1 and claim.along != "all" else "one run each")
+        said.append("one run" if len(tested) == 1 and not claim.joined else "one run each")
     return said
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from shapebook.claims.rulebook import LEAST as LEAST
 from shapebook.claims.rulebook import Claim
 from shapebook.claims.statistic import (
     Statistic,
@@ -18,9 +19,6 @@ from shapebook.claims.statistic import (
     within,
 )
 from shapelib.store.tables import chosen
-
-LEAST = 3
-"""Layers that a rule needs."""
 
 
 def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:

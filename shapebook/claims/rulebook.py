@@ -1,20 +1,22 @@
 """Reading ``claims.yml``: each claim with its rule and its regime, every field checked."""
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import pandas as pd
 
 from shapebook.claims.verdicts import ASKS
 from shapelib.errors import ShapelibError, is_number, nearest
+from shapelib.store.tables import chosen
 
 PATH = Path(__file__).with_name("claims.yml")
 ROLES = ("encoder", "decoder", "any")
-TABLES = ("shape", "course", "crossings")
-# What a statistic can be taken over, by table: the first is what it is where nothing is said.
-ALONG = {"shape": ("",), "course": ("recipe", "all"), "crossings": ("", "task")}
-LAYERS = ("inner", "all")
+LEAST = 3
+"""Layers that a rule about them needs."""
 TRAINING = ("language modelling", "contrastive")
 """Kinds of training that a regime can ask for."""
 
@@ -42,9 +44,18 @@ class Regime:
     """One of these kinds (of `TRAINING`); any where nothing is named."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One entry of ``claims.yml``, or a further reading of one."""
+@dataclass(frozen=True, kw_only=True)
+class Claim(ABC):
+    """One entry of ``claims.yml``, or a further reading of one; of each table there is a kind."""
+
+    table: ClassVar[str]
+    """What is judged, as the file names it."""
+    called: ClassVar[str]
+    """The same, as messages call it."""
+    columns: ClassVar[frozenset[str]]
+    """What such a table must have, whatever the claim."""
+    choices: ClassVar[Mapping[str, tuple[str, ...]]]
+    """What each field of this kind alone can be."""
 
     id: str
     number: int
@@ -63,17 +74,7 @@ class Claim:
     fixed: str
     """When the rule was fixed, and what had been seen by then."""
     asked: str = ""
-    table: str = "shape"
-    """What is judged: a ``shape`` table, the ``course`` of a training, or the ``crossings`` of
-    runs."""
-    along: str = ""
-    """What a statistic is taken over, where that is not one model: of a training the runs of a
-    ``recipe`` or ``all`` rows; of crossings all models of a ``task``."""
-    measured: dict[str, Any] = field(default_factory=dict)
-    """Columns that must have these values: the primary reading alone gets a word."""
     series: tuple[dict[str, Any], ...] = ()
-    layers: str = "inner"
-    """Which layers count: ``inner`` ones, or ``all`` as the paper draws them."""
     beside: str = ""
     """A detail that stands beside the statistic."""
     otherwise: "tuple[Reading, ...]" = ()
@@ -82,6 +83,139 @@ class Claim:
     def rule_in_words(self) -> str:
         """What is compared, and on which side of the margin it must lie."""
         return f"{self.states}; {asked_for(self.direction, self.margin)}"
+
+    @property
+    def joined(self) -> bool:
+        """Whether a statistic is taken over several models at once."""
+        return False
+
+    def needed(self) -> set[str]:
+        """The columns that it is judged from."""
+        return {*self.columns, *self.select, *(key for one in self.series for key in one)}
+
+    def groups(self, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        """What each statistic is taken from, with its name."""
+        rows = table if self.role == "any" else table[table["role"] == self.role]
+        return self._grouped(chosen(rows, self.select))
+
+    @abstractmethod
+    def _grouped(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]: ...
+
+    def too_little(self, rows: pd.DataFrame) -> str:
+        """Why one such group is none to take a statistic of; empty where it is."""
+        return ""
+
+    def unlike(self, rows: pd.DataFrame) -> list[str]:
+        """In what one such group was measured otherwise than the rule is fixed for."""
+        return []
+
+    def is_one_run(self, rows: pd.DataFrame) -> bool:
+        """Whether one training run is behind one such group."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfLayers(Claim):
+    """A claim about the layers of a model, judged from a shape table."""
+
+    table = "shape"
+    called = "shape table"
+    columns = frozenset(
+        {
+            *("model", "role", "layer", "depth", "after_norm", "tokens", "metric", "centered"),
+            *("value", "stderr", "groups"),
+        }
+    )
+    choices: ClassVar = {"layers": ("inner", "all")}
+    # Rules whose intervals are made of the groups' own values.
+    _BY_GROUP: ClassVar = ("agree", "span", "gaps_agree")
+
+    measured: dict[str, Any] = field(default_factory=dict)
+    """Columns that must have these values: the primary reading alone gets a word."""
+    layers: str = "inner"
+    """Which layers count: ``inner`` ones, or ``all`` as the paper draws them."""
+
+    def needed(self) -> set[str]:
+        by_group = {"by_group"} if self.rule in self._BY_GROUP else set()
+        return {*super().needed(), *self.measured, *by_group}
+
+    def _grouped(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        if self.layers == "inner":
+            rows = rows[(rows["layer"] > 0) & ~rows["after_norm"]]
+        return [(str(name), group) for name, group in rows.groupby("model", sort=False)]
+
+    def too_little(self, rows: pd.DataFrame) -> str:
+        count = rows["layer"].nunique()
+        few = f"layers that count: {count}, and {LEAST} are needed"
+        return few if count < LEAST else ""
+
+    def unlike(self, rows: pd.DataFrame) -> list[str]:
+        return [
+            f"its {column} is {', '.join(map(str, there))}, and the rule is fixed at {wanted}"
+            for column, wanted in self.measured.items()
+            if (there := list(rows[column].unique())) != [wanted]
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTraining(Claim):
+    """A claim about the course of a training, judged from curves along it."""
+
+    table = "course"
+    called = "table of curves along training"
+    columns = frozenset(
+        {
+            *("recipe", "model", "role", "run", "step", "tokens_seen", "tokens", "metric"),
+            *("mixing", "value", "by_group", "warmup_tokens"),
+        }
+    )
+    choices: ClassVar = {"along": ("recipe", "all")}
+
+    along: str
+    """What a statistic is taken over: the runs of a ``recipe``, or ``all`` rows."""
+
+    @property
+    def joined(self) -> bool:
+        return self.along == "all"
+
+    def _grouped(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        if self.joined:
+            there = not any(chosen(rows, one).empty for one in self.series)
+            return [("both", rows)] if there else []
+        return [(str(name), group) for name, group in rows.groupby("recipe", sort=False)]
+
+    def is_one_run(self, rows: pd.DataFrame) -> bool:
+        return "run" not in rows or rows["run"].nunique() == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTuning(Claim):
+    """A claim about fine-tuning, judged from the crossings of single runs."""
+
+    table = "crossings"
+    called = "table of the crossings of single runs"
+    columns = frozenset(
+        {
+            *("task", "model", "role", "init", "method", "definition", "rates", "seed", "D", "m"),
+            *("crossing", "d90", "largest_tried", "score", "train_score", "tokens_seen"),
+        }
+    )
+    choices: ClassVar = {"along": ("", "task")}
+
+    along: str = ""
+    """What a statistic is taken over: one model, or all models of a ``task``."""
+
+    @property
+    def joined(self) -> bool:
+        return self.along == "task"
+
+    def _grouped(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        by = ["task"] if self.joined else ["model", "task"]
+        return [(" on ".join(name), group) for name, group in rows.groupby(by, sort=False)]
+
+
+KINDS: dict[str, type[Claim]] = {each.table: each for each in (OfLayers, OfTraining, OfTuning)}
+"""By the table that is judged; the first is meant where an entry names none."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +278,8 @@ def _claim(
     otherwise = asked.pop("otherwise", [])
     regime = _one_of(asked.get("regime"), regimes, "regime", where)
     asked |= {"id": name, "regime": regimes[regime], "series": tuple(asked.get("series", ()))}
-    made = _checked(Claim(**_fields(Claim, asked, where)), rules, where)
+    kind = KINDS[_one_of(asked.pop("table", OfLayers.table), KINDS, "table", where)]
+    made = _checked(kind(**_fields(kind, asked, where)), rules, where)
     readings = tuple(_reading(made, each, rules, where) for each in otherwise)
     return replace(made, otherwise=readings)
 
@@ -156,8 +291,10 @@ def _reading(claim: Claim, fields: Mapping[str, Any], rules: Rules, where: str) 
     where = f"{where}, reading {what!r}"
     if not what:
         raise ShapelibError(f"{where}: 'what' is missing")
+    own = {each.name for each in dataclasses.fields(claim)}
     for name in changed:
-        _one_of(name, ("select", "series", "rule", "role", "layers"), "field", where)
+        known = ("select", "series", "rule", "role", "layers")
+        _one_of(name, (each for each in known if each in own), "field", where)
     if "series" in changed:
         changed["series"] = tuple(changed["series"])
     changed["select"] = {**claim.select, **changed.get("select", {})}
@@ -165,13 +302,12 @@ def _reading(claim: Claim, fields: Mapping[str, Any], rules: Rules, where: str) 
 
 
 def _checked(claim: Claim, rules: Rules, where: str) -> Claim:
-    _one_of(claim.table, TABLES, "table", where)
     _one_of(claim.rule, rules[claim.table], "rule", where)
     _one_of(claim.role, ROLES, "role", where)
     _one_of(claim.asks, ASKS, "asks", where)
     _one_of(claim.direction, ASKS[claim.asks], "direction", where)
-    _one_of(claim.along, ALONG[claim.table], "along", where)
-    _one_of(claim.layers, LAYERS, "layers", where)
+    for name, known in claim.choices.items():
+        _one_of(getattr(claim, name), known, name, where)
     if claim.margin < 0 and claim.asks != "bound":
         article = "an" if claim.asks == "equality" else "a"
         raise ShapelibError(

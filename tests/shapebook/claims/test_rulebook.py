@@ -36,7 +36,7 @@ def changed(tmp_path: Path, claim: str = "decoder-bell", **fields) -> Path:
         ({"regime": "large"}, "regime is 'large'"),
         ({"regime": None}, "regime is None"),
         ({"table": "shapes"}, "table is 'shapes'; did you mean 'shape'"),
-        ({"along": "recipe"}, "along is 'recipe'"),
+        ({"along": "recipe"}, "field is 'along'"),
         ({"margin": "0.1"}, "margin is '0.1', expected a number"),
         ({"margin": True}, "margin is True, expected a number"),
         ({"margin": -0.1}, "margin is -0.1; of a size it is 0 or more"),
@@ -53,6 +53,23 @@ def test_what_is_wrong_in_a_claim_is_named(tmp_path: Path, fields: dict, message
     with pytest.raises(ShapelibError, match=message) as raised:
         rulebook.read(changed(tmp_path, **fields), RULES)
     assert "claims.yml, claim 'decoder-bell'" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("claim", "fields", "message"),
+    [
+        ("anisotropy-grows", {"along": "task"}, "along is 'task'; known: recipe, all"),
+        ("anisotropy-grows", {"along": None}, "'along' is missing"),
+        ("anisotropy-grows", {"layers": "all"}, "field is 'layers'"),
+        ("anisotropy-grows", {"otherwise": [{"what": "x", "layers": "all"}]}, "field is 'layers'"),
+        ("d90-tiny", {"along": "recipe"}, "along is 'recipe'"),
+        ("d90-tiny", {"measured": {"window": "8 tokens"}}, "field is 'measured'"),
+        ("d90-tiny", {"rule": "bell"}, "rule is 'bell'"),
+    ],
+)
+def test_a_field_of_another_table_is_named(tmp_path: Path, claim: str, fields: dict, message: str):
+    with pytest.raises(ShapelibError, match=message):
+        rulebook.read(changed(tmp_path, claim, **fields), RULES)
 
 
 def test_what_is_wrong_in_a_regime_is_named(tmp_path: Path):
