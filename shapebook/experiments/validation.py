@@ -7,12 +7,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from shapelib.errors import ShapelibError
 from shapelib.geometry import dimension
@@ -39,24 +39,54 @@ REFERENCE = "Gaussian, d = 20"
 OURS, THEIRS = "shapelib", "scikit-dimension"
 
 LOW, HIGH = 5, 40
-# When all ratios of a finding earn it the first of two verdicts.
-RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = {
+Ratios = Float[np.ndarray, "..."]
+
+
+class Rule(NamedTuple):
+    """What every ratio of a finding is held against. No claim of a paper's, and no interval: the
+    ratios are exact, or their spread is what a finding is about."""
+
+    words: str
+    holds: Callable[[Ratios], Bool[np.ndarray, "..."]]
+    met: str
+    """The verdict where it holds for all of them."""
+    unmet: str
+    """The verdict where it does not."""
+
+
+def _within(share: float) -> Callable[[Ratios], Bool[np.ndarray, "..."]]:
+    return lambda ratios: abs(ratios - 1) <= share
+
+
+def _off(share: float) -> Callable[[Ratios], Bool[np.ndarray, "..."]]:
+    return lambda ratios: abs(ratios - 1) > share
+
+
+def _above(least: float) -> Callable[[Ratios], Bool[np.ndarray, "..."]]:
+    return lambda ratios: ratios > least
+
+
+def _below(most: float) -> Callable[[Ratios], Bool[np.ndarray, "..."]]:
+    return lambda ratios: ratios < most
+
+
+RULES = {
     # Two programs that compute one formula agree to rounding.
-    "same": ("equal to 1e-9", lambda r: abs(r - 1) <= 1e-9, "no difference", "a difference"),
+    "same": Rule("equal to 1e-9", _within(1e-9), "no difference", "a difference"),
     # The exact ratios of a draw pin the dimension to one or two per cent.
-    "exact": ("within 5 %", lambda r: abs(r - 1) <= 0.05, "recovers the dimension", "fails"),
+    "exact": Rule("within 5 %", _within(0.05), "recovers the dimension", "fails"),
     # In two dimensions the method of moments stays a seventh too high however many the points.
-    "low": ("within 20 %", lambda r: abs(r - 1) <= 0.2, "recovered", "not recovered"),
-    "high": ("below 80 %", lambda r: r < 0.8, "too low", "not too low"),
+    "low": Rule("within 20 %", _within(0.2), "recovered", "not recovered"),
+    "high": Rule("below 80 %", _below(0.8), "too low", "not too low"),
     # Trends compare means over parts of a cloud.
-    "rises": ("up by over 5 %", lambda r: r > 1.05, "estimates rise", "no common trend"),
-    "falls": ("down by over 5 %", lambda r: r < 0.95, "estimates fall", "no common trend"),
+    "rises": Rule("up by over 5 %", _above(1.05), "estimates rise", "no common trend"),
+    "falls": Rule("down by over 5 %", _below(0.95), "estimates fall", "no common trend"),
     # Less than a tenth is hardly more than another draw of tokens changes.
-    "off": ("off by over 10 %", lambda r: abs(r - 1) > 0.1, "estimate is off", "not always off"),
-    "holds": ("within 10 %", lambda r: abs(r - 1) <= 0.1, "estimate holds", "estimate is off"),
+    "off": Rule("off by over 10 %", _off(0.1), "estimate is off", "not always off"),
+    "holds": Rule("within 10 %", _within(0.1), "estimate holds", "estimate is off"),
     # Over the same axis the estimates on a Gaussian stay well within this.
-    "decides": ("over 1.5", lambda r: r > 1.5, "decides the estimate", "decides little"),
-    "turned": ("over 1.1", lambda r: r > 1.1, "depends on the estimator", "not seen to depend"),
+    "decides": Rule("over 1.5", _above(1.5), "decides the estimate", "decides little"),
+    "turned": Rule("over 1.1", _above(1.1), "depends on the estimator", "not seen to depend"),
 }
 
 
@@ -297,10 +327,11 @@ def findings(
     }  # fmt: skip
     rows = []
     for finding, (ratios, name) in judged.items():
-        r, (rule, met, yes, no) = np.asarray(ratios, dtype=float), RULES[name]
-        passed, ends = met(r), list(dict.fromkeys((f"{r.min():.3g}", f"{r.max():.3g}")))
+        r, rule = np.asarray(ratios, dtype=float), RULES[name]
+        passed, ends = rule.holds(r), list(dict.fromkeys((f"{r.min():.3g}", f"{r.max():.3g}")))
         count = f"{passed.sum()} of {passed.size}"
-        rows.append((finding, rule, count, yes if passed.all() else no, " to ".join(ends)))
+        verdict = rule.met if passed.all() else rule.unmet
+        rows.append((finding, rule.words, count, verdict, " to ".join(ends)))
     return pd.DataFrame(rows, columns=["finding", "rule", "met", "verdict", "ratios"])
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from shapebook.experiments import validation
-from shapebook.experiments.validation import OURS, REFERENCE, THEIRS
+from shapebook.experiments.validation import DIMENSIONS, OURS, REFERENCE, THEIRS
 from shapebook.figures import validation as validation_figures
 from shapebook.figures.shown import NEUTRAL, show
 from shapelib import figures
@@ -140,13 +140,23 @@ def test_stress_changes_and_provenance(tables: dict[str, Any]):
     assert "vectors pooled from" in str(show_provenance(table).facts)
 
 
-def test_a_kept_table_is_reused(tables: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "shapelib.store.tables.cached", lambda key, compute: pd.DataFrame([{"key": key}])
-        )
-        keys = [validation.bias(512, repeats, 0)["key"].item() for repeats in (2, 2, 3)]
-    assert keys[0] == keys[1] != keys[2]
+@pytest.mark.usefixtures("own_cache")
+def test_a_kept_table_is_reused(monkeypatch: pytest.MonkeyPatch):
+    searches: list[int] = []
+    search = validation.nearest_neighbors
+
+    def counted(x: np.ndarray, k: int) -> Any:
+        searches.append(len(x))
+        return search(x, k)
+
+    monkeypatch.setattr(validation, "nearest_neighbors", counted)
+    first, made = validation.bias(256, 1, 0), len(searches)
+    again = validation.bias(256, 1, 0)
+    assert made == len(searches) == len(DIMENSIONS)
+    pd.testing.assert_frame_equal(first, again)
+    other = validation.bias(256, 1, 1)
+    assert len(searches) == 2 * made, "another draw is another table"
+    assert not other.equals(first)
 
 
 def test_bad_input(tables: dict[str, Any]):
