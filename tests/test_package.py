@@ -1,21 +1,16 @@
 """What the package promises about itself: light to import, one source of dependencies."""
 
-import ast
-import importlib.metadata
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable
-from pathlib import Path
 
+import imports
 import pytest
 import yaml
+from imports import PROJECT, ROOT
 
 import shapelib
-
-ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -62,8 +57,7 @@ def test_environment_yml_is_true():
 
 def names(requirements: Iterable[str]) -> set[str]:
     """What requirements ask for, by the names that an index knows."""
-    found = (re.match(r"[\w.-]+", each) for each in requirements)
-    return {re.sub(r"[-_.]+", "-", each[0]).lower() for each in found if each}
+    return {imports.normal(each) for each in requirements}
 
 
 def extras(*left_out: str) -> set[str]:
@@ -80,19 +74,11 @@ def test_constraints_pin_every_dependency():
 
 def test_what_the_library_imports_is_asked_for():
     """By itself, and not by something else that happens to bring it."""
-    known = importlib.metadata.packages_distributions()
     asked = names(PROJECT["dependencies"]) | extras("test")
-    ours = ("shapelib", "shapebook")
-    for file in (file for package in ours for file in (ROOT / package).rglob("*.py")):
-        for each in ast.walk(ast.parse(file.read_text())):
-            used = [each.module] if isinstance(each, ast.ImportFrom) else []
-            used += [name.name for name in each.names] if isinstance(each, ast.Import) else []
-            for package in {name.split(".")[0] for name in used if name} - {
-                "shapelib",
-                "shapebook",
-            }:
-                if package not in sys.stdlib_module_names:
-                    assert names(known.get(package, [package])) & asked, (file.name, package)
+    for module in imports.modules():
+        used = {each.split(".")[0] for each in imports.of_module(module)} - {*imports.OWN}
+        for package in used - sys.stdlib_module_names:
+            assert imports.providers(package) & asked, (module, package)
 
 
 def test_one_version():
@@ -103,10 +89,11 @@ def test_one_version():
 
 def test_readme_names_what_exists():
     readme = (ROOT / "README.md").read_text()
-    makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"^make (\w+)", readme, re.M)
     assert {"book", "test"} <= set(targets)
-    for target in targets:
-        assert re.search(rf"^{target}:", makefile, re.M), target
+    done = subprocess.run(
+        ["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
     for path in re.findall(r"\]\(((?!https?:)[^)#]+)\)", readme):
         assert (ROOT / path).exists(), path

@@ -10,6 +10,9 @@ import shapelib
 from shapelib.errors import ShapelibError
 from shapelib.store import cache, keys
 
+HTML = Path("_build", "html")
+"""Where the pages of a checkout are rendered to."""
+
 
 def render(root: Path, book: Path) -> None:
     """Render a source into ``_build/html``, unless just this is there already; warnings are errors.
@@ -19,7 +22,7 @@ def render(root: Path, book: Path) -> None:
     program = Path(sys.executable).with_name("jupyter-book")
     if not program.exists():
         raise ShapelibError('rendering needs Jupyter Book; run: pip install "shapelib[book]"')
-    html = root / "_build" / "html"
+    html = root / HTML
     # Beside the pages, since what is in their folder is published.
     stamp, key = html.with_name("html.key"), _key_of_source(root, book)
     if (html / "intro.html").is_file() and stamp.is_file() and stamp.read_text() == key:

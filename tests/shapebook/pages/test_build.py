@@ -321,7 +321,9 @@ def test_a_book_is_rendered_where_anything_of_it_changed(
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         asked.append(command)
-        html = checkout / "_build" / "html"
+        # Jupyter Book's own way: a folder of its name for pages in the one it is given.
+        path = Path(command[command.index("--path-output") + 1])
+        html = checkout / path / "_build" / "html"
         html.mkdir(parents=True)
         (html / "intro.html").write_text("rendered")
         return subprocess.CompletedProcess(command, int(fails))
@@ -342,7 +344,7 @@ def test_a_book_is_rendered_where_anything_of_it_changed(
         (checkout / file).write_text(text)
         assert rendered()
         assert not rendered()
-    (checkout / "_build" / "html" / "intro.html").unlink()
+    (checkout / rendering.HTML / "intro.html").unlink()
     assert rendered()
     fails = True
     (book / "intro.md").write_text("# Wrong\n")
