@@ -60,11 +60,12 @@ th:has(+ td:last-child) { min-width: 5.5rem; }
 def html(notebook: Notebook, changes: Changes | None = None) -> str:
     """A whole page: prose, figures with captions and alternative text, tables; code folded.
 
-    Formulas become MathML, which browsers draw themselves. References within the notebook are
-    links; those to other pages of the book, and to its bibliography, are words. `changes`: the
-    parameters that are not the book's (see `changes.changes`): the page says first that its text
-    was written for another run. What the book reads out of its own figures does not stand, and
-    neither do the places of files on the machine that ran it.
+    nbconvert's pages load scripts for their formulas from elsewhere, and know no figures with
+    captions. Here formulas become MathML, which browsers draw themselves. References within the
+    notebook are links; those to other pages of the book, and to its bibliography, are words.
+    `changes`: the parameters that are not the book's (see `changes.changes`): the page says first
+    that its text was written for another run. What the book reads out of its own figures does not
+    stand, and neither do the places of files on the machine that ran it.
     """
     page = _Page(notebook, bool(changes))
     body = "\n".join(page.cell(cell) for cell in notebook.cells)

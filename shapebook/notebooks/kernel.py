@@ -111,7 +111,11 @@ def stoppable() -> Iterator[None]:
 
 
 class _Watch:
-    """Follows a run from cell to cell: tells of each, and looks at the kernel's memory after it."""
+    """Follows a run from cell to cell: tells of each, and looks at the kernel's memory after it.
+
+    papermill's own bar counts cells, and says neither which section one is of nor what it took; a
+    log of pages that are made side by side needs lines, and not a bar.
+    """
 
     def __init__(self, sections: dict[int, str], told: Told | None) -> None:
         self.sections, self.told = sections, told or (lambda text: None)

