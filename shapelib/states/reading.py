@@ -143,22 +143,8 @@ def read(
             some = by_length[at : at + max(1, room // longest)]
             if apart:
                 some = some[lengths[some] == longest]
-            try:
-                ids = [encoded[i].ids for i in some]
-                for layer, vectors in _states(model, ids, layers, unseen):
-                    parts = np.split(vectors, np.cumsum(lengths[some])[:-1])
-                    for window, part in zip(some, parts, strict=True):
-                        write(layer, int(starts[window]), part)
-                short = False
-            except torch.OutOfMemoryError as error:
-                if len(some) == 1:
-                    raise ShapelibError(
-                        f"{model.device} has no memory for one window of {longest} tokens of "
-                        f"{model.name}; use shorter windows, dtype bfloat16, or another device"
-                    ) from error
-                short = True
-            if short:
-                # Outside the except clause, where the error no longer holds the pass's tensors.
+            windows = [(encoded[i].ids, int(starts[i])) for i in some]
+            if not _pass(model, windows, layers, unseen, write):
                 room = longest * (len(some) // 2)
                 if model.device.type == "cuda":
                     torch.cuda.empty_cache()
@@ -171,6 +157,34 @@ def read(
                 continue
             at += len(some)
             bar.update(int(lengths[some].sum()))
+
+
+def _pass(
+    model: Model,
+    windows: Sequence[tuple[list[int], int]],
+    layers: Sequence[int],
+    unseen: int,
+    write: Callable[[int, int, Float[np.ndarray, "some width"]], None],
+) -> bool:
+    """One forward pass over some windows, of ids and the row where each begins, its states handed
+    on. False where the device's memory runs out: only outside this function nothing holds what the
+    pass has taken of it.
+
+    Raises `ShapelibError` where one window is too many.
+    """
+    try:
+        ends = np.cumsum([len(ids) for ids, _ in windows])[:-1]
+        for layer, vectors in _states(model, [ids for ids, _ in windows], layers, unseen):
+            for (_, start), part in zip(windows, np.split(vectors, ends), strict=True):
+                write(layer, start, part)
+    except torch.OutOfMemoryError as error:
+        if len(windows) == 1:
+            raise ShapelibError(
+                f"{model.device} has no memory for one window of {len(windows[0][0])} tokens of "
+                f"{model.name}; use shorter windows, dtype bfloat16, or another device"
+            ) from error
+        return False
+    return True
 
 
 def _apart(model: Model, encoded: list[Encoded], by_length: Int[np.ndarray, " windows"]) -> bool:

@@ -224,28 +224,12 @@ def windows(
     >>> [each.text for each in windows(corpus, length=3)]
     ['ijk', 'cde', 'fgh']
     """
-    for name, value, least in (("window length", length, 1), ("seed", seed, 0)):
-        if not is_whole_number(value, least, numpy=True):
-            raise ShapelibError(
-                f"the {name} is {value!r}; a whole number of at least {least} is accepted"
-            )
-    if start not in ("anywhere", "article"):
-        raise ShapelibError(f"start is {start!r}; 'anywhere' or 'article' is accepted")
-    if unit not in ("characters", "tokens"):
-        raise ShapelibError(f"unit is {unit!r}; 'characters' or 'tokens' is accepted")
-    ids: list[np.ndarray[Any, np.dtype[np.int64]]] | None = None
-    if unit == "tokens":
-        if tokenizer is None:
-            raise ShapelibError("windows of tokens need tokenizer=, a Hugging Face tokenizer")
-        # Not verbose: an article may be longer than the model reads, a window is not.
-        plain = {"add_special_tokens": False, "verbose": False}
-        ids = [
-            np.asarray(tokenizer(article.text, **plain)["input_ids"], np.int64)
-            for article in corpus.articles
-        ]
-        sizes = [len(each) for each in ids]
-    else:
+    _check_asked(length, unit, seed, start)
+    ids = _tokenized(corpus, tokenizer) if unit == "tokens" else None
+    if ids is None:
         sizes = [len(article.text) for article in corpus.articles]
+    else:
+        sizes = [len(each) for each in ids]
     longest = max(sizes, default=0)
     if longest < length:
         raise ShapelibError(
@@ -253,12 +237,7 @@ def windows(
             "a length up to that is accepted"
         )
     generator = np.random.default_rng(seed)
-    places = [
-        (article, int(offset) + length * index)
-        for article, size in enumerate(sizes)
-        for offset in (generator.integers(size % length + 1),)
-        for index in range(size // length)
-    ]
+    places = _places(sizes, length, generator)
     if start == "article":
         places = [(article, 0) for article, size in enumerate(sizes) if size >= length]
     order = generator.permutation(len(places))
@@ -270,3 +249,39 @@ def windows(
         return Window(article, start, ids=tuple(ids[article][start : start + length].tolist()))
 
     return (cut(*places[index]) for index in order)
+
+
+def _check_asked(length: int, unit: str, seed: int, start: str) -> None:
+    for name, value, least in (("window length", length, 1), ("seed", seed, 0)):
+        if not is_whole_number(value, least, numpy=True):
+            raise ShapelibError(
+                f"the {name} is {value!r}; a whole number of at least {least} is accepted"
+            )
+    if start not in ("anywhere", "article"):
+        raise ShapelibError(f"start is {start!r}; 'anywhere' or 'article' is accepted")
+    if unit not in ("characters", "tokens"):
+        raise ShapelibError(f"unit is {unit!r}; 'characters' or 'tokens' is accepted")
+
+
+def _tokenized(
+    corpus: Corpus, tokenizer: Callable[..., Mapping[str, Any]] | None
+) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+    """The token ids of each article, no special tokens among them."""
+    if tokenizer is None:
+        raise ShapelibError("windows of tokens need tokenizer=, a Hugging Face tokenizer")
+    # Not verbose: an article may be longer than the model reads, a window is not.
+    plain = {"add_special_tokens": False, "verbose": False}
+    return [
+        np.asarray(tokenizer(article.text, **plain)["input_ids"], np.int64)
+        for article in corpus.articles
+    ]
+
+
+def _places(sizes: list[int], length: int, generator: np.random.Generator) -> list[tuple[int, int]]:
+    """Article and beginning of all windows that fit, an article's first at a random offset."""
+    return [
+        (article, int(offset) + length * index)
+        for article, size in enumerate(sizes)
+        for offset in (generator.integers(size % length + 1),)
+        for index in range(size // length)
+    ]
