@@ -3,7 +3,7 @@ a kept table (`shapebook.experiments.real_models.kept`) and of nothing else. Num
 rule is fixed at one window."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -121,7 +121,7 @@ def by_window(claim: str, table: pd.DataFrame, tokens: str = "all") -> pd.DataFr
         length, _, unit = str(window).partition(" ")
         if unit != "characters":
             raise ShapelibError(f"a window is {window!r}; windows of characters are compared")
-        for name, layers in judge.groups(asked, own):
+        for name, layers in asked.groups(own):
             found = judge.statistic(asked, layers)
             rows.append(
                 (name, layers["role"].iloc[0], int(length), bool(native), tokens, found.value,
@@ -174,8 +174,8 @@ def _lines(axes: "Axes", rows: pd.DataFrame, colours: dict[str, str]) -> None:
         line = own.sort_values("characters")
         # The two ways to begin lie on each other where it makes no difference.
         x = line["characters"] * (1.0 if native else 1.06)
-        style = {"color": colours[str(model)], "label": f"{model}, {_BEGUN[bool(native)]}"}
-        style |= {"marker": "o", "markersize": 4, "linewidth": 1.4}
+        style: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.4}
+        style |= {"color": colours[str(model)], "label": f"{model}, {_BEGUN[bool(native)]}"}
         style |= {} if native else {"markerfacecolor": "white", "linestyle": "--"}
         if "low" in line:
             errors = [line["value"] - line["low"], line["high"] - line["value"]]
