@@ -108,8 +108,12 @@ def test_a_python_without_the_peer_is_refused(apart: ModuleType):
 
 
 def module(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A script, read anew: one of results/ may have the same name, whichever comes first."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return __import__(name)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    found = __import__(name)
+    del sys.modules[name]
+    return found
 
 
 def test_times_are_divided_by_the_yardsticks_beside_them(monkeypatch: pytest.MonkeyPatch):
@@ -125,10 +129,9 @@ def test_times_are_divided_by_the_yardsticks_beside_them(monkeypatch: pytest.Mon
 
 def test_the_benchmark_of_scale_measures_what_a_table_can_hold(monkeypatch: pytest.MonkeyPatch):
     """On few points: its made-up pool is one, and its record is what the pages read."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import scale
-
     from shapebook.pages import timings
+
+    scale = module("scale", monkeypatch)
 
     for name, value in {"POINTS": 1700, "FEATURES": 12, "WINDOW": 8}.items():
         monkeypatch.setattr(scale, name, value)

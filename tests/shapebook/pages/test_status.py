@@ -13,6 +13,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from shapebook.notebooks import notebook as notebooks
+from shapebook.notebooks.runs import Run
 from shapebook.notebooks.shown import BORROWED, MEASURED, Facts
 from shapebook.pages import status
 from shapebook.run import assignment
@@ -56,7 +57,8 @@ def test_status_says_what_each_run_took():
 
 
 def test_provenance_keeps_its_runs_where_the_status_finds_them(tmp_path: Path):
-    facts = Facts({"a": 1}, [{"model": "m", "seconds": 2.5, "created": "c", "seed": 0}])
+    run = Run({"model": "m", "seconds": 2.5, "created": "c", "seed": 0})
+    facts = Facts({"a": 1}, [run])
     data, metadata = facts._repr_mimebundle_()
     shown = new_output("execute_result", data, metadata=metadata)
     kept = new_notebook(cells=[new_code_cell("x", outputs=[shown])])
