@@ -1,7 +1,7 @@
 """The command line: ``shapelib profile · sweep · models · pretrain · d90``, and two more."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -35,9 +35,6 @@ from shapelib.cli.options import (  # fmt: skip
 from shapelib.errors import ShapelibError, nearest
 from shapelib.finetuning.settings import LEVEL, Tuning
 from shapelib.states.settings import MEMORY, Measuring
-
-if TYPE_CHECKING:
-    from shapelib.models.suites import Steps
 
 app = typer.Typer(
     help="Measure the geometry of language models: anisotropy and dimension of hidden states.",
@@ -147,10 +144,9 @@ def sweep(
 
     check(workers, dask)
     kept = look(output, KIND)
-    steps: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     grid = plan(
-        models, corpus, numbers(seeds, "--seeds"), steps, dask=dask, tokens=tokens, window=window,
-        unit=unit, batch=batch, sets=sets, metrics=metric, beginning=beginning,
+        models, corpus, numbers(seeds, "--seeds"), checkpoints, dask=dask, tokens=tokens,
+        window=window, unit=unit, batch=batch, sets=sets, metrics=metric, beginning=beginning,
         least_windows=least_windows, device=device, dtype=dtype, memory=memory,
         allow_pickle=allow_pickle, part=part,
     )  # fmt: skip
@@ -199,12 +195,11 @@ def d90(
     from shapelib.finetuning.d90 import d90 as estimate
     from shapelib.finetuning.sweep import d90_search, dimension_sweep
 
-    steps_of: Steps = "all" if checkpoints == "all" else numbers(checkpoints, "--checkpoints")
     tried = numbers(dimensions, "--dimensions")
     whole: dict[str, Any] = {
         "learning_rates": numbers(learning_rates, "--learning-rates", float),
         "full_rates": numbers(full_rates, "--full-rates", float),
-        "seeds": numbers(seeds, "--seeds"), "checkpoints": steps_of, "steps": steps,
+        "seeds": numbers(seeds, "--seeds"), "checkpoints": checkpoints, "steps": steps,
         "batch": batch, "length": length, "block": block, "output": output, "workers": workers,
         "dask": dask, "device": device, "allow_pickle": allow_pickle,
     }  # fmt: skip

@@ -176,7 +176,7 @@ Store = Annotated[
     Path,
     typer.Option("--output", "--out", help="The store: a folder that any run goes on with."),
 ]
-Checkpoints = Annotated[str, typer.Option(help="Of a suite: all, or steps: 0,1000,…")]
+Checkpoints = Annotated[str, typer.Option(help="Of a suite: all, log:12, or steps: 0,1000,…")]
 Workers = Annotated[int, typer.Option(help="Processes on this machine.")]
 Dask = Annotated[
     str | None, typer.Option(help="Address of a running Dask cluster, in place of workers.")

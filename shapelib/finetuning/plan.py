@@ -65,7 +65,7 @@ class Cell:
 
 
 def plan(
-    model: str | Path | Sequence[str | Path],
+    model: suites.Names,
     task: str | Path | tasks.Task | Sequence[str | Path | tasks.Task],
     runs: Sequence[Setting],
     checkpoints: suites.Steps = "all",

@@ -22,7 +22,7 @@ KIND = "tuning"
 
 
 def dimension_sweep(
-    model: str | Path | Sequence[str | Path],
+    model: suites.Names,
     task: str | Path | tasks.Task | Sequence[str | Path | tasks.Task],
     *,
     dimensions: Sequence[int] = Tuning.dimensions,

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 from shapelib.errors import ShapelibError, is_whole_number
 from shapelib.models import catalogue
@@ -14,7 +15,12 @@ from shapelib.models.sources import Source, find, has_tokenizer, tokenizer_hash
 from shapelib.store import keys
 
 _log = logging.getLogger("shapelib")
-Steps = Literal["all"] | Sequence[int]
+_ACCEPTED = (
+    "'all', 'log:12' (so many, evenly over log step), '0,1000' or a list of steps is accepted"
+)
+Steps = str | Sequence[int]
+"""``all``, ``log:12`` (so many, spread evenly over log step, the first and the last among them), or
+steps: ``0,1000``, or a list of them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def sources(name: str | Path, steps: Steps = "all", *, allow_pickle: bool = Fals
 
     :param name: a suite of the catalogue, whose weights are fetched when they are loaded, or a
         folder, see `models.in_folder`.
-    :param steps: ``all`` or a list of them.
+    :param steps: ``all``, ``log:12`` (so many, spread evenly over log step), or a list of them.
     :param allow_pickle: as in `load`.
     :returns: a source for each, which `load` and `profile` take.
     :raises ShapelibError: for a step that is not there (the nearest are named), and for what
@@ -68,13 +74,19 @@ def sources(name: str | Path, steps: Steps = "all", *, allow_pickle: bool = Fals
     ]
 
 
+Names = str | Path | Sequence[str | Path | Source]
+"""A model, a suite or a folder of checkpoints, or several; a source is one found already."""
+
+
 def models_and_suites(
-    names: str | Path | Sequence[str | Path], steps: Steps = "all", *, allow_pickle: bool = False
+    names: Names, steps: Steps = "all", *, allow_pickle: bool = False
 ) -> list[Source]:
     """The models of these names, and the chosen checkpoints of every suite among them, in order."""
     found: list[Source] = []
     for name in several(names):
-        if is_suite(name):
+        if isinstance(name, Source):
+            found.append(name)
+        elif is_suite(name):
             found += sources(name, steps, allow_pickle=allow_pickle)
         else:
             found.append(find(name, allow_pickle=allow_pickle))
@@ -82,7 +94,10 @@ def models_and_suites(
     return [replace(each, folder=each.folder.resolve()) for each in found]
 
 
-def several(given: str | Path | Sequence[str | Path]) -> list[str | Path]:
+_N = TypeVar("_N")
+
+
+def several(given: str | Path | Sequence[_N]) -> list[str | Path | _N]:
     """A name or several of them as a list."""
     return [given] if isinstance(given, str | Path) else list(given)
 
@@ -100,7 +115,7 @@ def in_folder(
     checkpoint that has one.
 
     :param folder: the folder of the checkpoints' folders.
-    :param steps: ``all`` or a list of them.
+    :param steps: as in `sources`.
     :param allow_pickle: as in `load`.
     :returns: a source for each, which `load` and `profile` take.
     :raises ShapelibError: for a folder without checkpoints, for two of one step, and for a step
@@ -168,13 +183,19 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
 
 
 def choose(name: str, steps: Steps, known: Sequence[int]) -> list[int]:
-    """The steps asked for, in order: all that are known, or a list of which each must be."""
+    """The steps asked for, in order: all that are known, so many of them, or a list of which each
+    must be."""
     if isinstance(steps, str):
-        if steps != "all":
-            raise ShapelibError(f"checkpoints is {steps!r}; 'all' or a list of steps is accepted")
-        return sorted(known)
+        if steps == "all":
+            return sorted(known)
+        count = re.fullmatch(r"log:(\d+)", steps)
+        if count and int(count[1]) > 1:
+            return spread(known, int(count[1]))
+        if not re.fullmatch(r"\d+( *, *\d+)*", steps):
+            raise ShapelibError(f"checkpoints is {steps!r}; {_ACCEPTED}")
+        steps = [int(each) for each in steps.split(",")]
     if not steps:
-        raise ShapelibError("checkpoints is an empty list; 'all' or a list of steps is accepted")
+        raise ShapelibError(f"checkpoints is an empty list; {_ACCEPTED}")
     for step in steps:
         if not is_whole_number(step):
             raise ShapelibError(f"a step is a whole number, got {step!r}")
@@ -186,6 +207,27 @@ def choose(name: str, steps: Steps, known: Sequence[int]) -> list[int]:
                 f"from step {min(known)} to {max(known)}"
             )
     return sorted(set(steps))
+
+
+def spread(known: Sequence[int], count: int) -> list[int]:
+    """So many of some steps, evenly over log step as far as there are any: the first and the last
+    always, step 0 besides the first that follows it. All of them where there are no more.
+
+    >>> spread([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000], 5)
+    [0, 1, 8, 128, 1000]
+    """
+    left = sorted(set(known))
+    if len(left) <= count:
+        return left
+    taken = {left[-1], *(left[:1] if left[0] == 0 or count < 3 else ())}
+    left = [step for step in left if step not in taken]
+    first, last, wanted = math.log(max(left[0], 1)), math.log(max(taken)), count - len(taken)
+    for place in range(wanted):
+        aim = first + (last - first) * place / wanted
+        nearest = min(left, key=lambda step: abs(math.log(step) - aim))
+        taken.add(nearest)
+        left.remove(nearest)
+    return sorted(taken)
 
 
 def _progress(folder: Path) -> tuple[int, int | None] | None:

@@ -59,7 +59,7 @@ class Cell:
 
 
 def sweep(
-    names: str | Path | Sequence[str | Path],
+    names: suites.Names,
     texts: str | Path | Sequence[str | Path] = "enwiki-sample",
     seeds: Sequence[int] = (0,),
     checkpoints: suites.Steps = "all",
@@ -82,7 +82,7 @@ def sweep(
     crash. Several runs may write one store: a cell is computed by one of them, and the others wait
     for it.
 
-    :param names: models, as `load` takes them, and suites.
+    :param names: models, as `load` takes them or as they were found, and suites.
     :param texts: as `load_corpus` takes them.
     :param seeds: of windows and shuffling.
     :param checkpoints: of each suite: ``all`` or a list of steps.
@@ -108,7 +108,7 @@ def sweep(
 
 
 def plan(
-    names: str | Path | Sequence[str | Path],
+    names: suites.Names,
     texts: str | Path | Sequence[str | Path],
     seeds: Sequence[int],
     checkpoints: suites.Steps,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shapelib.errors import ShapelibError
-from shapelib.models import suites
+from shapelib.models import catalogue, suites
 from shapelib.models.loading import load
 from shapelib.models.sources import has_tokenizer, tokenizer_hash
 from shapelib.models.suites import sources
@@ -63,12 +63,25 @@ def test_chosen_steps(suite: Path):
     )
     with pytest.raises(ShapelibError, match=message):
         sources(suite, [20, 400])
-    with pytest.raises(ShapelibError, match="checkpoints is 'last'; 'all' or a list"):
-        sources(suite, "last")  # type: ignore[arg-type]
+    with pytest.raises(ShapelibError, match="checkpoints is 'last'; 'all', 'log:12'"):
+        sources(suite, "last")
     with pytest.raises(ShapelibError, match="a step is a whole number, got '20'"):
         sources(suite, ["20"])  # type: ignore[list-item]
     with pytest.raises(ShapelibError, match="empty list"):
         sources(suite, [])
+
+
+def test_so_many_steps_evenly_over_their_logarithm():
+    known = [each.step for each in catalogue.suite("pythia-2.8b").checkpoints]
+    found = suites.choose("pythia-2.8b", "log:12", known)
+    assert found == [0, 1, 4, 8, 32, 128, 512, 1000, 4000, 13000, 44000, 143000]
+    assert suites.choose("pythia-2.8b", "log:2", known) == [0, 143000]
+    assert suites.choose("pythia-2.8b", "log:200", known) == known
+    assert suites.choose("run", "log:3", [7, 5, 1000, 70]) == [5, 70, 1000]
+    assert suites.choose("run", "70,5", [7, 5, 1000, 70]) == [5, 70]
+    for wrong in ("log:1", "log:", "log:-3", "logs", "0,", "-5"):
+        with pytest.raises(ShapelibError, match=f"checkpoints is '{wrong}'"):
+            suites.choose("run", wrong, known)
 
 
 def test_the_nearest_steps_are_named():
