@@ -1,6 +1,8 @@
 """What the figures of pages share, a figure in a notebook with the rows that it shows, and the
 published numbers as a figure."""
 
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -42,19 +44,23 @@ def published_profile(table: pd.DataFrame) -> "Figure":
     return keep(figure, table)
 
 
-def show(figure: "Figure") -> "SVG":
+def show(figure: "Figure", missing: Sequence[str] = ()) -> "SVG":
     """The figure as SVG for a notebook, its data beside it: one table gives the same bytes twice.
 
     The data (see `figures.data`) travel in the output's metadata, and the book offers them as a
     file.
 
     :param figure: any matplotlib figure.
+    :param missing: what it lacks, because it could not be measured: named below it.
     """
     import io
 
     import matplotlib
     from IPython.display import SVG
 
+    if missing:
+        named = textwrap.fill(f"missing, since it failed: {', '.join(missing)}", 90)
+        figure.text(0.5, -0.02, named, ha="center", va="top", fontsize=8, color=NEUTRAL)
     drawn = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "shapelib"}):
         figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None})

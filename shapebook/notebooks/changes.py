@@ -8,7 +8,7 @@ from shapebook.claims.verdicts import UNTESTABLE
 from shapebook.notebooks import notebook as notebooks
 
 # What changes where a page is run, and not what it shows.
-_PLACES = ("device", "workers")
+_PLACES = ("allow_pickle", "device", "memory", "store", "workers")
 
 Changes = dict[str, tuple[Any, Any]]
 """The value here and the book's, by the name of the parameter."""

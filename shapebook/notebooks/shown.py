@@ -82,10 +82,12 @@ def show_provenance(table: pd.DataFrame) -> Facts:
     """What each run behind a table says about itself, one line a run, then what they share.
 
     A run kept as data names the command that made it, and counts where the table has rows of it.
+    What ``table.attrs["failures"]`` says could not be measured stands there with its reason.
     """
     runs = runs_of(table)
     facts: dict[str, object] = dict(lines(runs))
     folded = len(facts) if len(facts) > _MANY else 0
+    facts |= {f"missing {what}": why for what, why in table.attrs.get("failures", [])}
     told = [run.told for run in runs]
     for run in {each["corpus"]: each for each in told if "corpus" in each}.values():
         facts[f"text {run['corpus']}"] = f"cleaned text sha256 {run['corpus_sha256'][:12]}"
