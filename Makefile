@@ -4,6 +4,8 @@
 # make html    render the recorded pages without running anything
 # make record  keep a finished run: book/executed, and the verdict cells of notebooks/
 # make bench   timings beside peers and physical limits
+# make papers FIG=fig2   a figure of the papers with the papers' own models: needs a model hub;
+#              without FIG it lists them, and ARGS=--dry-run says what one takes
 # make lint    ruff and mypy
 # PYTHON is used only to make VENV; any Python from 3.11 on.
 
@@ -17,7 +19,7 @@ INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 ROOM := 5
 
 .DELETE_ON_ERROR:
-.PHONY: book defaults test stress html record bench lint clean
+.PHONY: book defaults test stress html record bench papers lint clean
 
 book: $(VENV)/.book
 	$(BIN)/shapebook build
@@ -31,6 +33,9 @@ html: $(VENV)/.book
 
 record: $(VENV)/.book
 	$(BIN)/shapebook record
+
+papers: $(VENV)/.book
+	$(BIN)/shapebook papers $(FIG) $(ARGS)
 
 # Notebooks are among the tests, and first, since they are the longest. Each of the two processes has
 # a core: more threads would only wait for each other.

@@ -1,14 +1,18 @@
-"""The command line of the book: ``shapebook run NOTEBOOK · build · html · record``."""
+"""The command line of the book: ``shapebook run NOTEBOOK · papers · build · html · record``."""
 
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shapelib.cli.console import started
 from shapelib.errors import ShapelibError, nearest
+
+if TYPE_CHECKING:
+    from shapebook.papers.make import Where
+    from shapebook.papers.plan import Plan
 
 app = typer.Typer(
     help="Run the book's notebooks with parameters of your own, and make the book.",
@@ -90,6 +94,87 @@ def record() -> None:
     build.record(Path.cwd())
 
 
+@app.command()
+def papers(
+    figure: Annotated[str | None, typer.Argument(help="Which; none lists them.")] = None,
+    checkpoints: Annotated[
+        str | None, typer.Option(help="Of each suite: all, log:12, or steps: 0,1000,…")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="Another text than enwik8.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value, of the figure's own. Repeatable."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Where measurements are kept; else _build/papers.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The page, .html; else _build/papers.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a running Dask cluster, in place of workers.")
+    ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            envvar="SHAPEBOOK_ALLOW_PICKLE",
+            help="Read pickled weights, without running what they hold.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it takes; fetch and compute nothing.")
+    ] = False,
+) -> None:
+    """Make a figure of the papers anew, with the papers' own models: measure, draw, judge.
+
+    Those of this checkout are params/papers/*.yml. Measurements go to a store, from which a run
+    that was stopped goes on; what cannot be had or fails is left out, and the page names it.
+    """
+    from shapebook.papers import listed, plan, told
+
+    root = Path.cwd()
+    if figure is None:
+        for each in listed.figures(root).values():
+            typer.echo(f"{each.name:14}{each.title} ({each.prints})")
+        return
+    asked = listed.figure(root, figure)
+    given = assignments(parameter or [], asked.parameters)
+    given |= {"checkpoints": checkpoints} if checkpoints is not None else {}
+    given |= {"corpus": corpus} if corpus is not None else {}
+    asked = asked.with_parameters(given)
+    planned = plan.plan(asked)
+    if dry_run:
+        for line in told.lines(planned):
+            typer.echo(line)
+        return
+    from shapebook.papers.make import Where
+    from shapelib.store.workers import check
+
+    check(workers, dask)
+    built = root / "_build" / "papers"
+    _make(
+        planned,
+        Where(
+            store or built / asked.store, out or built / f"{figure}.html", allow_pickle, workers,
+            dask,
+        ),
+    )  # fmt: skip
+
+
+def _make(planned: "Plan", where: "Where") -> None:
+    """Make a planned figure, and say what came of it; ends with 1 where something is missing."""
+    from shapebook.notebooks import changes
+    from shapebook.papers import make
+
+    made = make.make(planned, where, functools.partial(typer.echo, err=True))
+    for record in made.records:
+        typer.echo(changes.judged(record))
+    typer.echo(f"written to {made.notebook} and {where.page}")
+    if made.failures:
+        typer.echo(f"{len(made.failures)} missing, named on the page; the same command tries again")
+        raise typer.Exit(1)
+
+
 def notebook_at(path: Path) -> Path:
     """`path`, if a notebook may be there; else an error that says which ones there are."""
     if path.exists():
@@ -130,6 +215,7 @@ def assignment(text: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
 
 # What Ctrl-C leaves of each command's work.
 _LEFT = {
+    "papers": "what was measured is kept: the same command goes on",
     "run": "no notebook was written",
     "build": "finished pages are kept: the same command runs the rest",
     "record": "finished pages are kept, and nothing was recorded",

@@ -25,6 +25,7 @@ BOOK = (
     ("claims", "experiments"),
     ("figures", "notebooks"),
     ("pages",),
+    ("papers",),
     ("", "run"),
     ("__main__",),
 )

@@ -14,6 +14,7 @@ import pandas as pd
 from shapelib.errors import ShapelibError
 from shapelib.finetuning import plan as tuning
 from shapelib.finetuning import sweep as tuning_sweep
+from shapelib.finetuning.settings import Tuning
 from shapelib.finetuning.tasks import load_task
 from shapelib.models import catalogue, suites
 from shapelib.models.sources import Source, find
@@ -80,7 +81,7 @@ def tunings(
     """
     found, lost = sources(models, along=True, checkpoints=checkpoints)
     refuse_pickles(found, allow_pickle)
-    wanted = tuning_sweep.settings(**runs)
+    wanted = Tuning(**runs).runs()
     read = [load_task(each) for each in tasks]
     cells = []
     for name in dict.fromkeys(each.name for each in found):

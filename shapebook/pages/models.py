@@ -95,7 +95,7 @@ def suites() -> str:
         lines.append(
             _row(
                 f"`{suite.name}`", str(len(points)), str(points[0].step), str(points[-1].step),
-                _bytes(suite.bytes), f"[{home}](https://huggingface.co/{home})",
+                in_bytes(suite.bytes), f"[{home}](https://huggingface.co/{home})",
             )
         )  # fmt: skip
         notes += [
@@ -117,18 +117,20 @@ def costs(names: list[str]) -> str:
     states = [(each.layers + 1) * each.hidden_size * TOKENS * 4 for each in entries]
     rows = {
         "checkpoints": [str(count) for count in points],
-        "one checkpoint": [_bytes(size) for size in sizes],
-        "download, and disk to keep it all": [_bytes(size) for size in every],
+        "one checkpoint": [in_bytes(size) for size in sizes],
+        "download, and disk to keep it all": [in_bytes(size) for size in every],
         f"time to download at {DOWNLOAD / 1e6:.0f} MB a second": [
-            _time(size / DOWNLOAD) for size in every
+            in_time(size / DOWNLOAD) for size in every
         ],
-        "hidden states of one checkpoint, in memory or on disk": [_bytes(size) for size in states],
+        "hidden states of one checkpoint, in memory or on disk": [
+            in_bytes(size) for size in states
+        ],
         "operations of its forward passes": [power(each) for each in flops],
     }
     for where, speed in SPEEDS.items():
         label = f"their time for all checkpoints, {where} at {power(speed)} a second"
         rows[label] = [
-            _time(each * count / speed) for each, count in zip(flops, points, strict=True)
+            in_time(each * count / speed) for each, count in zip(flops, points, strict=True)
         ]
     return "\n".join([*lines, *(_row(label, *cells) for label, cells in rows.items())])
 
@@ -180,17 +182,20 @@ def _large(number: float) -> str:
     return str(number)
 
 
-def _bytes(number: float) -> str:
+def in_bytes(number: float) -> str:
+    """Three digits and the largest unit that fits."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.0f} bytes"
 
 
-def _time(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+def in_time(seconds: float) -> str:
+    """Two digits and the largest unit that fits."""
+    for unit, size in (("years", 31_557_600), ("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {unit}"
+            number = seconds / size
+            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"
     return f"{seconds:.2g} seconds"
 
 

@@ -1,0 +1,1 @@
+"""The papers' figures and tables with the papers' own models: planned, measured, shown."""

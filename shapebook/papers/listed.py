@@ -1,0 +1,90 @@
+"""Which figures and tables of the papers there are: ``params/papers/*.yml``, read and checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shapelib.errors import ShapelibError, nearest
+
+KINDS = ("profile", "suites", "tuning", "table")
+"""Models over layers; suites of checkpoints; runs of fine-tuning; configurations alone."""
+_FIELDS = ("title", "prints", "kind", "notebook", "store", "parameters")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure or table of a paper: what it measures, and the notebook that shows it."""
+
+    name: str
+    title: str
+    prints: str
+    """Where the paper prints it."""
+    kind: str
+    """One of `KINDS`."""
+    notebook: Path
+    parameters: dict[str, Any]
+    """Of the notebook, the models or suites among them."""
+    store: str
+    """The name of its store: figures of the same measurements share one."""
+
+    @property
+    def names(self) -> list[str]:
+        """The models, or the suites."""
+        return list(self.parameters["suites" if self.kind == "suites" else "models"])
+
+    @property
+    def checkpoints(self) -> str:
+        """Which checkpoints of each suite: ``all``, ``log:12``, or steps as ``0,1000``."""
+        return str(self.parameters.get("checkpoints", "all"))
+
+    def with_parameters(self, given: Mapping[str, Any]) -> "Figure":
+        """The same with some parameters changed; their names and types are checked."""
+        for name, value in given.items():
+            if name not in self.parameters:
+                known = nearest(name, list(self.parameters))
+                raise ShapelibError(f"{self.name} has no parameter {name!r}; {known}")
+            default = self.parameters[name]
+            if type(value) is not type(default) or value in ("", []):
+                raise ShapelibError(
+                    f"parameter {name}={value!r} of {self.name}: something like {default!r} is "
+                    "accepted"
+                )
+        return replace(self, parameters={**self.parameters, **given})
+
+
+def figures(root: Path) -> dict[str, Figure]:
+    """The figures of a checkout by name, in the order of names.
+
+    Raises `ShapelibError` where there are none, and for a file with an unknown or missing field.
+    """
+    import yaml
+
+    folder = root / "params" / "papers"
+    found = {}
+    for file in sorted(folder.glob("*.yml")):
+        fields = yaml.safe_load(file.read_text(encoding="utf-8"))
+        where = f"params/papers/{file.name}"
+        for each in fields.keys() - set(_FIELDS):
+            raise ShapelibError(f"{where}: no field {each!r}; {nearest(each, list(_FIELDS))}")
+        for each in set(_FIELDS) - fields.keys() - {"store"}:
+            raise ShapelibError(f"{where}: {each!r} is missing")
+        if fields["kind"] not in KINDS:
+            known = nearest(str(fields["kind"]), list(KINDS))
+            raise ShapelibError(f"{where}: kind is {fields['kind']!r}; {known}")
+        notebook = root / "notebooks" / fields["notebook"]
+        store = fields.get("store", file.stem)
+        found[file.stem] = Figure(file.stem, **{**fields, "notebook": notebook, "store": store})
+    if not found:
+        raise ShapelibError(
+            f"{folder} holds no figures: shapebook papers is run in a checkout, where they are"
+        )
+    return found
+
+
+def figure(root: Path, name: str) -> Figure:
+    """One of them by its name. Raises `ShapelibError` that names what there is."""
+    found = figures(root)
+    if name not in found:
+        raise ShapelibError(f"no such figure: {name!r}; {nearest(name, list(found))}")
+    return found[name]
