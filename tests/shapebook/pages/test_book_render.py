@@ -106,7 +106,7 @@ _EXCERPTS = "count => document.querySelectorAll('#search-results p.context').len
 
 
 def test_search_results_show_where_a_word_stands(browser: Any, address: str):
-    for word, least in (("massive vectors", 8), ("anisotropy", 15)):
+    for word, least in (("massive vectors", 8), ("anisotropy", 12)):
         reader = Reader(browser, address, "dark")
         found = reader.search(word)
         shown = reader.page.locator("#search-results p.context")

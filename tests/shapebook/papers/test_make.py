@@ -98,6 +98,7 @@ def pets(folder: Path) -> Path:
     return task
 
 
+@pytest.mark.stress
 def test_models_over_layers(papers: Papers):
     """Figure 1 on four models: a pickle, a gated one, an encoder and a plain decoder."""
     names = ["gpt2", "opt-125m", "bert-base-uncased", "llama-2-7b"]
