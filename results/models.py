@@ -8,13 +8,14 @@ news     each model at 512 characters of news articles, its own beginning; no te
 random   as trained, with random weights of the same architecture: what it does untrained
 
 A cell is 16 384 vectors drawn from at least 32 windows, in four token sets, with the dimension
-along scale. A window that is longer than a model reads is left out, and said. Each finished cell is
-a file of the store, so the same command goes on after any kill; `models/PART.parquet` is written
-from what is there at the end, and after a kill by the next run. A cell that this table holds is not
-measured again, whatever has changed since: its provenance says what made it, and --anew makes all
-anew. So the hours may be spent in pieces, by --model and --window. Real runs start from a clean
-commit only. The same machine, threads and versions give the same table; others differ within
-`stderr`.
+along scale, of a model in float32; but the largest is read in bfloat16, except where claims are
+judged (`precision/` says what that moves; the column `dtype` says which it was). A window that is
+longer than a model reads is left out, and said. Each finished cell is a file of the store, so the
+same command goes on after any kill; `models/PART.parquet` is written from what is there at the end,
+and after a kill by the next run. A cell that this table holds is not measured again, whatever has
+changed since: its provenance says what made it, and --anew makes all anew. So the hours may be
+spent in pieces, by --model and --window. Real runs start from a clean commit only. The same
+machine, threads and versions give the same table; others differ within `stderr`.
 """
 
 import argparse
@@ -52,6 +53,8 @@ MODELS = ("minilm-l6", "mpnet-base", "smollm2-135m", "gemma-3-270m", "qwen2.5-co
 WINDOWS = (128, 512, 2048, 8192)
 PRIMARY = 512
 PARTS = ("trained", "news", "random")
+# Read in bfloat16, but for the one cell that claims are judged by.
+IN_BFLOAT16 = ("qwen2.5-coder-1.5b",)
 ASKED: dict[str, Any] = {
     "tokens": 16_384, "batch": 4096, "sets": ("all", "content", "rest", "later"),
     "least_windows": 32,
@@ -77,6 +80,7 @@ class Cell:
     window: int
     native: bool
     """Whether windows begin as the model's tokenizer has it."""
+    dtype: str
     key: str
     where: str = "cpu"
 
@@ -95,11 +99,14 @@ def cells(parts: Sequence[str]) -> list[Cell]:
                 (window, native) for window in WINDOWS for native in (True, False)
             ]  # fmt: skip
             for window, native in pairs:
+                judged = part == "trained" and window == PRIMARY and native
+                half = model in IN_BFLOAT16 and not judged
+                dtype = "bfloat16" if half else "float32"
                 key = keys.key_of(
-                    part, _fingerprint(model), window, native, ASKED, SEED,
+                    part, _fingerprint(model), window, native, dtype, ASKED, SEED,
                     torch.get_num_threads(), keys.code_of(profile),
                 )  # fmt: skip
-                found.append(Cell(part, model, window, native, key))
+                found.append(Cell(part, model, window, native, dtype, key))
     return found
 
 
@@ -110,7 +117,8 @@ def _fingerprint(model: str) -> str:
 
 def measured(cell: Cell) -> pd.DataFrame:
     """The table of a cell; of a window that is too long a table without rows."""
-    model, text = _model(cell.model, cell.part == "random"), _text(cell.part == "news")
+    model = _model(cell.model, cell.part == "random", cell.dtype)
+    text = _text(cell.part == "news")
     has_one = encode(model, Window(0, 0, text="a")).special[0]
     beginning = None if cell.native else not has_one
     try:
@@ -142,9 +150,9 @@ def _shortened(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @functools.lru_cache(maxsize=1)
-def _model(name: str, random: bool) -> loading.Model:
-    """A model in float32, kept for the next cell; `random`: the same with new weights."""
-    model = loading.load(name, dtype="float32")
+def _model(name: str, random: bool, dtype: str) -> loading.Model:
+    """A model, kept for the next cell; `random`: the same with new weights."""
+    model = loading.load(name, dtype=dtype)
     return _with_random_weights(model) if random else model
 
 
@@ -153,7 +161,7 @@ def _with_random_weights(model: loading.Model) -> loading.Model:
     network = model.network
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
-        fresh = type(network)(network.config).eval()
+        fresh = type(network)(network.config).to(network.dtype).eval()
     about = dataclasses.replace(
         model.source, known=None, checkpoint="random weights", step=0, tokens_seen=0,
         caveat="random weights of its architecture, untrained",

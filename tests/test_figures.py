@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebook.figures.shown import ROWS, published_profile, show
+from shapebook.figures.shown import (
+    ROWS,
+    published_course,
+    published_dimensions,
+    published_profile,
+    show,
+)
 from shapelib import figures
 
 BLUE, ORANGE = figures.PALETTE[:2]
@@ -105,6 +111,26 @@ def test_published_numbers_are_drawn_as_they_were_printed():
     shown = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert shown[0] == "BERT, share of the first direction"
     assert len(shown) == 4
+
+
+def test_published_dimensions_are_drawn_as_they_were_published():
+    from shapebook.experiments.published import published_dimension, published_training
+
+    layers, course = published_dimension(), published_training()
+    assert layers.groupby("model")["layer"].max().to_dict() == {
+        "OPT-125m": 12, "OPT-1.3b": 24, "OPT-13b": 40,
+    }  # fmt: skip
+    highest = layers.loc[layers.groupby("model")["value"].idxmax()].set_index("model")
+    assert highest["layer"].to_dict() == {"OPT-125m": 9, "OPT-1.3b": 15, "OPT-13b": 25}
+    (axes,) = published_dimensions(layers).axes
+    drawn = {each.get_label(): each.lines[0].get_ydata().tolist() for each in axes.containers}
+    assert drawn == {name: of["value"].tolist() for name, of in layers.groupby("model")}
+    (axes,) = published_course(course).axes
+    mean = course[course["layers"] == "mean over layers"]
+    assert axes.lines[0].get_ydata().tolist() == mean["value"].tolist()
+    assert mean.set_index("step")["value"].idxmax() == 64000
+    assert "published" in axes.get_title()
+    assert axes.get_xscale() == "log"
 
 
 def test_decoders_begin_with_blue_and_encoders_with_orange():

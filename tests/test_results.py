@@ -162,7 +162,7 @@ def test_random_weights_are_another_network_of_one_seed(
 ):
     _, decoder = models.MODELS
     monkeypatch.setattr(models, "SEED", 1)  # the decoder was made with 0
-    trained, random = models._model(decoder, False), models._model(decoder, True)
+    trained, random = (models._model(decoder, fresh, "float32") for fresh in (False, True))
     again = models._with_random_weights(trained)
     assert random.source.checkpoint == "random weights"
     assert random.source.caveat
@@ -172,6 +172,21 @@ def test_random_weights_are_another_network_of_one_seed(
     name = "layers.1.mlp.up_proj.weight"
     assert not torch.equal(states[0][name], states[1][name])
     assert all(torch.equal(states[1][each], states[2][each]) for each in states[1])
+
+
+def test_the_largest_model_is_read_in_bfloat16_but_where_claims_are_judged(models: ModuleType):
+    models.IN_BFLOAT16 = (models.MODELS[1],)
+    read = {
+        (cell.part, cell.window, cell.native): cell.dtype
+        for cell in models.cells(models.PARTS) if cell.model == models.MODELS[1]
+    }  # fmt: skip
+    assert {place for place, dtype in read.items() if dtype == "float32"} == {
+        ("trained", models.PRIMARY, True)
+    }
+    table = models.measured(next(c for c in models.cells(["random"]) if c.dtype == "bfloat16"))
+    assert set(table["dtype"]) == {"bfloat16"}
+    others = [c for c in models.cells(models.PARTS) if c.model == models.MODELS[0]]
+    assert {cell.dtype for cell in others} == {"float32"}
 
 
 def test_a_checkout_with_changes_is_refused(

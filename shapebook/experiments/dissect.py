@@ -110,9 +110,9 @@ def _dissect(
             }  # fmt: skip
             found = (
                 _measures(pooled, layer),
-                _carriers(model, pooled, layer),
+                carriers_of(model, pooled, layer),
                 _leave_out(pooled, layer),
-                _factors(pooled, layer),
+                factors_of(pooled, layer),
             )
             for into, some in zip(rows, found, strict=True):
                 into += [{**where, **row} for row in some]
@@ -142,7 +142,8 @@ def _measures(pooled: pool.Pool, layer: int) -> list[dict[str, object]]:
     return rows
 
 
-def _carriers(model: loading.Model, pooled: pool.Pool, layer: int) -> list[dict[str, object]]:
+def carriers_of(model: loading.Model, pooled: pool.Pool, layer: int) -> list[dict[str, object]]:
+    """The rows of `Dissection.carriers` of one layer, without the columns that name it."""
     rows: list[dict[str, object]] = []
     for tokens in ("all", "later"):
         members = np.sort(pooled.rows(tokens, layer))
@@ -176,7 +177,8 @@ def _leave_out(pooled: pool.Pool, layer: int) -> list[dict[str, object]]:
     ]
 
 
-def _factors(pooled: pool.Pool, layer: int) -> list[dict[str, object]]:
+def factors_of(pooled: pool.Pool, layer: int) -> list[dict[str, object]]:
+    """The rows of `Dissection.factors` of one layer, without the columns that name it."""
     rows: list[dict[str, object]] = []
     for factor in FACTORS:
         massive = massive_rows(pooled.states[layer], factor)

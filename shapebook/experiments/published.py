@@ -23,6 +23,32 @@ def published() -> pd.DataFrame:
     return table
 
 
+def published_dimension() -> pd.DataFrame:
+    """Dimension over the layers of three OPT models by Cheng, Vaidya and Antonello (2026).
+
+    From ``llm_audio_ids.json`` of the public repository chengemily1/brain-id-abstract, commit
+    b457e73, to two digits. Columns: ``source`` (a key of the book's bibliography), ``model``,
+    ``role``, ``layer`` (from 1: no embedding), ``depth``, ``value``, ``std`` (over draws).
+
+    GRIDE at a scale that was chosen on its plateau, of the last tokens of sequences of the Pile,
+    means over five draws of 10 000 points: another estimator, other tokens and other text than
+    ours, so only shapes are to be laid side by side. Whether the last layer is after the final norm
+    is not said there.
+    """
+    table = pd.read_csv(Path(__file__).with_name("published_dimension.csv"))
+    table["depth"] = table["layer"] / table.groupby("model")["layer"].transform("max")
+    return table
+
+
+def published_training() -> pd.DataFrame:
+    """Dimension along the training of Pythia-6.9B (deduped), from where `published_dimension` is.
+
+    Columns: ``source``, ``model``, ``role``, ``step`` (of 2 097 152 tokens), ``layers`` (their
+    mean, the highest of them, or the last), ``value``.
+    """
+    return pd.read_csv(Path(__file__).with_name("published_training.csv"))
+
+
 def published_d90() -> pd.DataFrame:
     """The fine-tuning dimensions that Aghajanyan et al. (2021) report for MRPC and QQP.
 

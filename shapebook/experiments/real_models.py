@@ -41,6 +41,28 @@ def primary(table: pd.DataFrame) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
+def stressed_beside(live: pd.DataFrame) -> pd.DataFrame:
+    """Layers that a page put under stress, with those of other models, kept (`results/stress.py`).
+
+    A reader's own layers stay alone: where any model that the page measured is none of the book's,
+    or on another text, only what was measured comes back.
+
+    :param live: of `shapebook.experiments.validation.stress`.
+    """
+    others = read_table(results("results/stress") / "stress.parquet")
+    runs = others.attrs["provenance"]
+    mine = [run for run in live.attrs["provenance"] if "model" in run]
+    there = {run["model"] for run in mine}
+    texts = {run["corpus_sha256"] for run in (*mine, *runs)}
+    if not (there <= set(kept()["model"]) and len(texts) == 1):
+        return live
+    others.attrs = {}
+    model = others["cloud"].str.rsplit(", layer", n=1).str[0]
+    others = others[~model.isin(there)].reset_index(drop=True)
+    others.attrs["provenance"] = [run for run in runs if run["model"] not in there]
+    return combine([live, others])
+
+
 def beside(live: pd.DataFrame) -> pd.DataFrame:
     """What a page measured, with the other kept models at the primary setting after it.
 

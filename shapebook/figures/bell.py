@@ -8,6 +8,7 @@ import pandas as pd
 
 from shapebook.claims.layers import LEAST, thirds
 from shapebook.claims.statistic import two_decimals
+from shapebook.experiments.dissect import FIRST
 from shapebook.figures.shown import grid_of_panels
 from shapelib.figures import (
     PALETTE,
@@ -34,15 +35,37 @@ _MEASURES = {
 }
 
 
-def massive_profile(table: pd.DataFrame) -> "Figure":
-    """Centered anisotropy over relative depth: all vectors, and without the massive ones."""
+def massive_profile(table: pd.DataFrame, untaught: pd.DataFrame | None = None) -> "Figure":
+    """Centered anisotropy over relative depth: all vectors, and without the massive ones.
+
+    :param table: a shape table of any number of models.
+    :param untaught: the same of networks with random weights: thin lines beneath, in the colours of
+        the models that they have the name of; others are not drawn.
+    """
     rows = chosen(table, {"metric": "anisotropy", "centered": True})
-    return role_panels(
+    figure = role_panels(
         rows,
         [({"tokens": "all"}, "all vectors"), ({"tokens": "rest"}, "without massive vectors")],
         "anisotropy (centered)",
         (0, 1.02),
     )
+    if untaught is None or untaught.empty:
+        return figure
+    roles = dict(zip(table["model"], table["role"], strict=True))
+    colours = model_colours(roles)
+    fresh = chosen(untaught, {"metric": "anisotropy", "centered": True, "tokens": "all"})
+    fresh = fresh[fresh["model"].isin(set(roles))]
+    drawn_roles = [role for role in ("encoder", "decoder") if role in roles.values()]
+    panels = dict(zip(drawn_roles, figure.axes, strict=True))
+    for model, own in fresh.groupby("model", sort=False):
+        line = own.sort_values("layer")
+        panels[roles[str(model)]].plot(
+            line["depth"], line["value"], "-", color=colours[str(model)], linewidth=0.6,
+            zorder=1,
+        )  # fmt: skip
+    drawn = [chosen(rows, {"tokens": each}) for each in ("all", "rest")]
+    drawn.append(fresh.assign(tokens="all, random weights"))
+    return keep(figure, pd.concat(drawn, ignore_index=True))
 
 
 def leave_out_curves(table: pd.DataFrame) -> "Figure":
@@ -102,6 +125,42 @@ def carriers_profile(carriers: pd.DataFrame, model: str, named: int = 4) -> "Fig
     legend(figure, panels, ncols=3)
     named_rows = rows.loc[rows["token"].isin(tokens), ["layer", "tokens", "token", "share"]]
     return keep(figure, named_rows)
+
+
+def carriers_side_by_side(carriers: pd.DataFrame, others: int = 3) -> "Figure":
+    """Who carries σ₁² of all vectors in each layer: a panel a model.
+
+    The first position of windows, the heaviest of the other kinds of token, up to `others` of
+    them whatever they are, and the rest.
+
+    :param carriers: those of `shapebook.experiments.dissect.Dissection`, of any number of models.
+    """
+    from matplotlib.figure import Figure
+
+    rows = carriers[carriers["tokens"] == "all"]
+    models = list(rows.groupby("model", sort=False))
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, len(models), sharey=True, squeeze=False).flat)
+    heaviest = f"the {others} heaviest other tokens"
+    shown = []
+    for axes, (model, own) in zip(panels, models, strict=True):
+        dress(axes, str(model), "layer", None)
+        is_first = own["token"] == FIRST
+        first = own[is_first].groupby("layer")["share"].sum()
+        rest = own[~is_first].sort_values("rank").groupby("layer").head(others)
+        parts = pd.DataFrame({FIRST: first, heaviest: rest.groupby("layer")["share"].sum()})
+        parts = parts.reindex(sorted(own["layer"].unique())).fillna(0)
+        bottom = np.zeros(len(parts))
+        for name, colour in zip(parts, PALETTE, strict=False):
+            axes.bar(parts.index, parts[name], 0.9, bottom, color=colour, label=name)
+            bottom += parts[name].to_numpy()
+        axes.bar(parts.index, 1 - bottom, 0.9, bottom, color="#DDDDDD", label="all others")
+        shown.append(parts.melt(ignore_index=False, var_name="token", value_name="share")
+                     .reset_index().assign(model=model))  # fmt: skip
+    panels[0].set_ylabel("share of σ₁²")
+    panels[0].set_ylim(0, 1)
+    legend(figure, panels, ncols=3)
+    return keep(figure, pd.concat(shown, ignore_index=True))
 
 
 def robust_profile(measures: pd.DataFrame) -> "Figure":

@@ -84,6 +84,73 @@ def massive_by_window(table: pd.DataFrame) -> "Figure":
     return keep(figure, pd.concat(both))
 
 
+def reweighted_profiles(table: pd.DataFrame, reweighted: pd.DataFrame) -> "Figure":
+    """Decoders' anisotropy over relative depth at every window: as measured (solid), and as the
+    vectors of one window would have it, were their first positions as rare as there (dashed).
+
+    :param table: a kept table of real models (`shapebook.experiments.real_models.kept`).
+    :param reweighted: of `shapebook.experiments.first_positions.as_in_windows`.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    measured = _measured(table, reweighted)
+    models = list(dict.fromkeys(reweighted["model"]))
+    lengths = sorted(set(reweighted["characters"]))
+    shades = matplotlib.colormaps["viridis"]
+    colours = {
+        length: shades(0.9 * at / max(len(lengths) - 1, 1)) for at, length in enumerate(lengths)
+    }
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, len(models), sharey=True, squeeze=False).flat)
+    drawn = ((measured, "-", "measured"), (reweighted, "--", "reweighted"))
+    for axes, model in zip(panels, models, strict=True):
+        dress(axes, model, "relative depth")
+        for rows, style, how in drawn:
+            for length, own in rows[rows["model"] == model].groupby("characters"):
+                line = own.sort_values("layer")
+                axes.plot(
+                    line["depth"], line["value"], style, color=colours[length], linewidth=1.3,
+                    label=f"{length} characters, {how}",
+                )  # fmt: skip
+    panels[0].set_ylabel("anisotropy (centered)")
+    panels[0].set_ylim(0, 1.02)
+    legend(figure, panels, ncols=2)
+    columns = ["model", "role", "characters", "layer", "depth", "after_norm", "value"]
+    both = [rows[columns].assign(how=how) for rows, _, how in drawn]
+    return keep(figure, pd.concat(both, ignore_index=True))
+
+
+def tabulate_reweighted(table: pd.DataFrame, reweighted: pd.DataFrame) -> pd.DataFrame:
+    """Claim 1's statistic at every window, as measured and as reweighted: a row a model.
+
+    :returns: for each length two columns; a dash where a model was not measured at that length.
+    """
+    rows: dict[str, dict[tuple[str, str], str]] = {}
+    found = (("measured", _measured(table, reweighted)), ("reweighted", reweighted))
+    models, lengths = (dict.fromkeys(reweighted[name]) for name in ("model", "characters"))
+    for model in models:
+        told = {}
+        for length in lengths:
+            for how, of in found:
+                own = of[(of["model"] == model) & (of["characters"] == length)]
+                inner = own[(own["layer"] > 0) & ~own["after_norm"]]
+                means = [float(t["value"].mean()) for t in thirds(inner)] if len(inner) else []
+                value = two_decimals(means[1] - max(means[0], means[2])) if means else "–"
+                told[f"{length} characters", how] = value
+        rows[str(model)] = told
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _measured(table: pd.DataFrame, reweighted: pd.DataFrame) -> pd.DataFrame:
+    """The measured profiles that reweighted ones stand beside: of their models and lengths, with
+    each model's own beginning."""
+    rows = chosen(table, {"metric": "anisotropy", "centered": True, "tokens": "all"})
+    rows = rows[rows["native"] & rows["model"].isin(set(reweighted["model"]))]
+    lengths = rows["window"].astype(str).str.split().str[0].astype(int)
+    return rows.assign(characters=lengths)[lengths.isin(set(reweighted["characters"]))]
+
+
 def massive_shares(table: pd.DataFrame) -> pd.DataFrame:
     """The share of decoders' vectors that are massive, mean over the middle third of the layers.
 

@@ -44,6 +44,54 @@ def published_profile(table: pd.DataFrame) -> "Figure":
     return keep(figure, table)
 
 
+def published_dimensions(table: pd.DataFrame) -> "Figure":
+    """Published profiles of dimension over relative depth, a line a model.
+
+    :param table: what `shapebook.experiments.published.published_dimension` gives.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes: Axes = figure.subplots()
+    dress(axes, "published, of other people")
+    colours = model_colours(dict(zip(table["model"], table["role"], strict=True)))
+    for model, rows in table.groupby("model", sort=False):
+        line = rows.sort_values("layer")
+        axes.errorbar(
+            line["depth"], line["value"], line["std"], marker="o", markersize=3, linewidth=1.5,
+            color=colours[str(model)], label=str(model), elinewidth=0.7,
+        )  # fmt: skip
+    axes.set_ylabel("GRIDE dimension (published)")
+    axes.set_ylim(bottom=0)
+    legend(figure, [axes], ncols=3)
+    return keep(figure, table)
+
+
+def published_course(table: pd.DataFrame) -> "Figure":
+    """A published dimension along training, over steps: of several summaries of the layers.
+
+    :param table: what `shapebook.experiments.published.published_training` gives.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes: Axes = figure.subplots()
+    model = str(table["model"].iloc[0])
+    dress(axes, f"{model} (published)", "step of training", None)
+    colour = model_colours(dict(zip(table["model"], table["role"], strict=True)))[model]
+    for (name, rows), style in zip(table.groupby("layers", sort=False), STYLES, strict=False):
+        line = rows.sort_values("step")
+        axes.plot(
+            line["step"], line["value"], style, marker="o", markersize=3, linewidth=1.5,
+            color=colour, label=str(name),
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_ylabel("GRIDE dimension (published)")
+    axes.set_ylim(bottom=0)
+    legend(figure, [axes], ncols=3)
+    return keep(figure, table)
+
+
 def show(figure: "Figure", missing: Sequence[str] = ()) -> "SVG":
     """The figure as SVG for a notebook, its data beside it: one table gives the same bytes twice.
 

@@ -1,5 +1,6 @@
 """Tables kept as data, as Markdown for the page on method: whether printed errors are as wide as
-they say (results/coverage.py), and what bfloat16 passes change (results/precision.py)."""
+they say (results/coverage.py), and what bfloat16 passes (results/precision.py) and weights of few
+bits (results/quantisation.py) change."""
 
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from shapelib.store import tables as store
 
 _COVERAGE = Path("coverage") / "coverage.parquet"
 _PRECISION = Path("precision") / "metrics.parquet"
+_QUANTISATION = Path("quantisation") / "metrics.parquet"
 _METRICS = {
     "anisotropy": "anisotropy",
     "anisotropy, not centered": "anisotropy, not centered",
@@ -24,9 +26,13 @@ _METRICS = {
 
 
 def tables(results: Path) -> dict[str, str]:
-    """``coverage`` and ``precision`` as Markdown, by the names of their files; empty where nothing
-    is kept."""
-    made = {"coverage": (_COVERAGE, _coverage), "precision": (_PRECISION, _precision)}
+    """``coverage``, ``precision`` and ``quantisation`` as Markdown, by the names of their files;
+    empty where nothing is kept."""
+    made = {
+        "coverage": (_COVERAGE, _coverage),
+        "precision": (_PRECISION, _moved),
+        "quantisation": (_QUANTISATION, _quantisation),
+    }
     return {
         name: write(store.read_table(results / file)) if (results / file).is_file() else ""
         for name, (file, write) in made.items()
@@ -57,7 +63,12 @@ def _named(what: str) -> str:
     return _METRICS.get(what, what)
 
 
-def _precision(found: pd.DataFrame) -> str:
+def _quantisation(found: pd.DataFrame) -> str:
+    """As `_moved`, a column for each model and type of weights."""
+    return _moved(found.assign(model=found["model"] + " in " + found["type"]))
+
+
+def _moved(found: pd.DataFrame) -> str:
     """A row a metric, a column a model: the median and the largest change in standard errors."""
     centered = found["centered"].map({True: ", centered", False: ", not centered"}).fillna("")
     found = found.assign(metric="`" + found["metric"] + "`" + centered)

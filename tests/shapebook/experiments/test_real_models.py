@@ -6,7 +6,13 @@ import pandas as pd
 import pytest
 
 from shapebook.experiments import real_models
-from shapebook.figures.real_models import by_window, massive_shares, sentences
+from shapebook.figures.real_models import (
+    by_window,
+    massive_shares,
+    reweighted_profiles,
+    sentences,
+    tabulate_reweighted,
+)
 from shapelib.errors import ShapelibError
 from shapelib.store import tables
 
@@ -129,3 +135,54 @@ def test_sentences_name_the_windows(kept: pd.DataFrame):
 def test_windows_of_tokens_are_refused(kept: pd.DataFrame):
     with pytest.raises(ShapelibError, match="a window is '64 tokens'; windows of characters"):
         by_window("decoder-bell", kept.assign(window="64 tokens"))
+
+
+def reweighted(model: str, value: float) -> pd.DataFrame:
+    made = cell(model, BELL).query("tokens == 'all' and metric == 'anisotropy'")
+    made = made[["model", "role", "layer", "depth", "after_norm", "value"]]
+    parts = [made.assign(characters=each, share=1 / each) for each in (128, 2048)]
+    return pd.concat(parts, ignore_index=True).assign(value=lambda t: t["value"] * value)
+
+
+def test_reweighted_profiles_stand_beside_what_was_measured(kept: pd.DataFrame):
+    others = pd.concat([reweighted("first", 1.0), reweighted("second", 0.5)])
+    figure = reweighted_profiles(kept, others)
+    assert [axes.get_title() for axes in figure.axes] == ["first", "second"]
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels == [
+        "128 characters, measured", "2048 characters, measured",
+        "128 characters, reweighted", "2048 characters, reweighted",
+    ]  # fmt: skip
+    shown = tabulate_reweighted(kept, others)
+    assert shown.loc["first", ("2048 characters", "measured")] == "0.60"
+    assert shown.loc["first", ("2048 characters", "reweighted")] == "0.60"
+    assert shown.loc["second", ("2048 characters", "measured")] == "\N{EN DASH}"
+    assert shown.loc["second", ("128 characters", "reweighted")] == "0.30"
+
+
+def stressed(model: str, sha: str = "a") -> pd.DataFrame:
+    table = pd.DataFrame({"cloud": [f"{model}, layer 3"], "value": [1.0], "role": "decoder"})
+    table.attrs["provenance"] = [{"model": model, "corpus_sha256": sha}]
+    return table
+
+
+def test_layers_under_stress_stand_beside_the_books_own_alone(kept: pd.DataFrame, tmp_path: Path):
+    assert len(kept)
+    (tmp_path / "results" / "stress").mkdir()
+    others = tables.combine([stressed("second"), stressed("third")])
+    tables.write_table(others, tmp_path / "results" / "stress" / "stress.parquet")
+    gaussian = pd.DataFrame({"cloud": ["Gaussian"], "value": [2.0], "role": ""})
+    gaussian.attrs["provenance"] = []
+    clouds = {
+        name: list(real_models.stressed_beside(tables.combine([gaussian, live]))["cloud"])
+        for name, live in {
+            "book": stressed("first"), "measured anew": stressed("third"),
+            "reader": stressed("mine"), "another text": stressed("first", "b"),
+        }.items()
+    }  # fmt: skip
+    assert clouds == {
+        "book": ["Gaussian", "first, layer 3", "second, layer 3", "third, layer 3"],
+        "measured anew": ["Gaussian", "third, layer 3", "second, layer 3"],
+        "reader": ["Gaussian", "mine, layer 3"],
+        "another text": ["Gaussian", "first, layer 3"],
+    }

@@ -29,7 +29,7 @@ def test_each_metric_and_each_claim_has_a_row(tmp_path: Path):
 
 
 def test_nothing_is_kept_and_nothing_is_said(tmp_path: Path):
-    assert kept.tables(tmp_path) == {"coverage": "", "precision": ""}
+    assert kept.tables(tmp_path) == {"coverage": "", "precision": "", "quantisation": ""}
 
 
 def test_what_moved_is_a_row_a_metric_and_a_column_a_model(tmp_path: Path):
@@ -51,3 +51,9 @@ def test_what_moved_is_a_row_a_metric_and_a_column_a_model(tmp_path: Path):
         "| `anisotropy`, centered | 0.20 (3.0) | 0.00 (0.1) |",
         "| `two_nn` | 1.00 (2.0) | 0.50 (0.5) |",
     ]
+    (tmp_path / "quantisation").mkdir()
+    both = [table.assign(type=kind) for kind in ("Q8_0", "Q4_1")]
+    tables.write_table(pd.concat(both), tmp_path / "quantisation" / "metrics.parquet")
+    head, _, first, _ = kept.tables(tmp_path)["quantisation"].splitlines()
+    assert head == "| metric | mine in Q8_0 | yours in Q8_0 | mine in Q4_1 | yours in Q4_1 |"
+    assert first.count("0.20 (3.0)") == 2
