@@ -210,7 +210,7 @@ def _over_series(
         return Statistic(value, math.nan, math.nan, details, why=_FEW)
     series = np.array(groups)
     ends = halved(value, found, lambda weights: of(series @ weights))
-    return Statistic(*within(ends, *bounds), details, over=_groups(layers))
+    return Statistic(*within(ends, *bounds), details, over=f"{found} groups of windows")
 
 
 def _doublings(values: _Series) -> _Series:

@@ -309,6 +309,13 @@ def test_estimators_that_agree():
     assert [m["statistic"] for m in record["models"]] == [1.0, 1.0]
 
 
+def test_an_interval_is_over_the_groups_that_it_is_made_of():
+    table = estimates("a", UP, UP, UP)
+    other = table[table["metric"] == "two_nn"].assign(metric="overlap_next", groups=0)
+    (model,) = judge("estimators-agree", store.combine([table, other]))["models"]
+    assert model["over"] == "8 groups of windows"
+
+
 def test_one_estimator_that_disagrees_decides():
     record = judge("estimators-agree", estimates("a", UP, UP, DOWN))
     assert record["verdict"] == CONTRADICTED
