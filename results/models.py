@@ -14,8 +14,8 @@ longer than a model reads is left out, and said. Each finished cell is a file of
 same command goes on after any kill; `models/PART.parquet` is written from what is there at the end,
 and after a kill by the next run. A cell that this table holds is not measured again, whatever has
 changed since: its provenance says what made it, and --anew makes all anew. So the hours may be
-spent in pieces, by --model and --window. Real runs start from a clean commit only. The same
-machine, threads and versions give the same table; others differ within `stderr`.
+spent in pieces, by --model, --window and --own-beginning. Real runs start from a clean commit only.
+The same machine, threads and versions give the same table; others differ within `stderr`.
 """
 
 import argparse
@@ -303,6 +303,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--go", action="store_true", help="measure what is missing")
     parser.add_argument("--model", action="append", choices=MODELS, help="these alone; repeatable")
     parser.add_argument("--window", action="append", type=int, choices=WINDOWS, help="likewise")
+    parser.add_argument("--own-beginning", action="store_true", help="windows begun so alone")
     parser.add_argument("--anew", action="store_true", help="also what the tables hold already")
     parser.add_argument("--store", type=Path, default=STORE, help="where finished cells lie")
     given = parser.parse_args(words)
@@ -315,7 +316,9 @@ def main(words: Sequence[str] | None = None) -> None:
     before = {part: {} if given.anew else kept_before(part) for part in parts}
     whole = [
         cell for cell in cells(parts)
-        if cell.model in (given.model or MODELS) and cell.window in (given.window or WINDOWS)
+        if cell.model in (given.model or MODELS)
+        and cell.window in (given.window or WINDOWS)
+        and (cell.native or not given.own_beginning)
     ]  # fmt: skip
     asked = [cell for cell in whole if cell.name not in before[cell.part]]
     todo = grid.missing(asked, kept)

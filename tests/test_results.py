@@ -174,6 +174,14 @@ def test_random_weights_are_another_network_of_one_seed(
     assert all(torch.equal(states[1][each], states[2][each]) for each in states[1])
 
 
+def test_the_hours_may_be_spent_in_pieces(models: ModuleType, tmp_path: Path):
+    run(models, tmp_path / "store", "trained", "--own-beginning", "--window", "40")
+    table = tables.read_table(models.HERE / "trained.parquet")
+    assert [run["cell"] for run in table.attrs["provenance"]] == [
+        cell.name for cell in models.cells(["trained"]) if cell.native and cell.window == 40
+    ]
+
+
 def test_the_largest_model_is_read_in_bfloat16_but_where_claims_are_judged(models: ModuleType):
     models.IN_BFLOAT16 = (models.MODELS[1],)
     read = {
