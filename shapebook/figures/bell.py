@@ -9,7 +9,7 @@ import pandas as pd
 from shapebook.claims.layers import LEAST, thirds
 from shapebook.claims.statistic import two_decimals
 from shapebook.experiments.dissect import FIRST
-from shapebook.figures.shown import grid_of_panels
+from shapebook.figures.shown import grid_of_panels, round_labels
 from shapelib.figures import (
     PALETTE,
     dress,
@@ -182,23 +182,9 @@ def robust_profile(measures: pd.DataFrame) -> "Figure":
             axes.set_ylim(bottom=0)
         else:
             axes.set_yscale("log")
-            _label(axes)
+            round_labels(axes)
     legend(figure, panels[:1])
     return keep(figure, measures[measures["metric"].isin(_MEASURES)])
-
-
-def _label(axes: "Axes") -> None:
-    """Labels of a logarithmic axis: its decades, or where fewer than two show, round values."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
-
-    low, high = axes.get_ylim()
-    decades = [each for each in axes.yaxis.get_majorticklocs() if low <= each <= high]
-    if len(decades) < 2:
-        rounds = LogLocator(subs=(1, 2, 5))
-        shown = [each for each in rounds.tick_values(low, high) if low <= each <= high]
-        axes.yaxis.set_major_locator(rounds if len(shown) > 1 else MaxNLocator(4))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def interventions_profile(table: pd.DataFrame, model: str) -> "Figure":

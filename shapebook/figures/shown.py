@@ -126,3 +126,17 @@ def grid_of_panels(count: int, columns: int) -> "tuple[Figure, list[Axes]]":
     for axes in panels[count:]:
         axes.set_visible(False)
     return figure, panels[:count]
+
+
+def round_labels(axes: "Axes") -> None:
+    """Labels of a logarithmic vertical axis: its decades, or where fewer than two show, round values."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+
+    low, high = axes.get_ylim()
+    decades = [each for each in axes.yaxis.get_majorticklocs() if low <= each <= high]
+    if len(decades) < 2:
+        rounds = LogLocator(subs=(1, 2, 5))
+        shown = [each for each in rounds.tick_values(low, high) if low <= each <= high]
+        axes.yaxis.set_major_locator(rounds if len(shown) > 1 else MaxNLocator(4))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
