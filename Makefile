@@ -13,7 +13,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# Python compiles what it imports, which is a part of what is installed; pip would compile all.
+# Python compiles what it imports, which is a part of what is installed; pip would compile all. It
+# keeps that also where the environment says not to (images of containers do): each process, and a
+# page is one, would else compile torch and transformers anew, longer than it imports them.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 # GB that the environment takes, pip's unpacking included.
 ROOM := 5

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Stands for any Python: it keeps what it was asked, and fails where a file says so.
 FAKE = """#!/bin/sh
-echo "$@" >> "{log}"
+echo "$@${{PYTHONDONTWRITEBYTECODE:+, and keeps nothing compiled}}" >> "{log}"
 for word in {failing}; do
   case "$*" in *"$word"*) echo "ERROR: $word failed" >&2; exit 1;; esac
 done
@@ -126,6 +126,16 @@ def test_an_environment_of_the_users_own_is_kept(checkout: Path):
     python(checkout, ".venv/bin/python")
     assert make(checkout, ".venv/.test").returncode == 0
     assert "venv --clear" not in (checkout / "log").read_text()
+
+
+def test_what_python_compiles_is_kept_whatever_the_environment_says(checkout: Path):
+    """pip is told to compile nothing, so that each process would compile what it imports."""
+    python(checkout, ".venv/bin/python")
+    run = make(checkout, "test", PYTHONDONTWRITEBYTECODE="1")
+    assert run.returncode == 0, run.stderr
+    asked = (checkout / "log").read_text()
+    assert "-m pytest" in asked
+    assert "keeps nothing compiled" not in asked
 
 
 def test_the_readme_gives_the_lines_that_make_runs():
