@@ -73,8 +73,9 @@ def show(
         raise ShapelibError(f"--html {str(html)!r} must end in .html")
     target = check_file(html) if html is not None else None
     own = own_table.read(table)
-    page = own_page.page(own) if target is not None else ""
-    for line in own_page.lines(own):
+    records = own_page.judged(own)
+    page = own_page.page(own, records) if target is not None else ""
+    for line in own_page.lines(own, records):
         typer.echo(line)
     if target is not None:
         write_atomically(target, lambda file: file.write_text(page, encoding="utf-8"))

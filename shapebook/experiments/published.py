@@ -31,3 +31,17 @@ def published_d90() -> pd.DataFrame:
     check.
     """
     return pd.read_csv(Path(__file__).with_name("published_d90.csv"))
+
+
+def published_training() -> pd.DataFrame:
+    """The representation dimension of Pythia-6.9B along its training, by Cheng, Vaidya and
+    Antonello (2026): GRIDE at a scale chosen on its plateau, of the last tokens of Pile sequences.
+
+    From ``llm_audio_ids.json`` of the public repository chengemily1/brain-id-abstract, commit
+    add92d4, rounded to two digits after the point. Columns: ``source`` (a key of the book's
+    bibliography), ``model``, ``step``, ``tokens_seen`` (2 097 152 a step), ``part`` (the mean over
+    32 layers, the highest of them, the last), ``value``.
+    """
+    table = pd.read_csv(Path(__file__).with_name("published_training.csv"))
+    table["tokens_seen"] = table["step"] * 2_097_152
+    return table

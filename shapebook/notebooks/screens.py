@@ -13,12 +13,13 @@ _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", _SVG)
 ElementTree.register_namespace("xlink", _LINK)
 # Of the book's dark scheme: its ground, and what is written on it.
-_GROUND, _INK = (0x14, 0x18, 0x1E), (0xE6, 0xE6, 0xE6)
+_GROUND, _INK = (0x12, 0x12, 0x12), (0xE6, 0xE6, 0xE6)
 _GREY = re.compile(r"(?<=: )#([0-9a-f]{2})\1\1(?![0-9a-f])")
 # Points. A figure up to so wide is read on a phone as it stands.
 _WIDE = 400.0
 # Axes narrower than this are colour bars; what an x label hangs over its panel, a title's height.
-_BAR, _OVER, _TITLE, _LETTER = 30.0, 9.0, 13.0, 7.0
+# And the length of a tick.
+_BAR, _OVER, _TITLE, _LETTER, _TICK = 30.0, 9.0, 13.0, 7.0, 4.5
 _PLACE = re.compile(r"translate\(([-\d.]+) ([-\d.]+)\)(?: scale\(([\d.]+))?")
 
 
@@ -151,8 +152,8 @@ def _strips(panels: list[_Panel], width: float, floor: float) -> Iterator[tuple[
     for row, head, end in zip(rows, heads, [*heads[1:], floor], strict=True):
         for at, panel in enumerate(row):
             last = at + 1 == len(row)
-            right = width if last else min(panel.box.right + _OVER, row[at + 1].box.left)
-            begin = 0.0 if not at else min(row[at - 1].box.right + _OVER, panel.box.left)
+            right = width if last else min(panel.box.right + _OVER, row[at + 1].box.left - _TICK)
+            begin = 0.0 if not at else min(row[at - 1].box.right + _OVER, panel.box.left - _TICK)
             whole = Box(begin, head, right, end)
             owner = next((one for one in row[:at][::-1] if one.numbered), None)
             if panel.numbered or owner is None:

@@ -90,16 +90,18 @@ PARTS = (
 )  # fmt: skip
 
 
-def page(own: Own) -> str:
-    """The page as HTML that needs nothing beside it."""
-    return html.html(notebook(own))
+def page(own: Own, records: list[Record]) -> str:
+    """The page as HTML that needs nothing beside it.
+
+    :param records: what `judged` gives of the table.
+    """
+    return html.html(notebook(own, records))
 
 
-def notebook(own: Own) -> Notebook:
+def notebook(own: Own, records: list[Record]) -> Notebook:
     """The page's cells, in order."""
     from nbformat.v4 import new_notebook
 
-    records = judged(own)
     told = own.table.attrs["provenance"]
     cells = [
         *map(_text, _opening(own, records)),
@@ -127,9 +129,9 @@ def judged(own: Own) -> list[Record]:
     return sorted(records, key=lambda each: (each["number"], bool(each["asked"])))
 
 
-def lines(own: Own) -> Iterator[str]:
+def lines(own: Own, records: list[Record]) -> Iterator[str]:
     """What a terminal says of it: each verdict, then what its anisotropy does."""
-    for record in judged(own):
+    for record in records:
         for model in record["models"]:
             why = f" ({model['outside']})" if model["outside"] else ""
             yield (

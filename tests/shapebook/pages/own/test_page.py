@@ -21,6 +21,7 @@ from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parents[4]
 RECORDS = json.loads((ROOT / "book" / "executed" / "claims.json").read_text())
+METRICS = ("anisotropy", "average_cosine", "two_nn", "two_nn_lowest20")
 SUFFIXES = pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 
 
@@ -29,7 +30,10 @@ def kept(*models: str) -> pd.DataFrame:
     table = real_models.primary(real_models.kept())
     runs = [each for each in table.attrs["provenance"] if each["model"] in models]
     table.attrs = {}
-    table = table[table["model"].isin(models)].reset_index(drop=True)
+    # Claims about scale are judged for seconds.
+    table = table[table["model"].isin(models) & table["metric"].isin(METRICS)].reset_index(
+        drop=True
+    )
     table.attrs["provenance"] = runs
     return table
 
@@ -51,6 +55,11 @@ def read_once() -> Iterator[None]:
         yield
 
 
+def page_of(path: Path) -> str:
+    own = own_table.read(path)
+    return own_page.page(own, own_page.judged(own))
+
+
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of two models: Gemma as ``mine``, and MPNet by its name."""
@@ -60,13 +69,14 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_words_are_those_of_the_rules_and_the_numbers_those_of_the_table(mine: Path):
     own = own_table.read(mine)
-    said = "\n".join(own_page.lines(own))
+    records = own_page.judged(own)
+    said = "\n".join(own_page.lines(own, records))
     (bell,) = [each for each in RECORDS if each["id"] == "decoder-bell"]
     (gemma,) = [each for each in bell["models"] if each["model"] == "gemma-3-270m"]
     assert f"1. {bell['title']}: mine: {sentence(gemma)}, {gemma['word']}" in said
     assert "mpnet-base" in said
     assert "its training is contrastive" in said
-    page = own_page.page(own)
+    page = own_page.page(own, records)
     text = re.sub(r"<[^>]+>", "", page)
     assert f"mine: {bell['effect']} {sentence(gemma)}" in text
     assert re.search(
@@ -108,7 +118,7 @@ def test_a_table_of_few_columns_is_shown_as_far_as_it_goes(tmp_path: Path, suffi
     both = pd.concat([first, first.assign(window="64 characters")], ignore_index=True)
     own = own_table.read(write_table(both, tmp_path / f"t{suffix}"))
     assert own.models == ["a <b>b</b>, 512 characters", "a <b>b</b>, 64 characters"]
-    page = own_page.page(own)
+    page = own_page.page(own, own_page.judged(own))
     assert page.count("its number of parameters is not recorded") >= 2
     assert "its window is 64 characters, and the rule is fixed at 512 characters" in page
     assert "<b>b</b>" not in page
@@ -151,7 +161,7 @@ def test_a_wrong_table_is_refused_with_a_sentence(tmp_path: Path, sentence_: str
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(browser: Any, mine: Path, tmp_path: Path):
-    (tmp_path / "page.html").write_text(own_page.page(own_table.read(mine)))
+    (tmp_path / "page.html").write_text(page_of(mine))
     with serve(tmp_path) as address:
         for scheme in ("light", "dark"):
             reader = Reader(browser, address, scheme)
@@ -162,5 +172,5 @@ def test_the_page_is_one_file_that_asks_for_nothing(browser: Any, mine: Path, tm
                 f"document.documentElement.dataset.theme = '{scheme}' }})"
             )
             assert reader.look("page.html") == []
-            assert reader.page.locator("figure img").count() == 5
+            assert reader.page.locator("figure img").count() == 4
             reader.close()
