@@ -2,6 +2,7 @@
 # make test    pytest and nbval, two processes side by side; ends with the slowest ten
 # make stress  the same tests with the long lists that make test takes a fixed sample of
 # make html    render the recorded pages without running anything
+# make pdf     the recorded pages as one PDF, _build/html/shape-of-learning.pdf: needs Chromium or Chrome
 # make record  keep a finished run: book/executed, and the verdict cells of notebooks/
 # make bench   timings beside peers and physical limits
 # make papers FIG=fig2   a figure of the papers with the papers' own models: needs a model hub;
@@ -22,7 +23,7 @@ INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 ROOM := 5
 
 .DELETE_ON_ERROR:
-.PHONY: book defaults test stress html record bench papers lint clean
+.PHONY: book defaults test stress html pdf record bench papers lint clean
 
 book: $(VENV)/.book
 	$(BIN)/shapebook build
@@ -33,6 +34,9 @@ defaults: $(VENV)/.book
 
 html: $(VENV)/.book
 	$(BIN)/shapebook html
+
+pdf: $(VENV)/.book
+	$(BIN)/shapebook pdf
 
 record: $(VENV)/.book
 	$(BIN)/shapebook record

@@ -1,4 +1,4 @@
-"""The command line of the book: ``shapebook run NOTEBOOK · papers · build · html · record``."""
+"""The command line of the book: ``shapebook run · show · papers · build · html · pdf · record``."""
 
 import functools
 from collections.abc import Mapping
@@ -55,6 +55,33 @@ def run(
     typer.echo(f"written to {out} and {page}")
 
 
+@app.command()
+def show(
+    table: Annotated[Path, typer.Argument(help="A profile: .parquet or .csv.")],
+    html: Annotated[Path | None, typer.Option(help="The page, .html; none prints words.")] = None,
+) -> None:
+    """Show a profile of your own: what the claims' rules say of it, and as a page with figures.
+
+    The page is one file that needs no network: the figures with the book's models beside, the
+    sentences computed from the numbers, what made the table, and the table itself.
+    """
+    from shapebook.pages.own import page as own_page
+    from shapebook.pages.own import table as own_table
+    from shapelib.store.tables import check_file, write_atomically
+
+    if html is not None and html.suffix != ".html":
+        raise ShapelibError(f"--html {str(html)!r} must end in .html")
+    target = check_file(html) if html is not None else None
+    own = own_table.read(table)
+    records = own_page.judged(own)
+    page = own_page.page(own, records) if target is not None else ""
+    for line in own_page.lines(own, records):
+        typer.echo(line)
+    if target is not None:
+        write_atomically(target, lambda file: file.write_text(page, encoding="utf-8"))
+        typer.echo(f"written to {target}")
+
+
 Defaults = Annotated[
     bool, typer.Option("--defaults", help="Run notebooks with their own, short parameters.")
 ]
@@ -83,6 +110,20 @@ def html() -> None:
     from shapebook.pages import rendering
 
     root = Path.cwd()
+    rendering.render(root, root / "book")
+
+
+@app.command()
+def pdf() -> None:
+    """Print the recorded pages of this checkout as one PDF, by Chromium or Chrome.
+
+    Then the pages are rendered, with a link to it on the first.
+    """
+    from shapebook.pages import rendering
+    from shapebook.pages.outside import pdf
+
+    root = Path.cwd()
+    pdf.write(root, root / "book")
     rendering.render(root, root / "book")
 
 
@@ -217,7 +258,9 @@ def assignment(text: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
 _LEFT = {
     "papers": "what was measured is kept: the same command goes on",
     "run": "no notebook was written",
+    "show": "no page was written",
     "build": "finished pages are kept: the same command runs the rest",
+    "pdf": "no PDF was written",
     "record": "finished pages are kept, and nothing was recorded",
 }
 

@@ -126,7 +126,7 @@ def test_published_dimensions_are_drawn_as_they_were_published():
     drawn = {each.get_label(): each.lines[0].get_ydata().tolist() for each in axes.containers}
     assert drawn == {name: of["value"].tolist() for name, of in layers.groupby("model")}
     (axes,) = published_course(course).axes
-    mean = course[course["layers"] == "mean over layers"]
+    mean = course[course["part"] == "mean"]
     assert axes.lines[0].get_ydata().tolist() == mean["value"].tolist()
     assert mean.set_index("step")["value"].idxmax() == 64000
     assert "published" in axes.get_title()

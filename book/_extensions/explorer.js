@@ -1,4 +1,5 @@
-// The explorer: draws the page's own tables anew as a reader chooses. No request leaves the page.
+// The explorer: draws the page's own tables anew as a reader chooses, and a reader's table beside
+// them (own_table.js), by the means of explorer_figure.js. No request leaves the page.
 "use strict";
 
 (() => {
@@ -9,30 +10,14 @@
   const plot = figure.firstElementChild;
   const SELECTS = ["view", "metric", "axis"];
   const BOXES = ["group", "set"];
-  // Lines of the plot, and the same for the legend: a line of 44 by 14 with a marker in its middle.
-  const DASHES = { solid: "", dash: "7 5", dot: "2 4", dashdot: "7 3 2 3" };
-  const MARKERS = {
-    circle: "M26 7a4 4 0 1 1-8 0a4 4 0 1 1 8 0z",
-    square: "M18 3h8v8h-8z",
-    diamond: "M22 1.5l5.5 5.5-5.5 5.5-5.5-5.5z",
-    "triangle-up": "M22 2l5 9h-10z",
-    cross: "M20.5 2h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z",
-  };
-
-  const make = (name, properties = {}, ...children) => {
-    const element = Object.assign(document.createElement(name), properties);
-    element.append(...children);
-    return element;
-  };
-
-  const shape = (name, attributes, ...children) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    element.append(...children);
-    return element;
-  };
+  const { DASHES, make, traces, layout, entry, picture } = explorerFigure;
 
   const view = () => data.views[form.elements.view.value];
+
+  const setting = () => view().settings.map(([name]) => form.elements[name].value);
+
+  // What an address asks for of a table that is not on the page.
+  let missing = [];
 
   const checked = (name) =>
     [...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
@@ -44,19 +29,33 @@
     select.value = options.some(([value]) => value === before) ? before : options[0][0];
   }
 
-  function tick(name, options, count) {
-    const boxes = options.map(([value, text], at) =>
-      make("label", {}, make("input", { type: "checkbox", name, value, checked: at < count }), text),
+  function tick(name, options, wanted) {
+    const boxes = options.map(([value, text]) =>
+      make(
+        "label",
+        {},
+        make("input", { type: "checkbox", name, value, checked: wanted.includes(value) }),
+        text,
+      ),
     );
     form.querySelector(`[data-boxes=${name}]`).replaceChildren(...boxes);
   }
 
-  function offer() {
-    const { metrics, axes, groups, sets } = view();
+  // What can be chosen, with the ticks that are given, else the first ones.
+  function offer(ticks = {}) {
+    const { metrics, axes, groups, sets, settings } = view();
     fill(form.elements.metric, metrics);
     fill(form.elements.axis, axes);
-    tick("group", groups, 2);
-    tick("set", sets, 1);
+    const first = (options, count) => options.slice(0, count).map(([value]) => value);
+    tick("group", groups, ticks.group ?? first(groups, 2));
+    tick("set", sets, ticks.set ?? first(sets, 1));
+    for (const label of form.querySelectorAll("[data-setting]")) {
+      const one = settings[label.dataset.setting];
+      label.hidden = !one;
+      if (!one) continue;
+      label.querySelector("span").textContent = one[1];
+      fill(label.querySelector("select"), one[2]);
+    }
     const profiles = form.elements.view.value === "profiles";
     const legends = form.querySelectorAll("legend");
     legends[0].textContent = profiles ? "Models" : "Recipes";
@@ -68,7 +67,9 @@
     const ticked = (name) => (checked(name).length ? checked(name) : [""]);
     const pairs = [
       ...SELECTS.map((name) => [name, form.elements[name].value]),
+      ...view().settings.map(([name]) => [name, form.elements[name].value]),
       ...BOXES.flatMap((name) => ticked(name).map((value) => [name, value])),
+      ...missing.map((value) => ["group", value]),
     ];
     return `#${new URLSearchParams(pairs)}`;
   }
@@ -83,8 +84,9 @@
     };
     choose("view");
     offer();
-    choose("metric");
-    choose("axis");
+    for (const name of ["metric", "axis", ...view().settings.map(([each]) => each)]) choose(name);
+    const there = view().groups.map(([value]) => value);
+    missing = asked.getAll("group").filter((each) => /^own:/.test(each) && !there.includes(each));
     for (const name of BOXES) {
       const wanted = asked.getAll(name);
       const boxes = [...form.querySelectorAll(`input[name=${name}]`)];
@@ -93,87 +95,27 @@
     }
   }
 
-  // The curves that are asked for, each with its name, what its band is, and its look.
+  // The curves that are asked for, each with its name, what its band is, and its look. A reader's
+  // own are of their own setting, whichever is chosen.
   function chosen() {
-    const { curves, sets, looks, band } = view();
+    const { curves, sets, looks, band, places } = view();
     const [group, set, metric] = [checked("group"), checked("set"), form.elements.metric.value];
     const place = (id) => sets.findIndex(([value]) => value === id);
+    const asked = setting();
     return curves
       .filter((each) => each.metric === metric)
       .filter((each) => group.includes(each.group) && set.includes(each.set))
+      .filter((each) => !each.setting || each.setting.every((one, at) => one === asked[at]))
       .map((each) => ({
         ...each,
-        name: `${each.group}, ${sets[place(each.set)][1]}`,
+        ...(each.place ?? places[each.at]),
+        name: `${each.group.replace(/^own:/, "")}, ${sets[place(each.set)][1]}`,
+        note: each.own ? `your table, ${each.own}, ` : "",
         band: each.over > 1 ? band[0].replace("{}", each.over) : band[1],
         colour: looks[each.group][0],
         marker: looks[each.group][1],
         dash: Object.keys(DASHES)[place(each.set) % Object.keys(DASHES).length],
       }));
-  }
-
-  const stroke = ({ name, colour, dash }, symbol) => ({
-    name,
-    mode: "lines+markers",
-    line: { color: colour, dash, width: 2 },
-    marker: { size: 7, symbol },
-  });
-
-  function traces(curve, axis) {
-    const x = curve[axis];
-    const high = curve.value.map((value, at) => value + curve.half[at]);
-    const low = curve.value.map((value, at) => value - curve.half[at]);
-    const told = curve.half.map((half) => (half === null ? "" : ` ± ${+half.toPrecision(2)}`));
-    const band = {
-      x: [...x, ...[...x].reverse()],
-      y: [...high, ...low.reverse()],
-      fill: "toself",
-      fillcolor: `${curve.colour}33`,
-      line: { width: 0 },
-      mode: "lines",
-      hoverinfo: "skip",
-    };
-    const line = {
-      ...stroke(curve, curve.apart.map((yes) => curve.marker + (yes ? "-open" : ""))),
-      x,
-      y: curve.value,
-      customdata: told,
-      hovertemplate: `${curve.name}<br>%{x:.4~g}: %{y:.4~g}%{customdata}<extra></extra>`,
-    };
-    return curve.over > 1 ? [band, line] : [line];
-  }
-
-  function layout(axis, metric) {
-    const style = getComputedStyle(document.documentElement);
-    const [ink, line, paper] = ["text-base", "border", "background"].map((name) =>
-      style.getPropertyValue(`--pst-color-${name}`).trim(),
-    );
-    const axes = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
-    const [, text] = view().axes.find(([value]) => value === axis);
-    return {
-      paper_bgcolor: paper,
-      plot_bgcolor: paper,
-      font: { color: ink, family: getComputedStyle(document.body).fontFamily, size: 14 },
-      margin: { l: 48, r: 12, t: 36, b: 48 },
-      title: { text: metric, font: { size: 15 }, x: 0, xanchor: "left", xref: "paper" },
-      xaxis: { ...axes, title: { text }, type: axis === "logarithmic" ? "log" : "linear" },
-      yaxis: axes,
-      hovermode: "closest",
-      hoverlabel: { bgcolor: paper, font: { color: ink } },
-      showlegend: false,
-    };
-  }
-
-  // Below the plot and no part of it, so that any number of curves has room on any screen.
-  function entry({ name, band, colour, marker, dash }) {
-    const line = { d: "M0 7h44", stroke: colour, "stroke-width": 2 };
-    const sample = shape(
-      "svg",
-      { width: 44, height: 14, "aria-hidden": true },
-      shape("path", { ...line, "stroke-dasharray": DASHES[dash] }),
-      shape("path", { d: MARKERS[marker], fill: colour }),
-    );
-    const words = make("span", {}, name, make("small", { textContent: band }));
-    return make("li", {}, sample, words);
   }
 
   function tabulate(curves, axis, metric) {
@@ -203,14 +145,23 @@
     if (!curves.length) return "Nothing was measured for this choice.";
     const axis = form.elements.axis.selectedOptions[0].text;
     const count = curves.length > 1 ? `${curves.length} curves` : "one curve";
-    return `${metric}, against ${axis}: ${count}.`;
+    return `${metric}, against ${axis}: ${count}.${absent(curves)}`;
+  }
+
+  // What is ticked and has no curve.
+  function absent(curves) {
+    const left = checked("group").filter((id) => !curves.some(({ group }) => group === id));
+    const named = left.map((id) => id.replace(/^own:/, "")).join(", ");
+    return left.length ? ` Not measured so: ${named}.` : "";
   }
 
   function draw() {
     const curves = chosen();
     const axis = form.elements.axis.value;
     const metric = form.elements.metric.selectedOptions[0].text;
-    const status = told(curves, metric);
+    const dropped = missing.map((id) => id.replace(/^own:/, "")).join("; ");
+    const wanted = dropped && ` This link shows ${dropped} of a table as well: drop it here.`;
+    const status = told(curves, metric) + wanted;
     root.querySelector(".explorer-status").textContent = status;
     root.querySelector(".explorer-legend").replaceChildren(...curves.map(entry));
     root.classList.toggle("explorer-empty", !curves.length);
@@ -219,40 +170,106 @@
     if (figure.hidden) return;
     figure.ariaLabel = `${status} ${curves.map(({ name, band }) => `${name}: ${band}`).join("; ")}.`;
     const drawn = curves.flatMap((each) => traces(each, axis));
-    Plotly.react(plot, drawn, layout(axis, metric), { responsive: true, displayModeBar: false });
-  }
-
-  // The figure with a legend of its own, in room that is added below; an entry is a curve without
-  // points, so that its marker is filled whatever the curve begins with.
-  function picture() {
-    const curves = chosen();
-    const room = 22 * curves.length + 24;
-    const entries = curves.map((each) => ({ ...stroke(each, each.marker), x: [null], y: [null] }));
-    const drawn = plot.data.map((each) => ({ ...each, showlegend: false }));
-    const layout = {
-      ...plot.layout,
-      margin: { ...plot.layout.margin, b: plot.layout.margin.b + room },
-      showlegend: true,
-      legend: { x: 0, xanchor: "left", y: 0, yref: "container", yanchor: "bottom" },
-    };
-    const size = { width: plot.clientWidth, height: plot.clientHeight + room };
-    const format = { format: "svg", filename: "explorer", ...size };
-    return [{ data: [...drawn, ...entries], layout }, format];
+    const { text } = form.elements.axis.selectedOptions[0];
+    const options = { responsive: true, displayModeBar: false };
+    Plotly.react(plot, drawn, layout(axis, text, metric), options);
   }
 
   function save(kind) {
     if (kind === "svg") {
-      Plotly.downloadImage(...picture());
+      Plotly.downloadImage(...picture(plot, chosen()));
       return;
     }
     const axis = form.elements.axis.value;
-    const quoted = numbers(chosen(), axis).map(([name, x, value, half]) =>
-      [`"${name}"`, x, value, half === "–" ? "" : half].join(),
+    const [window_] = setting();
+    const quote = (text) => `"${text.replaceAll('"', '""')}"`;
+    const lines = chosen().flatMap((each) =>
+      each[axis].map((x, at) =>
+        [
+          ...[each.name, each.own ? "yours" : "book", each.own ?? window_ ?? ""].map(quote),
+          ...[x, each.value[at] ?? "", each.half[at] ?? ""],
+        ].join(),
+      ),
     );
-    const text = [["curve", axis, "value", "half"].join(), ...quoted, ""].join("\n");
+    const text = [["curve", "source", "window", axis, "value", "half"].join(), ...lines, ""].join("\n");
     const href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     make("a", { href, download: "explorer.csv" }).click();
     setTimeout(() => URL.revokeObjectURL(href), 1000);
+  }
+
+  // A reader's table: drawn beside the first view's, at once. The same file again takes its place;
+  // a model of that name from another file stands beside it.
+  function add({ curves, groups }) {
+    const profiles = data.views.profiles;
+    for (const group of groups) {
+      const [id] = group;
+      const [{ file }] = curves.filter((curve) => curve.group === id);
+      if (!profiles.curves.some((each) => each.group === id && each.file !== file)) continue;
+      group[0] = `${id}, ${file}`;
+      group[1] += `, ${file}`;
+      for (const curve of curves) if (curve.group === id) curve.group = group[0];
+    }
+    const ids = groups.map(([id]) => id);
+    drop((id) => ids.includes(id));
+    const others = form.elements.view.value === "profiles" ? checked("group") : [];
+    const sets = form.elements.view.value === "profiles" ? checked("set") : [];
+    profiles.groups.push(...groups);
+    profiles.curves.push(...curves);
+    for (const [id] of groups) {
+      const taken = Object.keys(profiles.looks).filter((each) => each.startsWith("own:")).length;
+      profiles.looks[id] ??= profiles.spare[taken % profiles.spare.length];
+    }
+    for (const [kind, of] of [["sets", "set"], ["metrics", "metric"]])
+      for (const curve of curves)
+        if (!profiles[kind].some(([id]) => id === curve[of]))
+          profiles[kind].push([curve[of], curve[of]]);
+    const asked = missing.filter((id) => ids.includes(id));
+    missing = missing.filter((id) => !ids.includes(id));
+    form.elements.view.value = "profiles";
+    offer({
+      group: [...new Set([...others, ...(asked.length ? asked : ids.slice(0, 4))])],
+      set: sets.length ? sets : [curves[0].set],
+    });
+    if (!curves.some(({ metric }) => metric === form.elements.metric.value))
+      form.elements.metric.value = curves[0].metric;
+  }
+
+  function drop(which) {
+    const profiles = data.views.profiles;
+    profiles.groups = profiles.groups.filter(([id]) => !which(id));
+    profiles.curves = profiles.curves.filter(({ group }) => !which(group));
+  }
+
+  async function take(files) {
+    const said = [];
+    for (const file of files) {
+      try {
+        const found = await ownTable.read(file);
+        add(found);
+        said.push(`${file.name}: ${found.groups.map(([, name]) => name).join("; ")}.`);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        said.push(error.message);
+      }
+    }
+    own(said.join(" "));
+  }
+
+  function forget() {
+    const ticks = { group: checked("group").filter((id) => !/^own:/.test(id)), set: checked("set") };
+    drop((id) => /^own:/.test(id));
+    form.querySelector("input[type=file]").value = "";
+    if (form.elements.view.value === "profiles") offer(ticks);
+    own("");
+  }
+
+  // What came of a reader's table is said, drawn, and kept in the address.
+  function own(said) {
+    form.querySelector(".explorer-own-status").textContent = said;
+    const any = data.views.profiles.groups.some(([id]) => /^own:/.test(id));
+    form.querySelector("[data-own=forget]").hidden = !any;
+    history.pushState(null, "", written());
+    draw();
   }
 
   fill(
@@ -262,19 +279,34 @@
   restore();
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", (event) => {
+    if (event.target.type === "file") {
+      take([...event.target.files]);
+      return;
+    }
     if (event.target.name === "view") offer();
     history.pushState(null, "", written());
     draw();
   });
   window.addEventListener("popstate", () => {
     // A link to a place on the page says nothing of a choice.
-    if (location.hash && !/[#&](view|metric|axis|group|set)=/.test(location.hash)) return;
+    const choice = /[#&](view|metric|axis|window|native|group|set)=/;
+    if (location.hash && !choice.test(location.hash)) return;
     restore();
     draw();
   });
   for (const button of root.querySelectorAll("[data-save]"))
     button.addEventListener("click", () => save(button.dataset.save));
-  for (const part of root.querySelectorAll("[hidden]")) part.hidden = false;
+  form.querySelector("[data-own=forget]").addEventListener("click", forget);
+  // Files, and nothing else that is dragged over the page.
+  const dragged = (event) => event.dataTransfer?.types.includes("Files");
+  for (const kind of ["dragenter", "dragover", "dragleave", "drop"])
+    document.addEventListener(kind, (event) => {
+      if (!dragged(event)) return;
+      event.preventDefault();
+      root.classList.toggle("explorer-dropping", /^drag(enter|over)$/.test(kind));
+      if (kind === "drop") take([...event.dataTransfer.files]);
+    });
+  for (const part of root.querySelectorAll(":scope > [hidden]")) part.hidden = false;
   root.querySelector(".explorer-still").remove();
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   draw();

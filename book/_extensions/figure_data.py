@@ -1,11 +1,15 @@
-"""The data of each figure, one click below it, and the table of a page beside its provenance; and a
-box around each picture, which scrolls by itself where a screen is too narrow for it.
+"""The data of each figure, one click below it with the commit that it was measured at, and the
+table of a page beside its provenance; and a box around each picture, which scrolls by itself where
+a screen is too narrow for it.
 
 A figure named ``fig-PAGE-NAME`` shows ``executed/figures/PAGE-NAME.csv``, and a page's table is
 ``executed/data/PAGE.csv``; both were written by the run that the page shows. Where they are there,
 the page gets links to them.
 """
 
+import functools
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,9 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
+from shapebook.notebooks import notebook as notebooks
+
+_COMMIT = re.compile(r"<th scope='row'>commit</th><td>(.*?)</td>")
 FIGURES = "executed/figures"
 TABLES = "executed/data"
 
@@ -28,14 +35,26 @@ class LinkData(SphinxTransform):
         for figure in list(self.document.findall(nodes.figure)):
             self._box(figure)
             for name in figure["names"]:
-                file = f"{FIGURES}/{name.removeprefix('fig-')}.csv"
+                figure_name = name.removeprefix("fig-")
+                file = f"{FIGURES}/{figure_name}.csv"
                 if link := self._link(file, "Data of this figure (CSV)"):
+                    link += nodes.inline("", self._drawn_from(figure_name), classes=["drawn-from"])
                     figure.append(nodes.legend("", link, classes=["figure-data"]))
         page = self.env.docname.removeprefix("executed/")
         if link := self._link(f"{TABLES}/{page}.csv", "All numbers of this page (CSV)"):
             for section in self.document.findall(nodes.section):
                 if "provenance" in section["names"]:
                     section.append(link)
+
+    def _drawn_from(self, name: str) -> str:
+        """The table's name, and the commits at which the page that drew it was measured."""
+        executed = Path(self.env.srcdir) / Path(FIGURES).parent
+        pages = [each for each in executed.glob("*.ipynb") if name.startswith(each.stem)]
+        if not pages:
+            return f": {name}.csv"
+        page = max(pages, key=lambda each: len(each.stem))
+        found = ", ".join(_commits(page))
+        return f": {name}.csv, measured at commit {found}" if found else f": {name}.csv"
 
     def _box(self, figure: nodes.figure) -> None:
         """Put what is shown into a box of its own, so that the caption does not scroll with it."""
@@ -51,6 +70,19 @@ class LinkData(SphinxTransform):
         link = addnodes.download_reference("", "", reftarget=f"/{file}", refdoc=self.env.docname)
         link += nodes.inline("", text)
         return nodes.paragraph("", "", link)
+
+
+@functools.cache
+def _commits(page: Path) -> list[str]:
+    """The commits that a page's provenance names, in its order."""
+    shown = (
+        each.get("data", {}).get("text/html", "")
+        for cell in notebooks.read(page).cells
+        for each in cell.get("outputs", [])
+    )
+    rows = (_COMMIT.search(each) for each in shown)
+    names = [name for row in rows if row for name in unescape(row[1]).split(", ")]
+    return [name for name in dict.fromkeys(names) if name != "not kept"]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -40,15 +40,6 @@ def published_dimension() -> pd.DataFrame:
     return table
 
 
-def published_training() -> pd.DataFrame:
-    """Dimension along the training of Pythia-6.9B (deduped), from where `published_dimension` is.
-
-    Columns: ``source``, ``model``, ``role``, ``step`` (of 2 097 152 tokens), ``layers`` (their
-    mean, the highest of them, or the last), ``value``.
-    """
-    return pd.read_csv(Path(__file__).with_name("published_training.csv"))
-
-
 def published_d90() -> pd.DataFrame:
     """The fine-tuning dimensions that Aghajanyan et al. (2021) report for MRPC and QQP.
 
@@ -57,3 +48,16 @@ def published_d90() -> pd.DataFrame:
     check.
     """
     return pd.read_csv(Path(__file__).with_name("published_d90.csv"))
+
+
+def published_training() -> pd.DataFrame:
+    """The representation dimension of Pythia-6.9B (deduped) along its training, as and from where
+    `published_dimension` has it.
+
+    Columns: ``source`` (a key of the book's bibliography), ``model``, ``role``, ``step``,
+    ``tokens_seen`` (2 097 152 a step), ``part`` (the mean over 32 layers, the highest of them, the
+    last), ``value``.
+    """
+    table = pd.read_csv(Path(__file__).with_name("published_training.csv"))
+    table["tokens_seen"] = table["step"] * 2_097_152
+    return table

@@ -10,7 +10,7 @@ PRIMARY = "512 characters"
 # What the kept table has besides a shape table.
 _OWN = ["weights", "native"]
 # A dimension depends on how many points a batch has.
-_OF_ANY_BATCH = ("anisotropy", "average_cosine")
+OF_ANY_BATCH = ("anisotropy", "average_cosine")
 
 
 def kept(part: str = "trained") -> pd.DataFrame:
@@ -83,7 +83,7 @@ def beside(live: pd.DataFrame) -> pd.DataFrame:
     runs = [run for run in others.attrs["provenance"] if run["model"] not in there]
     others.attrs = {}
     alike = others["batch_size"].isin(set(live["batch_size"]))
-    alike |= others["metric"].isin(_OF_ANY_BATCH)
+    alike |= others["metric"].isin(OF_ANY_BATCH)
     for column in ("tokens", "metric"):
         alike &= others[column].isin(set(live[column]))
     others = others[alike & ~others["model"].isin(there)].reset_index(drop=True)

@@ -79,11 +79,12 @@ def published_course(table: pd.DataFrame) -> "Figure":
     model = str(table["model"].iloc[0])
     dress(axes, f"{model} (published)", "step of training", None)
     colour = model_colours(dict(zip(table["model"], table["role"], strict=True)))[model]
-    for (name, rows), style in zip(table.groupby("layers", sort=False), STYLES, strict=False):
+    names = {"mean": "mean over layers"}
+    for (part, rows), style in zip(table.groupby("part", sort=False), STYLES, strict=False):
         line = rows.sort_values("step")
         axes.plot(
             line["step"], line["value"], style, marker="o", markersize=3, linewidth=1.5,
-            color=colour, label=str(name),
+            color=colour, label=names.get(str(part), str(part)),
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_ylabel("GRIDE dimension (published)")

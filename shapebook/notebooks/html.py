@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from shapebook.notebooks import screens
 from shapebook.notebooks.changes import Changes, commands
 from shapebook.notebooks.notebook import Notebook
 
@@ -138,9 +139,14 @@ class _Page:
     def _image(self, kind: str, data: str, cell: Any) -> str:
         figure = _figure(cell)
         said = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "A figure")
+        dark = ""
         if kind == "image/svg+xml":
-            data = base64.b64encode(data.encode()).decode()
+            if screens.is_drawn(data):
+                night = f"data:{kind};base64,{_base64(screens.dark(data))}"
+                dark = f'<source media="(prefers-color-scheme: dark)" srcset="{night}">'
+            data = _base64(data)
         image = f'<img src="data:{kind};base64,{data}" alt="{escape(said)}">'
+        image = f"<picture>{dark}{image}</picture>" if dark else image
         if name := figure.get("name"):
             words = self.markdown.renderInline(figure.get("caption", ""))
             caption = f"Figure {self.figures[name]}. {words}"
@@ -257,6 +263,10 @@ def _strings(value: Any) -> list[str]:
 def _pre(text: str) -> str:
     # A box that scrolls must be within reach of the keyboard.
     return f'<pre tabindex="0">{escape(text)}</pre>'
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _target(tokens: Sequence[Any], place: int, *_: object) -> str:

@@ -1,4 +1,8 @@
-"""What the book's explorer draws, as plain data: profiles over depth and curves along training."""
+"""What the book's explorer draws, as plain data: profiles over depth and curves along training.
+
+The page carries it, so it is kept small: numbers have the digits that a screen shows, and what many
+curves stand over is there once.
+"""
 
 import math
 from collections.abc import Iterable
@@ -11,6 +15,7 @@ from shapebook.claims.course import curve
 from shapelib.figures import PALETTE
 
 Plain = dict[str, Any]
+_OWN, _OTHER = "own", "other"
 # In the order in which they are offered; a metric that is not named here follows under its own.
 _METRICS = {
     ("anisotropy", True): "anisotropy: share of σ₁², centered",
@@ -29,6 +34,9 @@ _TOKENS = {
     "rest": "without massive vectors",
     "later": "without first positions",
 }
+_BEGINNINGS = {_OWN: "as its tokenizer has it", _OTHER: "the other: with or without a token"}
+# The columns of a shape table that curves are made of.
+_SHOWN = ["role", "tokens", "key", "layer", "depth", "after_norm", "value", "std", "batches"]
 # The other figures' colour for each kind of model, then shades of it for its other models. All
 # stand out by 3 to 1 from the grounds of both colour schemes.
 _SHADES = {
@@ -37,38 +45,71 @@ _SHADES = {
     "causal-masked": (PALETTE[2],),
     "prefix": (PALETTE[3],),
 }
+# For what a reader adds to profiles.
+_SPARE = (PALETTE[2], PALETTE[3])
 # Five, where shades are four or one: models of a kind share both only after many.
 _MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
-_DIGITS = 5
+# Of a value, of half a band's width, and of a place.
+_DIGITS = {"value": 4, "half": 3, "depth": 4}
 
 
-def data(profiles: pd.DataFrame, training: pd.DataFrame) -> Plain:
-    """Two views of plain values: `profiles`, a shape table, and `training`, curves
-    (`shapebook.claims.course.course`).
+def data(profiles: pd.DataFrame, training: pd.DataFrame, windows: pd.DataFrame) -> Plain:
+    """Two views of plain values: `profiles`, a shape table, with what `windows` adds to it, and
+    `training`, curves (`shapebook.claims.course.course`).
 
     A view has its ``groups`` (models, or recipes), ``sets`` (token sets, or ways of making batches)
     and ``metrics``, each an id and a name, what a reader calls one of its groups and sets
-    (``words``), the ``axes`` that a curve can stand over, the first of them drawn at first, each
-    group's colour and marker (``looks``), what a ``band`` is where there is one and where there is
-    none, and its ``curves``: one for each group, set and metric that was measured, with a list for
-    each axis, ``value``, half the width of the band (``half``, null where one measurement gives
-    none), the number of measurements that the band is ``over``, and which points stand ``apart``.
+    (``words``), its ``settings`` (a name, what it is called, and its choices; of training none),
+    the ``axes`` that a curve can stand over, the first of them drawn at first, each group's colour
+    and marker (``looks``), of profiles those for what a reader adds
+    (``spare``), what a ``band`` is where there is one and where there is none, and its
+    ``curves``: one for each group, set, metric and setting that was measured, with ``value``, half
+    the width of the band (``half``, null where one measurement gives none), the number of
+    measurements that the band is ``over``, and ``at``, which of the view's ``places`` it stands
+    over: a list for each axis, and which points stand ``apart``.
+
+    :param windows: a kept table of real models (`shapebook.experiments.real_models.kept`): models
+        at other windows and beginnings.
     """
-    return {"views": {"profiles": _profiles(profiles), "training": _training(training)}}
+    return {"views": {"profiles": _profiles(profiles, windows), "training": _training(training)}}
 
 
-def _profiles(table: pd.DataFrame) -> Plain:
-    table = _keyed(table)
-    curves = []
-    for (model, tokens, metric), rows in table.groupby(["model", "tokens", "key"], sort=False):
+class _Places:
+    """What curves stand over, each kept once."""
+
+    def __init__(self) -> None:
+        self.all: list[Plain] = []
+
+    def at(self, place: Plain) -> int:
+        if place not in self.all:
+            self.all.append(place)
+        return self.all.index(place)
+
+
+def _profiles(page: pd.DataFrame, windows: pd.DataFrame) -> Plain:
+    names = ["model", "window", "native"]
+    page = _keyed(page.assign(native=_OWN))
+    windows = _keyed(windows.assign(native=np.where(windows["native"], _OWN, _OTHER)))
+    there = pd.MultiIndex.from_frame(page[names])
+    others = ~pd.MultiIndex.from_frame(windows[names]).isin(there)
+    others &= windows["key"].isin(page["key"]) & windows["tokens"].isin(page["tokens"])
+    columns = [*names, *_SHOWN]
+    table = pd.concat([page[columns], windows.loc[others, columns]], ignore_index=True)
+    curves, places = [], _Places()
+    keys = [*names, "tokens", "key"]
+    for (model, window, native, tokens, metric), rows in table.groupby(keys, sort=False):
         line = rows.sort_values("layer")
         apart = (line["layer"] == 0) | line["after_norm"]
+        place = {
+            "depth": _plain(line["depth"], "depth"),
+            "layer": line["layer"].tolist(),
+            "apart": apart.tolist(),
+        }
         curves.append(
             {
-                "group": model, "set": tokens, "metric": metric,
-                "depth": _plain(line["depth"]), "layer": line["layer"].tolist(),
-                "value": _plain(line["value"]), "half": _plain(line["std"]),
-                "over": int(line["batches"].min()), "apart": apart.tolist(),
+                "group": model, "set": tokens, "metric": metric, "setting": [window, native],
+                "value": _plain(line["value"], "value"), "half": _plain(line["std"], "half"),
+                "over": int(line["batches"].min()), "at": places.at(place),
             }
         )  # fmt: skip
     roles = table.drop_duplicates("model").set_index("model")["role"]
@@ -78,26 +119,42 @@ def _profiles(table: pd.DataFrame) -> Plain:
         "groups": [[model, f"{model} ({role})"] for model, role in roles.items()],
         "sets": _named(table["tokens"], _TOKENS),
         "metrics": _metrics(table),
+        "settings": [
+            ["window", "Window", _windows(table["window"], page["window"].iloc[0])],
+            ["native", "Beginning", _named(table["native"], _BEGINNINGS)],
+        ],
         "axes": [["depth", "relative depth (layer ÷ last layer)"], ["layer", "layer"]],
         "looks": _looks(roles.to_dict()),
+        "spare": [[colour, marker] for marker in _MARKERS for colour in _SPARE],
         "band": ["± one standard deviation of {} batches", "one batch, so no band"],
+        "places": places.all,
         "curves": curves,
     }
 
 
+def _windows(found: pd.Series, first: str) -> list[list[str]]:
+    """The lengths of windows, that of the page first and the others as they grow."""
+    others = sorted(set(found) - {first}, key=lambda each: int(each.split()[0]))
+    return [[each, each] for each in (first, *others)]
+
+
 def _training(curves: pd.DataFrame) -> Plain:
     curves = _keyed(curves)
-    found = []
+    found, places = [], _Places()
     for (recipe, mixing, metric), rows in curves.groupby(["recipe", "mixing", "key"], sort=False):
         wide = curve(rows)
         half = 2 * wide.std(axis=1, ddof=1) / math.sqrt(wide.shape[1])
+        steps = [int(step) for step in wide.index]
+        place = {
+            "logarithmic": [step + 1 for step in steps],
+            "step": steps,
+            "apart": [False] * len(steps),
+        }
         found.append(
             {
-                "group": recipe, "set": mixing, "metric": metric,
-                "logarithmic": [int(step) + 1 for step in wide.index],
-                "step": [int(step) for step in wide.index],
-                "value": _plain(wide.mean(axis=1)), "half": _plain(half),
-                "over": wide.shape[1], "apart": [False] * len(wide),
+                "group": recipe, "set": mixing, "metric": metric, "setting": [],
+                "value": _plain(wide.mean(axis=1), "value"), "half": _plain(half, "half"),
+                "over": wide.shape[1], "at": places.at(place),
             }
         )  # fmt: skip
     runs = curves.groupby("recipe", sort=False)["run"].nunique()
@@ -113,9 +170,11 @@ def _training(curves: pd.DataFrame) -> Plain:
         ],
         "sets": _named(curves["mixing"], {}),
         "metrics": _metrics(curves),
+        "settings": [],
         "axes": [["logarithmic", "step + 1, logarithmic"], ["step", "step"]],
         "looks": _looks(kinds.to_dict()),
         "band": ["± two standard errors of {} runs", "one run, so no band"],
+        "places": places.all,
         "curves": found,
     }
 
@@ -155,9 +214,10 @@ def _named(found: Iterable[str], names: dict[str, str]) -> list[list[str]]:
             if set_ not in names))]  # fmt: skip
 
 
-def _plain(values: pd.Series) -> list[float | None]:
+def _plain(values: pd.Series, kind: str) -> list[float | None]:
     """Rounded; a missing number, which JSON does not have, is None."""
+    digits = _DIGITS[kind]
     return [
-        None if pd.isna(v) else float(np.format_float_positional(v, _DIGITS, fractional=False))
+        None if pd.isna(v) else float(np.format_float_positional(v, digits, fractional=False))
         for v in values
     ]

@@ -9,7 +9,10 @@ from shapebook.claims import judge
 from shapebook.claims.records import Record, sentence
 from shapebook.claims.verdicts import SUPPORTED, edges
 from shapelib.errors import ShapelibError
+from shapelib.models import catalogue
 
+EVIDENCE = ("real models", "models trained here alone", "no model at hand")
+"""What can stand behind a claim's numbers."""
 # Lengths in pixels: of the figure, of a model's row, of the axis, at the sides, between numbers.
 _WIDTH, _ROW, _AXIS, _EDGE, _CLEAR = 168, 15, 17, 9, 16
 
@@ -44,6 +47,18 @@ def by_verdict(records: Iterable[Record]) -> dict[str, list[Record]]:
     """The records of each verdict, in the order of `judge.WORDS`, none left out."""
     records = list(records)
     return {word: [each for each in records if each["verdict"] == word] for word in judge.WORDS}
+
+
+def evidence(record: Record) -> str:
+    """What kind of model stands behind a record's numbers: one of `EVIDENCE`.
+
+    Models that the catalogue knows are real ones; others were trained for this book.
+    """
+    known = catalogue.models()
+    names = {name for each in record["models"] for name in each["of"]}
+    if not names:
+        return EVIDENCE[2]
+    return EVIDENCE[0] if any(name in known for name in names) else EVIDENCE[1]
 
 
 def strip(record: Record) -> str:

@@ -12,6 +12,9 @@ from shapelib.store import cache, keys
 
 HTML = Path("_build", "html")
 """Where the pages of a checkout are rendered to."""
+PDF = Path("_build", "pdf", "shape-of-learning.pdf")
+"""Where they are printed to (`shapebook.pages.outside.pdf`): pages rendered after it hold a copy,
+which the first of them links to."""
 
 
 def render(root: Path, book: Path) -> None:
@@ -19,29 +22,41 @@ def render(root: Path, book: Path) -> None:
 
     Raises `ShapelibError` where Jupyter Book is not installed or finds something wrong.
     """
-    program = Path(sys.executable).with_name("jupyter-book")
-    if not program.exists():
-        raise ShapelibError('rendering needs Jupyter Book; run: pip install "shapelib[book]"')
     html = root / HTML
     # Beside the pages, since what is in their folder is published.
-    stamp, key = html.with_name("html.key"), _key_of_source(root, book)
+    stamp, key = html.with_name("html.key"), key_of_source(root, book)
+    printed = root / PDF
+    key += f", {cache.sha256(printed)}" if printed.is_file() else ""
     if (html / "intro.html").is_file() and stamp.is_file() and stamp.read_text() == key:
         print("up to date: _build/html/intro.html")
         return
     stamp.unlink(missing_ok=True)
     # Pages of an earlier book that this one no longer has must not stay.
     shutil.rmtree(html, ignore_errors=True)
-    command = [
-        str(program), "build", str(book), "--config", "_config.yml", "--path-output", ".",
-        "--all", "-W", "--keep-going", "-n",
-    ]  # fmt: skip
-    if subprocess.run(command, cwd=root, check=False).returncode != 0:
-        raise ShapelibError("the book was not rendered: see Jupyter Book's messages above")
+    run_jupyter_book(root, book, Path())
     stamp.write_text(key)
     print("rendered: _build/html/intro.html")
 
 
-def _key_of_source(root: Path, book: Path) -> str:
+def run_jupyter_book(root: Path, book: Path, output: Path, builder: str = "html") -> None:
+    """Have Jupyter Book render a source, warnings as errors.
+
+    Raises `ShapelibError` where it is not installed or finds something wrong.
+    """
+    program = Path(sys.executable).with_name("jupyter-book")
+    if not program.exists():
+        raise ShapelibError('rendering needs Jupyter Book; run: pip install "shapelib[book]"')
+    # A builder that Jupyter Book has no name for is named after "custom".
+    how = [] if builder == "html" else ["--builder", "custom", "--custom-builder", builder]
+    command = [
+        str(program), "build", str(book), "--config", "_config.yml", "--path-output",
+        str(output), "--all", "-W", "--keep-going", "-n", *how,
+    ]  # fmt: skip
+    if subprocess.run(command, cwd=root, check=False).returncode != 0:
+        raise ShapelibError("the book was not rendered: see Jupyter Book's messages above")
+
+
+def key_of_source(root: Path, book: Path) -> str:
     """Changes when anything does that the rendered book depends on: its files, the configuration,
     kept tables and benchmarks, the two packages (their docstrings are a page), and the program that
     renders.

@@ -1,6 +1,7 @@
 """Every page has one skeleton, so that a reader who knows one finds the way in all."""
 
 import itertools
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ TEMPLATES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RECORDED = ROOT / "book" / "executed"
 # What a cell says that opens each part, in the order of the parts.
 PARTS = {
-    "question": r"^\*\*Question\.\*\*",
-    "claim": r"^\*\*Claims?\.\*\*",
+    "what the paper says": r"^\*\*The papers? says?\.\*\*",
+    "what was measured": r"^\*\*We measured\b",
+    "what the models can tell": r"^\*\*Can these models tell\?\*\*",
     "figure": r"^<figure>",
     "reading": r"^\*\*Reading\b",
     "caveats": r"^\*\*Caveats?\.\*\*",
@@ -56,6 +58,26 @@ def test_the_parts_stand_in_order(path: Path):
         assert found, f"{path.name} has no {part}"
         first[part] = found.start()
     assert sorted(first, key=first.__getitem__) == list(PARTS)
+
+
+# What a reader takes in before the first figure.
+MOST_WORDS = 120
+
+
+@each_template
+def test_the_first_figure_comes_within_a_minute(path: Path):
+    """Its title and prose, and the verdicts that the book puts there, in words as they are read."""
+    before = text(notebooks.read(path)).split("<figure>")[0]
+    before = re.sub(r"<!--.*?-->|^\([\w-]+\)=$|^#+ ", "", before, flags=re.S | re.M)
+    before = re.sub(r"\{[\w:]+\}`[^`]*`|\]\([^)]*\)", " ", before)
+    records = json.loads((RECORDED / "claims.json").read_text())
+    verdicts = [
+        f"{each['number']}. {each['title']}: {each['verdict']} {' '.join(each['beside'])}"
+        for each in records
+        if each["page"] == path.stem
+    ]
+    words = [each for each in f"{before} {' '.join(verdicts)}".split() if re.search(r"\w", each)]
+    assert len(words) <= MOST_WORDS, f"{path.stem}: {len(words)} words before the first figure"
 
 
 @each_template

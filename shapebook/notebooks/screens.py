@@ -1,0 +1,203 @@
+"""A recorded figure for other screens than the one it was drawn for: dark ones, and narrow ones.
+
+Both are made of the SVG that matplotlib wrote, when pages are rendered, so that no page has to be
+run again for its looks.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+ElementTree.register_namespace("", _SVG)
+ElementTree.register_namespace("xlink", _LINK)
+# Of the book's dark scheme: its ground, and what is written on it.
+_GROUND, _INK = (0x12, 0x12, 0x12), (0xE6, 0xE6, 0xE6)
+_GREY = re.compile(r"(?<=: )#([0-9a-f]{2})\1\1(?![0-9a-f])")
+# Points. A figure up to so wide is read on a phone as it stands.
+_WIDE = 400.0
+# Axes narrower than this are colour bars; what an x label hangs over its panel, a title's height.
+# And the length of a tick.
+_BAR, _OVER, _TITLE, _LETTER, _TICK = 30.0, 9.0, 13.0, 7.0, 4.5
+_PLACE = re.compile(r"translate\(([-\d.]+) ([-\d.]+)\)(?: scale\(([\d.]+))?")
+
+
+def is_drawn(svg: str) -> bool:
+    """Whether matplotlib drew it."""
+    return 'id="figure_1"' in svg
+
+
+def dark(svg: str) -> str:
+    """The figure on the ground of the dark scheme: greys change places, colours stay."""
+    turned = _GREY.sub(lambda found: _turned(int(found[1], 16)), svg)
+    # Letters say no colour of their own: they take the document's.
+    return turned.replace("<svg ", f'<svg fill="{_turned(0)}" ', 1)
+
+
+def _turned(grey: int) -> str:
+    share = grey / 255
+    mixed = (round(ink + (paper - ink) * share) for ink, paper in zip(_INK, _GROUND, strict=True))
+    return "#" + "".join(f"{each:02x}" for each in mixed)
+
+
+class Box(NamedTuple):
+    """A part of a figure, in points from its upper left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+class _Panel(NamedTuple):
+    box: Box
+    title: float
+    """Where its title begins, or the panel where it has none."""
+    numbered: bool
+    """Whether its vertical axis has numbers; else it shares those of a panel to its left."""
+    counted: bool
+    """Whether its horizontal axis has numbers; else it shares those of a panel below."""
+
+
+def narrow(svg: str) -> str | None:
+    """The figure with its panels below one another, each with the axes that it shares, and the
+    legend's columns below them; None where it has one panel, or is narrow as it is."""
+    root = ElementTree.fromstring(svg)
+    width, height = (float(each) for each in root.attrib["viewBox"].split()[2:])
+    figure = next(each for each in root if each.get("id") == "figure_1")
+    panels = [each for each in map(_panel, _named(figure, "axes_")) if each.box.width > _BAR]
+    if width <= _WIDE or max((each.box.width for each in panels), default=width) > 0.7 * width:
+        return None
+    entries = [box for each in _named(figure, "legend_") for box in _columns(each)]
+    floor = min((each.top for each in entries), default=height)
+    strips = [*_strips(panels, width, floor), *((each,) for each in entries)]
+    return _stacked(root, figure, strips)
+
+
+def _named(parent: ElementTree.Element, start: str) -> list[ElementTree.Element]:
+    return [each for each in parent if each.get("id", "").startswith(start)]
+
+
+def _panel(axes: ElementTree.Element) -> _Panel:
+    (patch, *_) = _named(axes, "patch_")
+    numbers = [float(each) for each in re.findall(r"-?\d+\.?\d*", patch[0].attrib["d"])]
+    box = Box(min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2]))
+    titles = [y for each in _named(axes, "text_") for _, y, _ in _texts(each) if y < box.top]
+    sides = {"x": False, "y": False}
+    for axis in _named(axes, "matplotlib.axis_"):
+        for tick in axis:
+            name = tick.get("id", "")
+            if name[1:].startswith("tick_"):
+                sides[name[0]] |= bool(_named(tick, "text_"))
+    title = min(titles, default=box.top) - (_TITLE if titles else 0)
+    return _Panel(box, title, sides["y"], sides["x"])
+
+
+def _texts(parent: ElementTree.Element) -> Iterator[tuple[float, float, float]]:
+    """Where each text begins, and how long it is."""
+    for each in parent.iter(f"{{{_SVG}}}g"):
+        if (place := _PLACE.match(each.get("transform", ""))) and place[3]:
+            ends = [
+                float(found[1])
+                for letter in each.iter(f"{{{_SVG}}}use")
+                if (found := _PLACE.match(letter.get("transform", "")))
+            ]
+            length = max(ends, default=0.0) * float(place[3]) + _LETTER
+            yield float(place[1]), float(place[2]), length
+
+
+def _columns(legend: ElementTree.Element) -> Iterator[Box]:
+    """The columns of a legend: the samples that begin at one place, and their texts."""
+    samples: dict[float, list[tuple[float, float]]] = {}
+    begins = None
+    for each in legend:
+        numbers = [
+            float(number)
+            for path in each.iter(f"{{{_SVG}}}path")
+            if "style" in path.attrib
+            for number in re.findall(r"-?\d+\.?\d*", path.get("d", ""))
+        ]
+        if not each.get("id", "").startswith("text_"):
+            # A marker lies in the middle of the line before it, and a frame around all of them.
+            if begins is None and len(numbers) >= 4:
+                begins = round(min(numbers[::2]), 1)
+            continue
+        for x, y, length in _texts(each):
+            place = begins if begins is not None and begins < x else round(x - 28, 1)
+            samples.setdefault(place, []).append((y, x + length))
+        begins = None
+    for left, found in sorted(samples.items()):
+        tops, rights = zip(*found, strict=True)
+        yield Box(left - 3, min(tops) - 11, max(rights) + 3, max(tops) + 5)
+
+
+def _strips(panels: list[_Panel], width: float, floor: float) -> Iterator[tuple[Box, ...]]:
+    """For each panel the parts that show it, from left to right: shared numbers, then itself."""
+    rows: list[list[_Panel]] = []
+    for each in sorted(panels, key=lambda one: (round(one.box.top), one.box.left)):
+        if rows and abs(rows[-1][0].box.top - each.box.top) < 2:
+            rows[-1].append(each)
+        else:
+            rows.append([each])
+    heads = [min(each.title for each in row) - 3 for row in rows]
+    for row, head, end in zip(rows, heads, [*heads[1:], floor], strict=True):
+        for at, panel in enumerate(row):
+            last = at + 1 == len(row)
+            right = width if last else min(panel.box.right + _OVER, row[at + 1].box.left - _TICK)
+            begin = 0.0 if not at else min(row[at - 1].box.right + _OVER, panel.box.left - _TICK)
+            whole = Box(begin, head, right, end)
+            owner = next((one for one in row[:at][::-1] if one.numbered), None)
+            if panel.numbered or owner is None:
+                yield (whole,)
+            else:
+                before = row.index(owner)
+                edge = row[before - 1].box.right + _OVER if before else 0.0
+                yield (
+                    Box(edge, head, owner.box.left, end),
+                    whole._replace(left=panel.box.left - 1),
+                )
+
+
+def _stacked(
+    root: ElementTree.Element, figure: ElementTree.Element, strips: list[tuple[Box, ...]]
+) -> str:
+    """A document that shows each strip of the figure below the one before it."""
+    widths = [sum(part.width for part in strip) for strip in strips]
+    width = min(max(widths), _WIDE)
+    made = ElementTree.Element(f"{{{_SVG}}}svg", {"version": "1.1"})
+    kept = ElementTree.SubElement(made, f"{{{_SVG}}}defs")
+    for each in root:
+        if each is figure:
+            kept.append(each)
+        elif each.tag == f"{{{_SVG}}}defs":
+            made.insert(0, each)
+    paper = {"width": "100%", "height": "100%", "style": "fill: #ffffff"}
+    ElementTree.SubElement(made, f"{{{_SVG}}}rect", paper)
+    y = 0.0
+    for strip, needed in zip(strips, widths, strict=True):
+        size, x = min(1.0, width / needed), 0.0
+        for part in strip:
+            shown = ElementTree.SubElement(
+                made, f"{{{_SVG}}}svg",
+                {
+                    "x": f"{x:.2f}", "y": f"{y:.2f}",
+                    "width": f"{part.width * size:.2f}", "height": f"{part.height * size:.2f}",
+                    "viewBox": f"{part.left:.2f} {part.top:.2f} {part.width:.2f} {part.height:.2f}",
+                },
+            )  # fmt: skip
+            ElementTree.SubElement(shown, f"{{{_SVG}}}use", {f"{{{_LINK}}}href": "#figure_1"})
+            x += part.width * size
+        y += strip[0].height * size
+    made.attrib |= {
+        "width": f"{width:.2f}pt", "height": f"{y:.2f}pt", "viewBox": f"0 0 {width:.2f} {y:.2f}",
+    }  # fmt: skip
+    return ElementTree.tostring(made, encoding="unicode")

@@ -1,0 +1,1 @@
+"""The first page: its answers and their pictures."""

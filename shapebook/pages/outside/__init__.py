@@ -1,0 +1,1 @@
+"""What leaves the book: the PDF, and what archives read of the software."""
