@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -14,41 +15,56 @@ HTML = Path("_build", "html")
 """Where the pages of a checkout are rendered to."""
 
 
-def render(root: Path, book: Path) -> None:
+def render(
+    root: Path, book: Path, config: Path = Path("_config.yml"), html: Path | None = None
+) -> None:
     """Render a source into ``_build/html``, unless just this is there already; warnings are errors.
 
-    Raises `ShapelibError` where Jupyter Book is not installed or finds something wrong.
+    :param config: the settings, from `root` on.
+    :param html: another folder to render into.
+    :raises ShapelibError: where Jupyter Book is not installed or finds something wrong.
     """
     program = Path(sys.executable).with_name("jupyter-book")
     if not program.exists():
         raise ShapelibError('rendering needs Jupyter Book; run: pip install "shapelib[book]"')
-    html = root / HTML
+    html = html or root / HTML
     # Beside the pages, since what is in their folder is published.
-    stamp, key = html.with_name("html.key"), _key_of_source(root, book)
-    if (html / "intro.html").is_file() and stamp.is_file() and stamp.read_text() == key:
-        print("up to date: _build/html/intro.html")
+    stamp, key = html.with_name(f"{html.name}.key"), _key_of_source(root, book, root / config)
+    first = html / "intro.html"
+    if first.is_file() and stamp.is_file() and stamp.read_text() == key:
+        print(f"up to date: {_shown(first, root)}")
         return
     stamp.unlink(missing_ok=True)
     # Pages of an earlier book that this one no longer has must not stay.
     shutil.rmtree(html, ignore_errors=True)
-    command = [
-        str(program), "build", str(book), "--config", "_config.yml", "--path-output", ".",
-        "--all", "-W", "--keep-going", "-n",
-    ]  # fmt: skip
-    if subprocess.run(command, cwd=root, check=False).returncode != 0:
-        raise ShapelibError("the book was not rendered: see Jupyter Book's messages above")
+    # Jupyter Book puts pages into _build/html of the folder that it is given.
+    ours = html == root / HTML
+    with tempfile.TemporaryDirectory(dir=html.parent) as folder:
+        output = root if ours else Path(folder)
+        command = [
+            str(program), "build", str(book), "--config", str(config), "--path-output", str(output),
+            "--all", "-W", "--keep-going", "-n",
+        ]  # fmt: skip
+        if subprocess.run(command, cwd=root, check=False).returncode != 0:
+            raise ShapelibError("the book was not rendered: see Jupyter Book's messages above")
+        if not ours:
+            (output / HTML).replace(html)
     stamp.write_text(key)
-    print("rendered: _build/html/intro.html")
+    print(f"rendered: {_shown(first, root)}")
 
 
-def _key_of_source(root: Path, book: Path) -> str:
+def _shown(page: Path, root: Path) -> Path:
+    return page.relative_to(root) if page.is_relative_to(root) else page
+
+
+def _key_of_source(root: Path, book: Path, config: Path) -> str:
     """Changes when anything does that the rendered book depends on: its files, the configuration,
     kept tables and benchmarks, the two packages (their docstrings are a page), and the program that
     renders.
     """
     packages = [*map(Path, shapelib.__path__), Path(__file__).parents[1]]
     folders = (book, root / "results", root / "benchmarks", *packages)
-    files = [root / "_config.yml", *(file for each in folders for file in sorted(each.rglob("*")))]
+    files = [config, *(file for each in folders for file in sorted(each.rglob("*")))]
     hashes = [
         (file.name, cache.sha256(file))
         for file in files
