@@ -11,6 +11,7 @@ from shapelib.cli.console import started
 from shapelib.errors import ShapelibError, nearest
 
 if TYPE_CHECKING:
+    from shapebook.papers.listed import Figure
     from shapebook.papers.make import Where
     from shapebook.papers.plan import Plan
 
@@ -170,13 +171,14 @@ def papers(
 
     Those of this checkout are params/papers/*.yml. Measurements go to a store, from which a run
     that was stopped goes on; what cannot be had or fails is left out, and the page names it.
+    Once all are made, a book of them is rendered in _build/papers/html.
     """
     from shapebook.papers import listed, plan, told
 
     root = Path.cwd()
+    built = root / "_build" / "papers"
     if figure is None:
-        for each in listed.figures(root).values():
-            typer.echo(f"{each.name:14}{each.title} ({each.prints})")
+        _listed(root, built)
         return
     asked = listed.figure(root, figure)
     given = assignments(parameter or [], asked.parameters)
@@ -192,28 +194,53 @@ def papers(
     from shapelib.store.workers import check
 
     check(workers, dask)
-    built = root / "_build" / "papers"
-    _make(
-        planned,
-        Where(
-            store or built / asked.store, out or built / f"{figure}.html", allow_pickle, workers,
-            dask,
-        ),
-    )  # fmt: skip
+    where = Where(
+        store or built / asked.store, out or built / f"{figure}.html", allow_pickle, workers, dask
+    )
+    _make(planned, where, root)
 
 
-def _make(planned: "Plan", where: "Where") -> None:
+def _make(planned: "Plan", where: "Where", root: Path) -> None:
     """Make a planned figure, and say what came of it; ends with 1 where something is missing."""
     from shapebook.notebooks import changes
-    from shapebook.papers import make
+    from shapebook.papers import listed, make
 
     made = make.make(planned, where, functools.partial(typer.echo, err=True))
     for record in made.records:
         typer.echo(changes.judged(record))
     typer.echo(f"written to {made.notebook} and {where.page}")
+    built = root / "_build" / "papers"
+    if where.page.resolve() == (built / f"{planned.figure.name}.html").resolve():
+        _as_printed(root, built, listed.figures(root))
     if made.failures:
         typer.echo(f"{len(made.failures)} missing, named on the page; the same command tries again")
         raise typer.Exit(1)
+
+
+def _listed(root: Path, built: Path) -> None:
+    """Say which figures there are and which are made, and render the book of them where all are."""
+    from shapebook.papers import listed
+
+    found = listed.figures(root)
+    there = listed.made(found, built)
+    for each in found.values():
+        made = "; made" if each.name in there else ""
+        typer.echo(f"{each.name:14}{each.title} ({each.prints}){made}")
+    _as_printed(root, built, found)
+
+
+def _as_printed(root: Path, built: Path, found: "Mapping[str, Figure]") -> None:
+    """Render the book of all figures, or say how many it waits for."""
+    from shapebook.papers import listed
+
+    there = listed.made(found, built)
+    if len(there) == len(found):
+        from shapebook.papers import book
+
+        book.render(root, built, found)
+    elif there:
+        missing = ", ".join(name for name in found if name not in there)
+        typer.echo(f"the book of them is rendered once these are made too: {missing}")
 
 
 def notebook_at(path: Path) -> Path:

@@ -2,8 +2,8 @@
 
 It speaks the part of the protocol that downloads need: a revision resolved to its commit, the
 tree of a commit with the hash of every file, and files by revision with ETag, X-Repo-Commit and
-ranges. Clients are real and run in processes of their own, because huggingface_hub reads
-HF_ENDPOINT when it is imported.
+ranges; of models, and (pushed as `datasets/OWNER/NAME`) of data sets. Clients are real and run in
+processes of their own, because huggingface_hub reads HF_ENDPOINT when it is imported.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_a_token_of_this_hub"
-LARGE = (".safetensors", ".bin")
+LARGE = (".safetensors", ".bin", ".parquet")
 """Files that the hub would keep in large-file storage, named by their sha256."""
 
 
@@ -71,7 +71,10 @@ class Hub:
     def push(self, name: str, folder: Path, revision: str = "main", **options: Any) -> str:
         """A folder's files as a commit of a repository; gives the commit."""
         repository = self.repositories.setdefault(name, Repository(**options))
-        files = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
+        files = {
+            each.relative_to(folder).as_posix(): each.read_bytes()
+            for each in folder.rglob("*") if each.is_file()
+        }  # fmt: skip
         listed = sorted((path, sha256(content)) for path, content in files.items())
         commit = hashlib.sha1(json.dumps([name, revision, listed]).encode()).hexdigest()
         repository.revisions[revision] = commit
@@ -101,12 +104,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.answer(with_body=False)
 
+    def do_POST(self) -> None:
+        self.answer(with_body=True)
+
     def answer(self, with_body: bool) -> None:
-        parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
-            name, rest = "/".join(parts[2:4]), parts[4:]
-        else:
-            name, rest = "/".join(parts[:2]), parts[2:]
+        asked = urlsplit(self.path)
+        parts = unquote(asked.path).strip("/").split("/")
+        kind = parts[1] if parts[0] == "api" and len(parts) > 1 else parts[0]
+        parts = parts[1:] if parts[0] == "api" else parts
+        # A model's files have no kind in their address.
+        parts = parts[1:] if kind in ("models", "datasets") else parts
+        name, rest = "/".join(parts[:2]), parts[2:]
+        name = f"datasets/{name}" if kind == "datasets" else name
         repository = self.served.repositories.get(name)
         if repository is None:
             return self.refuse(401, "RepoNotFound")
@@ -116,16 +125,31 @@ class _Handler(BaseHTTPRequestHandler):
                 if commit is None:
                     return self.refuse(404, "RevisionNotFound")
                 files = [{"rfilename": path} for path in repository.commits[commit]]
-                return self.send(json.dumps({"id": name, "sha": commit, "siblings": files}))
-            case ["tree", revision]:
+                told = {"id": name.removeprefix("datasets/"), "sha": commit, "siblings": files}
+                return self.send(json.dumps({**told, "private": False, "tags": []}))
+            case ["tree", revision, *folder]:
                 commit = self.commit_of(repository, revision)
                 if commit is None:
                     return self.refuse(404, "RevisionNotFound")
-                entries = [_entry(*each) for each in repository.commits[commit].items()]
-                return self.send(json.dumps(entries))
+                whole = "recursive=true" in asked.query.lower()
+                return self.send(json.dumps(_tree(repository.commits[commit], folder, whole)))
+            case ["paths-info", revision]:
+                commit = self.commit_of(repository, revision)
+                if commit is None:
+                    return self.refuse(404, "RevisionNotFound")
+                listed = _tree(repository.commits[commit], [], True)
+                wanted = self.paths()
+                return self.send(json.dumps([e for e in listed if e["path"] in wanted]))
             case ["resolve", revision, *path]:
                 return self.file(repository, revision, "/".join(path), with_body)
         return self.refuse(404, "EntryNotFound")
+
+    def paths(self) -> list[str]:
+        """The paths that a request of their details names."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        if "json" in self.headers.get("Content-Type", ""):
+            return list(json.loads(body)["paths"])
+        return parse_qs(body)["paths"]
 
     def commit_of(self, repository: Repository, revision: str) -> str | None:
         commit = repository.revisions.get(revision, revision)
@@ -189,6 +213,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def _tree(files: dict[str, bytes], folder: list[str], whole: bool) -> list[dict[str, Any]]:
+    """What a folder of a commit holds, and with `whole` what its folders do."""
+    start = "".join(f"{each}/" for each in folder)
+    entries: dict[str, dict[str, Any]] = {}
+    for path, content in files.items():
+        if not path.startswith(start):
+            continue
+        below = path.removeprefix(start).split("/")
+        for depth in range(1, len(below) if whole else min(len(below), 2)):
+            inner = start + "/".join(below[:depth])
+            entries[inner] = {"type": "directory", "path": inner, "size": 0, "oid": git_sha1(b"")}
+        if whole or len(below) == 1:
+            entries[path] = _entry(path, content)
+    return list(entries.values())
 
 
 def _entry(path: str, content: bytes) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 import base64
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from shapebook.notebooks import screens
 from shapebook.notebooks.changes import Changes, commands
-from shapebook.notebooks.notebook import Notebook
+from shapebook.notebooks.notebook import RUN, Notebook
 
 # Paragraphs that read the book's figures, and where such a part or another begins.
 _READING = re.compile(r"^\*\*(Reading|Caveats?)\b( (?=\S))?", re.M)
@@ -76,7 +76,8 @@ def html(notebook: Notebook, changes: Changes | None = None) -> str:
         body = f"{body[:end]}\n{note}\n{body[end:]}"
     title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
     name = re.sub(r"<[^>]+>", "", title[1]) if title else "A run"
-    body = _without_places(body, changes or {})
+    given = {name: here for name, (here, _) in (changes or {}).items()}
+    body = without_places(body, {**notebook.metadata.get(RUN, {}).get("parameters", {}), **given})
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -234,10 +235,9 @@ def _note(changes: Changes, kept: Sequence[str]) -> str:
     )
 
 
-def _without_places(text: str, changes: Changes) -> str:
+def without_places(text: str, parameters: Mapping[str, Any]) -> str:
     """Files by their names alone: where they lie on a machine is nobody else's business."""
-    given = [value for here, _ in changes.values() for value in _strings(here)]
-    places = {each for each in given if _is_place(each)}
+    places = {each for value in parameters.values() for each in _strings(value) if _is_place(each)}
     places |= {str(Path(each).expanduser()) for each in places}
     for each in sorted(places, key=len, reverse=True):
         for spelled in {each, escape(each), escape(repr(each)[1:-1])}:

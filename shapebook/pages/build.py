@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from shapebook.figures import shown as drawing
-from shapebook.notebooks import kernel, shown
+from shapebook.notebooks import kernel
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import kept, models, side_by_side, status, timings, trials
+from shapebook.pages import drawings, kept, models, side_by_side, status, timings, trials
 from shapelib import extras, figures
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import assets, cache, keys
@@ -218,23 +218,15 @@ def gather(executed: Path, root: Path) -> None:
     """
     for old in executed.glob("*.md"):
         old.unlink()
-    drawn, data = executed / "figures", executed / "data"
-    for folder in (drawn, data):
+    drawn = executed / "figures"
+    for folder in (drawn, executed / "data"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     records: list[dict[str, Any]] = []
     for file in sorted(executed.glob("*.ipynb")):
-        notebook = notebooks.read(file)
-        records += [{**each, "page": file.stem} for each in notebooks.records(notebook)]
-        for cell in notebook.cells:
-            name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
-            for output in cell.get("outputs", []):
-                if table := output.get("metadata", {}).get(shown.TABLE):
-                    (data / f"{file.stem}.csv").write_text(table, encoding="utf-8")
-                if name and (svg := output.get("data", {}).get("image/svg+xml")):
-                    told = output.metadata.get("image/svg+xml", {})
-                    rows = told.get(drawing.ROWS)
-                    _draw(drawn / name.removeprefix("fig-"), svg, rows)
+        records += [
+            {**each, "page": file.stem} for each in notebooks.records(drawings.draw(file, executed))
+        ]
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
@@ -246,16 +238,9 @@ def gather(executed: Path, root: Path) -> None:
     recorded = timings.read(benchmarks / "results.json")
     if recorded is not None and len(compared := timings.rows(recorded)):
         figure = timings.speed(compared)
-        _draw(drawn / "speed", drawing.show(figure).data, figures.data(figure))
+        drawings.write(drawn / "speed", drawing.show(figure).data, figures.data(figure))
     models.write(executed)
     status.write(executed)
-
-
-def _draw(base: Path, svg: str, rows: str | None) -> None:
-    """A figure and, where it has them, the rows that it shows."""
-    base.with_suffix(".svg").write_text(svg, encoding="utf-8")
-    if rows:
-        base.with_suffix(".csv").write_text(rows, encoding="utf-8")
 
 
 def assemble(root: Path, executed: Path) -> Path:

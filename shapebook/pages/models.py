@@ -39,9 +39,9 @@ def write(folder: Path) -> None:
 def table1() -> str:
     """The first paper's Table 1, and below it what the public configurations say otherwise."""
     columns = [each for each in catalogue.models().values() if each.table1]
-    lines = _head("", *(f"`{each.name}`" for each in columns))
+    lines = head("", *(f"`{each.name}`" for each in columns))
     for field, label in _TABLE1.items():
-        lines.append(_row(label, *(_printed(each, field) for each in columns)))
+        lines.append(row(label, *(_printed(each, field) for each in columns)))
     notes = [
         (f"{_TABLE1[field]}: {why}", each.name)
         for each in columns
@@ -64,7 +64,7 @@ def models() -> str:
         "weights",
         "tuned",
     )
-    lines = _head(*heads)
+    lines = head(*heads)
     entries = catalogue.models().values()
     for each in entries:
         name = f"`{each.name}`"
@@ -72,7 +72,7 @@ def models() -> str:
             name = f"[{name}](https://huggingface.co/{each.hub})"
         weights = f"{each.weights}, gated" if each.gated else each.weights
         lines.append(
-            _row(
+            row(
                 name, each.family, each.role, _large(each.parameters),
                 str(each.layers), str(each.hidden_size), each.licence, weights,
                 each.tuned,
@@ -86,14 +86,14 @@ def models() -> str:
 
 def suites() -> str:
     """Every suite: its checkpoints, where they are, and what is known against them."""
-    lines = _head("suite", "checkpoints", "first step", "last step", "one takes", "most are in")
+    lines = head("suite", "checkpoints", "first step", "last step", "one takes", "most are in")
     every = [catalogue.suite(name) for name in catalogue.suites()]
     notes = []
     for suite in every:
         points = suite.checkpoints
         home = Counter(each.hub for each in points).most_common(1)[0][0]
         lines.append(
-            _row(
+            row(
                 f"`{suite.name}`", str(len(points)), str(points[0].step), str(points[-1].step),
                 in_bytes(suite.bytes), f"[{home}](https://huggingface.co/{home})",
             )
@@ -108,7 +108,7 @@ def suites() -> str:
 
 def costs(names: list[str]) -> str:
     """Download, disk and operations of measuring whole suites, computed from the catalogue."""
-    lines = _head("", *(f"`{name}`" for name in names))
+    lines = head("", *(f"`{name}`" for name in names))
     entries = [catalogue.models()[name] for name in names]
     points = [len(catalogue.suite(name).checkpoints) for name in names]
     sizes = [catalogue.suite(name).bytes for name in names]
@@ -132,14 +132,16 @@ def costs(names: list[str]) -> str:
         rows[label] = [
             in_time(each * count / speed) for each, count in zip(flops, points, strict=True)
         ]
-    return "\n".join([*lines, *(_row(label, *cells) for label, cells in rows.items())])
+    return "\n".join([*lines, *(row(label, *cells) for label, cells in rows.items())])
 
 
-def _head(*cells: str) -> list[str]:
-    return [_row(*cells), "|---" * len(cells) + "|"]
+def head(*cells: str) -> list[str]:
+    """The first two lines of a table."""
+    return [row(*cells), "|---" * len(cells) + "|"]
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """A line of a table."""
     return "| " + " | ".join(" ".join(each.split()) for each in cells) + " |"
 
 

@@ -1,6 +1,6 @@
 """Which figures and tables of the papers there are: ``params/papers/*.yml``, read and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from shapelib.errors import ShapelibError, nearest
 
 KINDS = ("profile", "suites", "tuning", "table")
 """Models over layers; suites of checkpoints; runs of fine-tuning; configurations alone."""
-_FIELDS = ("title", "prints", "kind", "notebook", "store", "parameters")
+_OPTIONAL = ("store", "without")
+_FIELDS = ("title", "prints", "kind", "notebook", "parameters", *_OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Figure:
     """Of the notebook, the models or suites among them."""
     store: str
     """The name of its store: figures of the same measurements share one."""
+    without: tuple[str, ...] = ()
+    """Sections of the notebook that show nothing of these models."""
 
     @property
     def names(self) -> list[str]:
@@ -67,14 +70,17 @@ def figures(root: Path) -> dict[str, Figure]:
         where = f"params/papers/{file.name}"
         for each in fields.keys() - set(_FIELDS):
             raise ShapelibError(f"{where}: no field {each!r}; {nearest(each, list(_FIELDS))}")
-        for each in set(_FIELDS) - fields.keys() - {"store"}:
+        for each in set(_FIELDS) - fields.keys() - set(_OPTIONAL):
             raise ShapelibError(f"{where}: {each!r} is missing")
         if fields["kind"] not in KINDS:
             known = nearest(str(fields["kind"]), list(KINDS))
             raise ShapelibError(f"{where}: kind is {fields['kind']!r}; {known}")
         notebook = root / "notebooks" / fields["notebook"]
-        store = fields.get("store", file.stem)
-        found[file.stem] = Figure(file.stem, **{**fields, "notebook": notebook, "store": store})
+        own = {
+            "notebook": notebook, "store": fields.get("store", file.stem),
+            "without": tuple(fields.get("without", ())),
+        }  # fmt: skip
+        found[file.stem] = Figure(file.stem, **{**fields, **own})
     if not found:
         raise ShapelibError(
             f"{folder} holds no figures: shapebook papers is run in a checkout, where they are"
@@ -88,3 +94,14 @@ def figure(root: Path, name: str) -> Figure:
     if name not in found:
         raise ShapelibError(f"no such figure: {name!r}; {nearest(name, list(found))}")
     return found[name]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of figures, those of the first paper before those of the second."""
+    return sorted(names, key=lambda name: (name.startswith("d90"), name))
+
+
+def made(figures: Mapping[str, Figure], built: Path) -> dict[str, Path]:
+    """The notebooks that were run into a folder, by the names of their figures, in order."""
+    there = {name: built / f"{name}.ipynb" for name in in_order(figures)}
+    return {name: file for name, file in there.items() if file.is_file()}

@@ -10,6 +10,7 @@ from typing import Any
 from shapebook.notebooks import changes, html
 from shapebook.notebooks import notebook as notebooks
 from shapebook.pages.models import in_bytes
+from shapebook.papers import page as pages
 from shapebook.papers.listed import Figure
 from shapebook.papers.plan import Plan
 from shapebook.papers.told import ALLOW, by_model, free, hub_cache
@@ -72,18 +73,22 @@ def make(plan: Plan, where: Where, told: Callable[[str], None]) -> Made:
     # Before hours of measuring, not after them.
     extras.require("making a figure", "models", "book")
     failures: list[tuple[str, str]] = []
+    table, whole = where.store / "table.parquet", None
     if figure.kind in _KINDS:
         _claim(figure, where.store)
         failures = _fill(figure, where, told)
         for what, why in failures:
             told(f"missing: {what}: {why}")
+        whole = table.read_bytes()
     told(f"running {figure.notebook.name}")
     given = _given(figure, where)
     notebooks.run(figure.notebook, notebook, given, told=functools.partial(_line, told))
+    if whole:
+        # A page may look at a part of the store last, whose table this then is.
+        tables.write_atomically(table, lambda file: file.write_bytes(whole))
     done = notebooks.read(notebook)
-    other = changes.changes(figure.notebook, given)
-    page.write_text(html.html(done, other), encoding="utf-8")
-    if other:
+    page.write_text(html.html(pages.page(figure, done)), encoding="utf-8")
+    if changes.changes(figure.notebook, given):
         notebooks.write(html.without_the_books_readings(done), notebook)
     return Made(notebook, notebooks.records(done), failures)
 

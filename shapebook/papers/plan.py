@@ -10,6 +10,7 @@ from shapebook.papers.listed import Figure
 from shapelib.cli.tables import Here
 from shapelib.models import catalogue
 from shapelib.models.catalogue import Checkpoint, Entry
+from shapelib.models.placement import LARGE
 from shapelib.models.suites import choose
 
 # Families whose final weights are kept in 16 bits; all others take four bytes a parameter.
@@ -22,6 +23,8 @@ _READ, _MEASURED = 1.1, 4.0
 # Texts that are scored after a run: those of the test part, and at most so many it was trained on.
 _TEST = {"mrpc": 408, "qqp": 40_430, "sst2": 872, "mnli": 9815, "yelp": 38_000, "anli": 3200}
 _TRAIN = 1024
+# Copies of the weights that fine-tuning keeps, in 32 bits.
+COPIES = 6
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,22 @@ class Plan:
         return max(
             (int(4 * _READ * tokens * (e.layers + 1) * e.hidden_size) for e in known), default=0
         )
+
+    @property
+    def largest(self) -> tuple[Entry, int, int] | None:
+        """The model that takes most memory, and its bytes on a GPU and without one, at the figure's
+        precision; of fine-tuning with the copies that it keeps, in 32 bits. None where no weights
+        are read, or nothing is known of them."""
+        known = [each.entry for each in self.needed if each.entry]
+        if self.figure.kind == "table" or not known:
+            return None
+        entry = max(known, key=lambda each: each.parameters)
+        dtype = self.figure.parameters.get("dtype", "float32")
+        half = {"auto": entry.parameters > LARGE, "float32": False}.get(dtype, True)
+        here = 2 if dtype in ("bfloat16", "float16") else 4
+        copies = COPIES if self.figure.kind == "tuning" else 1
+        size = copies * entry.parameters
+        return entry, size * (2 if half else 4), size * here
 
     @property
     def work(self) -> "Work":

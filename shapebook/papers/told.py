@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from shapebook.pages.models import DOWNLOAD, SPEEDS, in_bytes, in_time, power
-from shapebook.papers.plan import Plan, Weights
+from shapebook.papers.plan import COPIES, Plan, Weights
 from shapelib.models.suites import is_suite
 from shapelib.store import cache
 
@@ -24,6 +24,8 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"unknown    {', '.join(plan.unknown)}: not in the catalogue, and not reckoned below"
     yield f"download   {_download(plan)}"
     yield f"disk       {_disk(plan)}"
+    if plan.largest:
+        yield f"memory     {_memory(plan)}"
     if sum(plan.work):
         yield f"operations {_operations(plan)}"
     yield f"hours      {_hours(plan)}"
@@ -76,6 +78,14 @@ def _disk(plan: Plan) -> str:
             f"or in {own} ({_free(own)} free)"
         )
     return said
+
+
+def _memory(plan: Plan) -> str:
+    assert plan.largest is not None
+    entry, on_gpu, without = plan.largest
+    copies = f", {COPIES} copies of its weights" if plan.figure.kind == "tuning" else ""
+    there = "" if on_gpu == without else f", {in_bytes(without)} without one"
+    return f"the largest, {entry.name}, takes {in_bytes(on_gpu)} on a GPU{there}{copies}"
 
 
 def _operations(plan: Plan) -> str:

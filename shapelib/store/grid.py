@@ -153,6 +153,8 @@ def _why(outcome: str | BaseException) -> str:
         return str(outcome)
     if type(outcome).__name__ == "KilledWorker":
         return "the worker that computed it was killed again and again; it may need more memory"
+    if isinstance(outcome, ModuleNotFoundError) and outcome.name == "shapelib":
+        return "the worker that it was given to does not have shapelib"
     return f"{type(outcome).__name__}: {outcome}"
 
 

@@ -130,11 +130,13 @@ def _composure() -> Any:
 def remote(address: str, device: str) -> Iterator[Engine[Any, Any]]:
     """The workers of a running Dask cluster.
 
-    Raises `ShapelibError` where none answers at `address`, and, for CUDA, where it has workers and
-    none of them offers the resource GPU.
+    Raises `ShapelibError` where none answers at `address`, where a worker does not have this
+    library, and, for CUDA, where it has workers and none of them offers the resource GPU.
     """
     with client(address) as cluster:
         offered = gpus(cluster)
+        if offered is not None:
+            _require_library(cluster, address)
         if device.startswith("cuda") and offered == 0:
             raise ShapelibError(
                 f"no worker of the Dask cluster at {address} offers a GPU; start them with: "
@@ -143,6 +145,18 @@ def remote(address: str, device: str) -> Iterator[Engine[Any, Any]]:
         if offered is None:
             _log.info("the Dask cluster at %s has no worker yet: waiting", address)
         yield _engine(cluster, device)
+
+
+def _require_library(client: Any, address: str) -> None:
+    """Raise `ShapelibError` where a worker of a cluster cannot import what it is to run."""
+    # Of a function of ours it could not even be told.
+    there = "__import__('importlib.util', fromlist=['']).find_spec('shapelib') is not None"
+    without = sorted(worker for worker, has in client.run(eval, there).items() if not has)
+    if without:
+        raise ShapelibError(
+            f"of the workers of the Dask cluster at {address} these do not have shapelib: "
+            f"{', '.join(without)}; install the version there that is here. Nothing was computed"
+        )
 
 
 def gpus(client: Any) -> float | None:

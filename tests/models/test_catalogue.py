@@ -182,9 +182,20 @@ def test_a_listed_repository_takes_the_place_of_a_revision():
     assert len(points) == 144 + 3
     assert points[50000].hub == "TinyLlama/TinyLlama-1.1B-step-50K-105b"
     assert (points[50000].revision, points[50000].weights) == (None, "safetensors")
+    # As they are spelled on the hub and in public code.
     for step, revision in {
         5000: "step-5k-token-10B",
+        10000: "step-10k-token-21B",
+        65000: "step-65k-token-136B",
+        125000: "step-125k-token-262B",
+        185000: "step-185k-token-388B",
+        300000: "step-300k-token-629B",
+        360000: "step-360k-token-755B",
+        420000: "step-420k-token-881B",
         475000: "step-475k-token-996B",
+        540000: "step-540k-token-1132B",
+        600000: "step-600k-token-1258B",
+        660000: "step-660k-token-1384B",
         720000: "step-720k-token-1510B",
     }.items():
         assert points[step].revision == revision

@@ -29,6 +29,7 @@ from shapelib.states.sweep import _need, missing, plan
 from shapelib.states.sweep import sweep as measure
 from shapelib.store import cells, tables, workers
 from shapelib.store.cells import open_store
+from shapelib.store.grid import _why
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {"tokens": 300, "batch": 100, "window": 60, "memory": 0.1}
@@ -424,6 +425,32 @@ def test_bad_clusters(
         measure(suite, story, dask="tcp://127.0.0.1:1", **given)
     with pytest.raises(ShapelibError, match="no Dask scheduler answers at 'nonsense'"):
         measure(suite, story, dask="nonsense", **given)
+
+
+def test_a_worker_without_the_library(cluster: str, suite: Path, story: Path, tmp_path: Path):
+    """It joins a cluster whose other workers have it."""
+    import distributed
+
+    without = (
+        "import sys; sys.modules['shapelib'] = None\n"
+        "from distributed.cli.dask_worker import main; main()"
+    )
+    words = [sys.executable, "-c", without, cluster, "--no-nanny", "--no-dashboard"]
+    with (
+        subprocess.Popen(words, stderr=subprocess.DEVNULL, cwd=tmp_path) as worker,
+        distributed.Client(cluster) as client,
+    ):
+        client.wait_for_workers(3, timeout=60)
+        with pytest.raises(
+            ShapelibError, match=r"these do not have shapelib: tcp://[^,]+; install"
+        ):
+            measure(suite, story, output=tmp_path / "s", dask=cluster, progress=False, **SMALL)
+        worker.kill()
+        while len(client.scheduler_info(n_workers=-1)["workers"]) > 2:
+            time.sleep(0.05)
+    assert finished(tmp_path / "s") == {}
+    gone = _why(ModuleNotFoundError("No module named 'shapelib'", name="shapelib"))
+    assert gone == "the worker that it was given to does not have shapelib"
 
 
 def test_dask_is_asked_for_by_name(

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from shapebook.papers import make, told
+from shapebook.papers import make, takes, told
 from shapebook.papers.listed import Figure, figure, figures
-from shapebook.papers.plan import Plan, plan
+from shapebook.papers.plan import COPIES, Plan, plan
 from shapelib.cli.tables import Here
 from shapelib.errors import ShapelibError
+from shapelib.finetuning import plan as tuning
 from shapelib.models import catalogue
 from shapelib.models.sources import Source
 
@@ -104,6 +105,39 @@ def test_operations_grow_with_what_is_measured():
     assert runs.network == pytest.approx(3 * fewer.network)
     assert runs.states == 0
     assert sum(planned("table1").work) == 0
+
+
+def test_what_fits_a_gpu_is_as_the_run_book_has_it():
+    """Of the four fifths of its memory that weights may take."""
+    room = {size: 0.8 * size * 1e9 for size in (24, 80)}
+    for name in EVERY:
+        whole = named(name)
+        if whole.kind == "table":
+            assert plan(whole, Holding()).largest is None
+            continue
+        key = "suites" if whole.kind == "suites" else "models"
+        sizes = {}
+        for each in whole.names:
+            found = planned(name, **{key: [each]}).largest
+            assert found is not None
+            assert found[0].name == each
+            sizes[each] = found[1]
+        too_large = {each for each, size in sizes.items() if size > room[24]}
+        assert too_large == ({"opt-13b", "llama-2-13b"} if name == "fig1" else set())
+        assert max(sizes.values()) < room[80]
+    assert COPIES == tuning._COPIES
+    entry, on_gpu, without = planned("fig1").largest or pytest.fail("nothing is known")
+    assert (on_gpu, without) == (2 * entry.parameters, 4 * entry.parameters)
+    small = planned("fig1", models=["gpt2"]).largest
+    assert small is not None
+    assert small[1] == small[2] == 4 * 124_439_808
+    said = "\n".join(told.lines(planned("fig1")))
+    assert re.search(r"memory +the largest, opt-13b, takes 25.7 GB on a GPU, 51.4 GB without", said)
+
+
+def test_the_run_book_has_what_each_figure_takes():
+    """The table is that of `takes.table`, which stands there since nothing is measured for it."""
+    assert takes.table(ROOT) in (ROOT / "book" / "models.md").read_text(encoding="utf-8")
 
 
 def test_a_disk_that_is_too_small_is_said(monkeypatch: pytest.MonkeyPatch):
