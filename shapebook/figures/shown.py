@@ -130,7 +130,7 @@ def grid_of_panels(count: int, columns: int) -> "tuple[Figure, list[Axes]]":
 
 
 def round_labels(axes: "Axes") -> None:
-    """Labels of a logarithmic vertical axis: decades, or where fewer than two show, round values."""
+    """Labels of a logarithmic vertical axis: decades; where fewer than two show, round values."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
     low, high = axes.get_ylim()
