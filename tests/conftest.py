@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 from stress import STRESS
 
+# Files that take the longest: begun after the notebooks and before all else, so that at the end the
+# two processes of `make test` have short ones left to share.
+LONG = (
+    *("pages/test_book_render.py", "papers/test_make.py", "states/test_sweep.py"),
+    *("finetuning/test_sweep.py", "pretraining/test_pretrain.py", "test_wheel.py"),
+)
 TEXT = """Anarchism is a political philosophy that is sceptical of all justifications for authority.
 A cat may sit on the mat, and a dog may sit on the log, but neither of them reads this line.
 The moon orbits the earth, the earth orbits the sun, and the sun orbits the centre of the galaxy.
@@ -16,11 +22,12 @@ Rivers carry sand to the sea; the sea carries it along the coast; the wind carri
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is marked `stress` waits for `make stress`."""
+    """What is marked `stress` waits for `make stress`; long files come first."""
     left_out = [] if STRESS else [each for each in items if each.get_closest_marker("stress")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [each for each in items if each not in left_out]
+    items.sort(key=lambda each: each.path.suffix == ".py" and not str(each.path).endswith(LONG))
 
 
 @pytest.fixture(scope="session")

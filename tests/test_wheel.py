@@ -42,11 +42,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     zipfile.ZipFile(wheel).extractall(folder)
     # The loops are those of the checkout: what is compiled of them, in half a minute, comes along.
-    for source in (*(ROOT / "shapelib").rglob("loops.py"), ROOT / "shapelib/subspace/hadamard.py"):
+    for file in (ROOT / "shapelib").rglob("__pycache__/*.nb[ic]"):
+        source = file.parent.with_name(f"{file.name.split('.')[0]}.py")
         same = folder / source.relative_to(ROOT)
-        shutil.copystat(source, same)
-        (same.parent / "__pycache__").mkdir(exist_ok=True)
-        for file in (source.parent / "__pycache__").glob(f"{source.stem}.*.nb[ic]"):
+        if same.is_file():
+            shutil.copystat(source, same)
+            (same.parent / "__pycache__").mkdir(exist_ok=True)
             shutil.copy(file, same.parent / "__pycache__")
     return folder
 
@@ -93,7 +94,7 @@ def test_it_measures_and_draws_away_from_the_checkout(
         f"table = profile({str(decoder_folder)!r}, {str(text_file)!r}, tokens=200, batch=100, "
         "window=60, reuse=False, progress=False)\n"
         f"figures.anisotropy_profile(table).savefig({str(tmp_path / 'mine.svg')!r})\n"
-        "x = np.random.default_rng(0).standard_normal((500, 16))\n"
+        "x = np.random.default_rng(0).standard_normal((500, 16), np.float32)\n"
         "print(shapelib.__file__, round(shapelib.two_nn(x)) > 5, shapelib.anisotropy(x) < 0.2)\n"
         "print('gpt2' in catalogue.models())"
     )
