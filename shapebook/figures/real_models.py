@@ -2,9 +2,11 @@
 a kept table (`shapebook.experiments.real_models.kept`) and of nothing else. Numbers, and no word: a
 rule is fixed at one window."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from shapebook.claims import judge
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = ["model", "role", "characters", "native", "tokens", "value", "low", "high"]
+_COLUMNS = ["model", "role", "characters", "native", "tokens", "value", "low", "high", "groups"]
 _BEGUN = {True: "its own beginning", False: "the other beginning"}
 
 
@@ -176,9 +178,15 @@ def by_window(claim: str, table: pd.DataFrame, tokens: str = "all") -> pd.DataFr
     :param claim: an id of ``claims.yml``, of a rule about the layers of a shape table.
     :param table: a shape table of windows counted in characters, with a column ``native``: whether
         they begin as the model's tokenizer has it.
+    A value is a mean over batches of vectors drawn from all windows. Where windows are long, a
+    batch holds few first positions, or none, and what hangs on these is then a matter of the draw,
+    which groups of whole windows do not see. So the interval reaches at least to the statistic of
+    such groups.
+
     :param tokens: the token set, in place of the claim's.
     :returns: a row for each, `value` with its interval of 95 % over groups of text, `low` to
-        `high`, which are missing where there is none.
+        `high`, which are missing where there is none; and `groups`, the same statistic of the means
+        over groups of whole windows, missing where the table has none.
     :raises ShapelibError: for windows that are not counted in characters.
     """
     fixed = judge.claims()[claim]
@@ -190,12 +198,22 @@ def by_window(claim: str, table: pd.DataFrame, tokens: str = "all") -> pd.DataFr
             raise ShapelibError(f"a window is {window!r}; windows of characters are compared")
         for name, layers in asked.groups(own):
             found = judge.statistic(asked, layers)
+            grouped = _by_groups(layers)
+            of_groups = math.nan if grouped is None else judge.statistic(asked, grouped).value
             rows.append(
                 (name, layers["role"].iloc[0], int(length), bool(native), tokens, found.value,
-                 found.low, found.high)
+                 np.fmin(found.low, of_groups), np.fmax(found.high, of_groups), of_groups)
             )  # fmt: skip
     found = pd.DataFrame(rows, columns=_COLUMNS)
     return _in_order(found)
+
+
+def _by_groups(layers: pd.DataFrame) -> pd.DataFrame | None:
+    """Rows whose values are the means over groups of whole windows; None where a layer has none."""
+    told = [str(each).split() for each in layers.get("by_group", [""])]
+    if not all(told):
+        return None
+    return layers.assign(value=[float(np.mean([float(each) for each in own])) for own in told])
 
 
 def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
@@ -219,11 +237,19 @@ def sentences(table: pd.DataFrame) -> Sentences:
         moves = f"is {two_decimals(first['value'])} at {first['characters']} characters"
         if len(line) > 1:
             moves += f" and {two_decimals(last['value'])} at {last['characters']}"
+        torn = line[(line["groups"] == line["low"]) | (line["groups"] == line["high"])]
         said.append(
             f"{model}, with {_BEGUN[bool(native)]}: the middle third minus the higher outer third "
             f"{moves}; beyond the margin of {margin} at {_lengths(above)}, below zero at "
             f"{_lengths(below)}."
         )
+        said += [
+            f"{model}, with {_BEGUN[bool(row.native)]}, at {row.characters} characters: batches of "
+            f"vectors say {two_decimals(row.value)} and groups of whole windows "
+            f"{two_decimals(row.groups)}, further apart than groups lie from each other: how many "
+            "first positions a batch holds decides."
+            for row in torn.itertuples()
+        ]
     return Sentences(said)
 
 

@@ -137,6 +137,22 @@ def test_windows_of_tokens_are_refused(kept: pd.DataFrame):
         by_window("decoder-bell", kept.assign(window="64 tokens"))
 
 
+def test_an_interval_reaches_to_what_groups_of_whole_windows_say():
+    """Half of the batches hold no massive vector, so their mean is half as high; all groups do."""
+    table = cell("first", [each / 2 for each in BELL], 8192)
+    groups = [" ".join([f"{2 * each}"] * 8) for each in table["value"]]
+    torn = by_window("decoder-bell", table.assign(by_group=groups))
+    plain = by_window("decoder-bell", table.assign(by_group=""))
+    assert plain["value"][0] == torn["value"][0] == pytest.approx(0.3)
+    assert torn["groups"][0] == torn["high"][0] == pytest.approx(0.6)
+    assert torn["low"][0] == plain["low"][0]
+    assert plain["high"][0] < 0.31
+    said = sentences(table.assign(by_group=groups)).sentences
+    assert len(said) == 2
+    assert "batches of vectors say 0.30 and groups of whole windows 0.60" in said[1]
+    assert len(sentences(table.assign(by_group="")).sentences) == 1
+
+
 def reweighted(model: str, value: float) -> pd.DataFrame:
     made = cell(model, BELL).query("tokens == 'all' and metric == 'anisotropy'")
     made = made[["model", "role", "layer", "depth", "after_norm", "value"]]
