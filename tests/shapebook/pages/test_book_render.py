@@ -368,7 +368,7 @@ def test_claims_are_sorted_and_filtered(browser: Any, address: str):
         assert len(words()) == sum(each["paper"] == paper for each in supported)
     page.get_by_label("Paper").select_option("all")
     page.get_by_label("Word").select_option("all")
-    page.get_by_label("Evidence").select_option("No model at hand")
+    page.locator("select[name=evidence]").select_option("No model at hand")
     assert len(words()) == sum(not each["models"] for each in RECORDS)
     assert reader.problems == []
     reader.close()
