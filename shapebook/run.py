@@ -115,6 +115,20 @@ def html() -> None:
 
 
 @app.command()
+def words() -> None:
+    """Say which claims have another word in _build/executed than recorded; 1 where any has."""
+    from shapebook.pages.outside import words
+
+    root = Path.cwd()
+    changed = words.changed(root / "book" / "executed", root / "_build" / "executed")
+    for line in changed:
+        typer.echo(line)
+    if changed:
+        raise typer.Exit(1)
+    typer.echo("every claim has the word that is recorded")
+
+
+@app.command()
 def pdf() -> None:
     """Print the recorded pages of this checkout as one PDF, by Chromium or Chrome.
 

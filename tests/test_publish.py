@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from shapebook.pages import rendering
+from shapebook.run import app
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / ".github" / "workflows" / "publish.yml"
@@ -51,6 +52,17 @@ def test_its_python_is_one_the_package_takes():
     assert tuple(map(int, setup["with"]["python-version"].split("."))) >= tuple(
         map(int, asked.groups())
     )
+
+
+def test_the_book_is_made_anew_by_what_exists():
+    remake = yaml.safe_load(FILE.with_name("remake.yml").read_text())
+    assert remake["permissions"] == {"contents": "read"}
+    (job,) = remake["jobs"].values()
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert runs == ["make book", ".venv/bin/shapebook words"]
+    assert "schedule" in remake[True]
+    commands = {each.name or each.callback.__name__ for each in app.registered_commands}
+    assert "words" in commands
 
 
 def test_the_repository_s_address_goes_into_the_configuration(tmp_path: Path):

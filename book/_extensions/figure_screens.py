@@ -51,6 +51,8 @@ def _forms(svg: str) -> dict[str, str]:
     """A figure by scheme and screen; its wide, light form is there already."""
     below = screens.narrow(svg)
     forms = {"light": svg, "dark": screens.dark(svg)}
+    if screens.fits(svg):
+        below = svg
     if below is not None:
         forms |= {"light-narrow": below, "dark-narrow": screens.dark(below)}
     return forms

@@ -85,7 +85,7 @@ def training_curves(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.9), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.9), layout="constrained")
     axes: Axes = figure.subplots()
     dress(axes, "", "step", None)
     wanted = curves[(curves["metric"] == metric) & (curves["mixing"] == MIXED)]
@@ -103,7 +103,8 @@ def training_curves(
             )  # fmt: skip
     by_steps(axes)
     axes.set_ylabel(label)
-    legend(figure, [axes])
+    # Names of recipes are long.
+    legend(figure, [axes], ncols=1)
     told = {"full runs": wanted} if live is None else {"full runs": wanted, "this page's run": live}
     return keep(
         figure,

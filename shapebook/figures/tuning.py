@@ -37,7 +37,7 @@ def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure
     tasks, models = points["task"].unique(), points["model"].unique()
     # Several tasks stand side by side, and models below each other.
     down, across = (len(models), len(tasks)) if len(tasks) > 1 else (1, len(models))
-    size = (max(6.4, 3.2 * across), 3.2 * down + 1)
+    size = (5.2 if across == 1 else max(6.4, 3.2 * across), 3.2 * down + 1)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=True, sharex="row")
     panels: list[Axes] = list(grid.flat)
@@ -104,7 +104,7 @@ def intervals(estimates: pd.DataFrame) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = estimates.reset_index(drop=True)
-    figure = Figure(figsize=(7, 1.2 + 0.26 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(5.2, 1.2 + 0.26 * len(rows)), layout="constrained")
     axes: Axes = figure.subplots()
     dress(axes, "", "d90, trained numbers", None)
     axes.set_xscale("log")
@@ -127,7 +127,7 @@ def together(course: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 7.2), layout="constrained")
+    figure = Figure(figsize=(5.2, 7.2), layout="constrained")
     panels: list[Axes] = list(figure.subplots(3, 1, sharex=True))
     wanted = [
         ("anisotropy (centered)", {"anisotropy": ("", _GREY)}),

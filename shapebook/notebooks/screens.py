@@ -20,6 +20,8 @@ _WIDE = 400.0
 # Axes narrower than this are colour bars; what an x label hangs over its panel, a title's height.
 # And the length of a tick.
 _BAR, _OVER, _TITLE, _LETTER, _TICK = 30.0, 9.0, 13.0, 7.0, 4.5
+# What stands before a text of a legend: matplotlib's sample and gap, in heights of a letter.
+_SAMPLE = 3.0
 _PLACE = re.compile(r"translate\(([-\d.]+) ([-\d.]+)\)(?: scale\(([\d.]+))?")
 
 
@@ -33,6 +35,12 @@ def dark(svg: str) -> str:
     turned = _GREY.sub(lambda found: _turned(int(found[1], 16)), svg)
     # Letters say no colour of their own: they take the document's.
     return turned.replace("<svg ", f'<svg fill="{_turned(0)}" ', 1)
+
+
+def fits(svg: str) -> bool:
+    """Whether the figure is read on a phone as it stands."""
+    found = re.search(r'viewBox="0 0 ([\d.]+)', svg)
+    return found is not None and float(found[1]) <= _WIDE
 
 
 def _turned(grey: int) -> str:
@@ -58,6 +66,14 @@ class Box(NamedTuple):
         return self.bottom - self.top
 
 
+class _Text(NamedTuple):
+    x: float
+    y: float
+    length: float
+    size: float
+    """In points, of its letters."""
+
+
 class _Panel(NamedTuple):
     box: Box
     title: float
@@ -75,7 +91,7 @@ def narrow(svg: str) -> str | None:
     width, height = (float(each) for each in root.attrib["viewBox"].split()[2:])
     figure = next(each for each in root if each.get("id") == "figure_1")
     panels = [each for each in map(_panel, _named(figure, "axes_")) if each.box.width > _BAR]
-    if width <= _WIDE or max((each.box.width for each in panels), default=width) > 0.7 * width:
+    if fits(svg) or max((each.box.width for each in panels), default=width) > 0.7 * width:
         return None
     entries = [box for each in _named(figure, "legend_") for box in _columns(each)]
     floor = min((each.top for each in entries), default=height)
@@ -91,7 +107,8 @@ def _panel(axes: ElementTree.Element) -> _Panel:
     (patch, *_) = _named(axes, "patch_")
     numbers = [float(each) for each in re.findall(r"-?\d+\.?\d*", patch[0].attrib["d"])]
     box = Box(min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2]))
-    titles = [y for each in _named(axes, "text_") for _, y, _ in _texts(each) if y < box.top]
+    texts = [text for each in _named(axes, "text_") for text in _texts(each)]
+    titles = [text.y for text in texts if text.y < box.top]
     sides = {"x": False, "y": False}
     for axis in _named(axes, "matplotlib.axis_"):
         for tick in axis:
@@ -102,42 +119,30 @@ def _panel(axes: ElementTree.Element) -> _Panel:
     return _Panel(box, title, sides["y"], sides["x"])
 
 
-def _texts(parent: ElementTree.Element) -> Iterator[tuple[float, float, float]]:
-    """Where each text begins, and how long it is."""
+def _texts(parent: ElementTree.Element) -> Iterator[_Text]:
     for each in parent.iter(f"{{{_SVG}}}g"):
         if (place := _PLACE.match(each.get("transform", ""))) and place[3]:
+            x, y, scale = float(place[1]), float(place[2]), float(place[3])
             ends = [
                 float(found[1])
                 for letter in each.iter(f"{{{_SVG}}}use")
                 if (found := _PLACE.match(letter.get("transform", "")))
             ]
-            length = max(ends, default=0.0) * float(place[3]) + _LETTER
-            yield float(place[1]), float(place[2]), length
+            yield _Text(x, y, max(ends, default=0.0) * scale + _LETTER, 100 * scale)
 
 
 def _columns(legend: ElementTree.Element) -> Iterator[Box]:
-    """The columns of a legend: the samples that begin at one place, and their texts."""
-    samples: dict[float, list[tuple[float, float]]] = {}
-    begins = None
-    for each in legend:
-        numbers = [
-            float(number)
-            for path in each.iter(f"{{{_SVG}}}path")
-            if "style" in path.attrib
-            for number in re.findall(r"-?\d+\.?\d*", path.get("d", ""))
-        ]
-        if not each.get("id", "").startswith("text_"):
-            # A marker lies in the middle of the line before it, and a frame around all of them.
-            if begins is None and len(numbers) >= 4:
-                begins = round(min(numbers[::2]), 1)
-            continue
-        for x, y, length in _texts(each):
-            place = begins if begins is not None and begins < x else round(x - 28, 1)
-            samples.setdefault(place, []).append((y, x + length))
-        begins = None
-    for left, found in sorted(samples.items()):
-        tops, rights = zip(*found, strict=True)
-        yield Box(left - 3, min(tops) - 11, max(rights) + 3, max(tops) + 5)
+    """The columns of a legend: texts that begin at one place, with the samples before them."""
+    columns: dict[float, list[_Text]] = {}
+    for entry in _named(legend, "text_"):
+        for text in _texts(entry):
+            columns.setdefault(round(text.x), []).append(text)
+    for found in (columns[x] for x in sorted(columns)):
+        size = max(each.size for each in found)
+        yield Box(
+            min(each.x for each in found) - _SAMPLE * size, min(each.y for each in found) - size,
+            max(each.x + each.length for each in found) + 3, max(each.y for each in found) + 5,
+        )  # fmt: skip
 
 
 def _strips(panels: list[_Panel], width: float, floor: float) -> Iterator[tuple[Box, ...]]:

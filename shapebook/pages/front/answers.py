@@ -23,6 +23,8 @@ _NAMES = {
     "BERT-Base": "bert-base-uncased", "BERT-Large": "bert-large-uncased",
     "RoBERTa-Base": "roberta-base", "RoBERTa-Large": "roberta-large",
 }  # fmt: skip
+FIGURES = ("profiles-anisotropy", "dimension-during-training-curves", "two-dimensions-sizes")
+"""The figures of pages whose rows are drawn again."""
 _TASK, _METHOD = "MRPC", "SAID"
 _RECIPE = "decoder-96-warmup50"
 
@@ -48,12 +50,7 @@ def answers(executed: Path) -> list[Answer]:
     try:
         recorded = json.loads((executed / "claims.json").read_text(encoding="utf-8"))
         records = {each["id"]: each for each in recorded}
-        rows = {
-            name: pd.read_csv(executed / "figures" / f"{name}.csv")
-            for name in (
-                "profiles-anisotropy", "dimension-during-training-curves", "two-dimensions-sizes"
-            )
-        }  # fmt: skip
+        rows = {name: pd.read_csv(executed / "figures" / f"{name}.csv") for name in FIGURES}
         return [
             _bell(records["decoder-bell"], rows["profiles-anisotropy"]),
             _rise(
