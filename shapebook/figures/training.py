@@ -66,8 +66,9 @@ def layer_step_maps(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
         shown = range(0, values.shape[1], max(1, values.shape[1] // 6))
         steps = [str(values.columns[at]) for at in shown]
         axes.set_xticks(list(shown), steps)
-        if max(map(len, steps)) > 4:  # those of a published suite
-            axes.set_xticks(list(shown), steps, rotation=45, ha="right")
+        # Those of a published suite are too long to stand side by side.
+        if max(map(len, steps)) > 4:
+            axes.tick_params(axis="x", labelrotation=45)
         axes.set_yticks(range(values.shape[0]))
     panels[0].set_ylabel("layer (0: the embedding)")
     if drawn is not None:

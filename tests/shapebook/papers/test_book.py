@@ -35,7 +35,8 @@ def run(figure: str, **changed: Any) -> notebooks.Notebook:
     cells = [
         new_markdown_cell(
             "# While it trains\n\n**Question.** Does it?\n\n"
-            "**Claim.** {cite:t}`razzhigaev2024shape` say so; see [below](judged).\n\n**What stands in.** Small models trained here."
+            "**Claim.** {cite:t}`razzhigaev2024shape` say so; see [below](judged).\n\n"
+            "**What stands in.** Small models trained here."
         ),
         new_markdown_cell("## Maps\n\nOf 1280 steps, [Method](../method.md)."),
         drawn,
