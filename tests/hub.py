@@ -70,11 +70,17 @@ class Hub:
 
     def push(self, name: str, folder: Path, revision: str = "main", **options: Any) -> str:
         """A folder's files as a commit of a repository; gives the commit."""
-        repository = self.repositories.setdefault(name, Repository(**options))
         files = {
             each.relative_to(folder).as_posix(): each.read_bytes()
             for each in folder.rglob("*") if each.is_file()
         }  # fmt: skip
+        return self.push_files(name, files, revision, **options)
+
+    def push_files(
+        self, name: str, files: dict[str, bytes], revision: str = "main", **options: Any
+    ) -> str:
+        """Files by their paths as a commit of a repository; gives the commit."""
+        repository = self.repositories.setdefault(name, Repository(**options))
         listed = sorted((path, sha256(content)) for path, content in files.items())
         commit = hashlib.sha1(json.dumps([name, revision, listed]).encode()).hexdigest()
         repository.revisions[revision] = commit

@@ -7,8 +7,10 @@ family has, or without one. And the data sets that the papers' tasks are read fr
 import contextlib
 import dataclasses
 import functools
+import io
 import json
-import shutil
+import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,20 +46,17 @@ def stock(hub: Hub, names: Iterable[str], folder: Path) -> None:
         network = _network(entry)
         final = folder / name
         _save(network, final, entry.weights == "pickle", name in SHARDED)
-        _save_tokenizer(entry, final)
-        hub.push(entry.hub, final, gated=entry.gated)
+        hub.push_files(entry.hub, {**_read(final), **_tokenizer_files(entry.family)},
+                       gated=entry.gated)  # fmt: skip
         points = entry.suite.checkpoints if entry.suite else ()
         for point in points:
             if point.hub == entry.hub and point.revision is None:
                 continue
             _moved(network)
-            at = folder / f"{name}@{point.step}"
-            _save(network, at, point.weights == "pickle", False)
+            files = _checkpoint(network, point.weights == "pickle")
             # The intermediate revisions of Bloom ship none.
-            if entry.family != "BLOOM":
-                _save_tokenizer(entry, at)
-            hub.push(point.hub, at, point.revision or "main")
-            shutil.rmtree(at)
+            own = {} if entry.family == "BLOOM" else _tokenizer_files(entry.family)
+            hub.push_files(point.hub, {**files, **own}, point.revision or "main")
 
 
 def stock_tasks(hub: Hub, names: Iterable[str], folder: Path) -> None:
@@ -116,13 +115,34 @@ def _tokenizer(family: str) -> Any:
     return matrix.tokenizer_of(_family(family))
 
 
-def _save_tokenizer(entry: Entry, folder: Path) -> None:
-    tokenizer = _tokenizer(entry.family)
-    tokenizer.save_pretrained(folder)
-    if entry.family in VOCABULARIES:
-        tokenizer.backend_tokenizer.model.save(str(folder))
-    if entry.family in SLOW:
-        (folder / "tokenizer.json").unlink()
+@functools.cache
+def _tokenizer_files(family: str) -> dict[str, bytes]:
+    tokenizer = _tokenizer(family)
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        if family in VOCABULARIES:
+            tokenizer.backend_tokenizer.model.save(folder)
+        if family in SLOW:
+            Path(folder, "tokenizer.json").unlink()
+        return _read(Path(folder))
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+def _checkpoint(network: Any, pickled: bool) -> dict[str, bytes]:
+    """The files of a network in one piece."""
+    import torch
+    from safetensors.torch import save
+
+    weights = network.state_dict()
+    files = {"config.json": network.config.to_json_string().encode()}
+    if pickled:
+        file = io.BytesIO()
+        torch.save(weights, file)
+        return {**files, "pytorch_model.bin": file.getvalue()}
+    return {**files, "model.safetensors": save(weights, metadata={"format": "pt"})}
 
 
 def _network(entry: Entry) -> Any:
@@ -133,7 +153,7 @@ def _network(entry: Entry) -> Any:
     options = {**(family.options or {}), **OPTIONS.get(entry.name, {})}
     made = dataclasses.replace(family, options=options)
     config = matrix.config_of(made, _tokenizer(entry.family))
-    torch.manual_seed(0)
+    torch.manual_seed(zlib.crc32(entry.name.encode()))
     return transformers.AutoModel.from_config(config).eval()
 
 

@@ -66,8 +66,9 @@ def layer_step_maps(shape: pd.DataFrame, titles: dict[str, str]) -> "Figure":
         shown = range(0, values.shape[1], max(1, values.shape[1] // 6))
         steps = [str(values.columns[at]) for at in shown]
         axes.set_xticks(list(shown), steps)
-        if max(map(len, steps)) > 4:  # those of a published suite
-            axes.set_xticks(list(shown), steps, rotation=45, ha="right")
+        # Those of a published suite are too long to stand side by side.
+        if max(map(len, steps)) > 4:
+            axes.tick_params(axis="x", labelrotation=45)
         axes.set_yticks(range(values.shape[0]))
     panels[0].set_ylabel("layer (0: the embedding)")
     if drawn is not None:
@@ -120,18 +121,21 @@ def training_curves(
 
 
 def estimators_in_training(curves: pd.DataFrame) -> "Figure":
-    """Figures 4 and 5 of the paper: each estimator against steps, by how batches are made."""
-    figure, panels = grid_of_panels(2 * len(_ESTIMATORS), 2)
+    """Figures 4 and 5 of the paper: each estimator against steps, by how batches are made where
+    `curves` have both ways."""
+    ways = [each for each in (MIXED, WHOLE) if each in set(curves["mixing"])] or [MIXED]
+    figure, panels = grid_of_panels(len(ways) * len(_ESTIMATORS), 2)
     looks = _looks(curves)
     for row, (metric, title) in enumerate(_ESTIMATORS.items()):
-        for column, mixing in enumerate((MIXED, WHOLE)):
-            axes = panels[2 * row + column]
+        for column, mixing in enumerate(ways):
+            axes = panels[len(ways) * row + column]
             dress(axes, f"{title}\n{mixing}", "step", None)
             rows = curves[(curves["metric"] == metric) & (curves["mixing"] == mixing)]
             for recipe, own in rows.groupby("recipe", sort=False):
                 band(axes, own, *looks[str(recipe)], str(recipe))
             by_steps(axes)
-        panels[2 * row].set_ylabel("dimension")
+    for axes in panels[::2]:
+        axes.set_ylabel("dimension")
     legend(figure, panels)
     return keep(figure, curves.loc[curves["metric"].isin(_ESTIMATORS), _TOLD])
 

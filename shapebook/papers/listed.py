@@ -30,6 +30,8 @@ class Figure:
     """The name of its store: figures of the same measurements share one."""
     without: tuple[str, ...] = ()
     """Sections of the notebook that show nothing of these models."""
+    listed: dict[str, Any] | None = None
+    """The parameters as they are listed, where a reader has changed some."""
 
     @property
     def names(self) -> list[str]:
@@ -53,7 +55,8 @@ class Figure:
                     f"parameter {name}={value!r} of {self.name}: something like {default!r} is "
                     "accepted"
                 )
-        return replace(self, parameters={**self.parameters, **given})
+        listed = self.listed or self.parameters
+        return replace(self, parameters={**self.parameters, **given}, listed=listed)
 
 
 def figures(root: Path) -> dict[str, Figure]:

@@ -47,7 +47,7 @@ def differences(figure: Figure, done: notebooks.Notebook) -> list[str]:
     given: dict[str, Any] = done.metadata.get(notebooks.RUN, {}).get("parameters", {})
     return [
         f"`{name}={Path(value).name if isinstance(value, str) else value}` in place of `{listed}`"
-        for name, listed in figure.parameters.items()
+        for name, listed in (figure.listed or figure.parameters).items()
         if (value := given.get(name, listed)) != listed
     ]
 

@@ -77,6 +77,15 @@ def test_four_estimators_by_two_ways_of_making_batches(shape: pd.DataFrame, trai
     assert [axes.get_ylabel() for axes in figure.axes] == ["dimension", ""] * 4
 
 
+def test_a_suite_that_is_measured_in_one_way_has_no_empty_panels(shape: pd.DataFrame):
+    mixed = course(shape)
+    mixed = mixed[mixed["mixing"] == "windows mixed"]
+    figure = training_figures.estimators_in_training(mixed)
+    assert len(figure.axes) == 4
+    assert all(axes.lines for axes in figure.axes)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["dimension", ""] * 2
+
+
 def slower(table: pd.DataFrame) -> pd.DataFrame:
     """The same runs with a warm-up of 400 steps."""
     told = table.assign(model=table["model"].str.replace("warmup50", "warmup400"))

@@ -132,12 +132,6 @@ def test_a_disk_that_is_too_small_is_said_before_weights_are_fetched(papers: Pap
     assert not (papers.folder / "full" / "table.parquet").exists()
 
 
-def test_a_figure_that_is_not_there(papers: Papers):
-    refused = papers.run("fig6")
-    assert refused.returncode == 2
-    assert "no such figure: 'fig6'; did you mean 'fig5'" in refused.stderr
-
-
 @pytest.mark.stress
 def test_models_over_layers(papers: Papers):
     """Figure 1 on four models: a pickle, a gated one, an encoder and a plain decoder."""
