@@ -118,8 +118,8 @@ def profile(
             other, and windows of one article; missing where fewer than 6 windows were read. What a
             batch happens to hold it does not see: with long windows, where few vectors are first in
             theirs, a ``std`` of many times ``stderr`` says that the mean over batches hangs on the
-            draw. For a dimension, a group's value is that at its own points, their neighbours sought among the
-            points of all groups.
+            draw. For a dimension, a group's value is that at its own points, their neighbours
+            sought among the points of all groups.
         ``by_group``
             The value in each of these groups, in their order, apart by blanks; empty where there
             are too few windows for groups.
