@@ -17,6 +17,12 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # Decoders take their colours from the front (cool ones), encoders from the end (warm ones).
 _BY_ROLE = tuple(PALETTE[at] for at in (0, 2, 5, 4, 3, 1))
 STYLES = ("-", "--", ":", "-.")
+# Models of one role and colour differ in these.
+_MARKERS = ("o", "s", "^", "D", "v")
+# So many models are named with each of their curves; of more, models and kinds of curves apart.
+_MANY = 6
+# Rows of a legend that a figure has room for, and the inches that a further one takes.
+_ROOM, _ROW = 6, 0.2
 # Columns that a figure's data keep even where they are the same in every row.
 _NAMED = ("model", "metric", "tokens", "value")
 # The attribute of a figure that holds its rows: callers get a plain figure, and a copy of it has
@@ -157,11 +163,13 @@ def role_panels(
     from matplotlib.figure import Figure
 
     roles = [role for role in ("encoder", "decoder") if (table["role"] == role).any()]
-    figure = Figure(figsize=(7 if len(roles) > 1 else 4.6, 3.9), layout="constrained")
+    looks = _looks(dict(zip(table["model"], table["role"], strict=True)))
+    many = len(looks) > _MANY
+    size = (7 if len(roles) > 1 else 4.6, 4.9 if many else 3.9)
+    figure = Figure(figsize=size, layout="constrained")
     panels: list[Axes] = list(
         figure.subplots(1, max(len(roles), 1), sharey=True, squeeze=False).flat
     )
-    colours = model_colours(dict(zip(table["model"], table["role"], strict=True)))
     for axes, role in zip(panels, roles, strict=False):
         dress(axes, f"{role}s")
         of_role = table[table["role"] == role]
@@ -169,9 +177,11 @@ def role_panels(
             for (wanted, note), style in zip(curves, STYLES, strict=False):
                 rows = chosen(of_model, wanted)
                 name = f"{model}, {note}" if note else str(model)
-                _curve(axes, rows.sort_values("layer"), colours[model], style, name)
+                _curve(axes, rows.sort_values("layer"), looks[model], style, "" if many else name)
     panels[0].set_ylabel(label)
-    legend(figure, panels, ncols=min(len(roles), 2) or 1)
+    if many:
+        _name_apart(panels[0], looks, [note for _, note in curves])
+    legend(figure, panels, ncols=3 if many else min(len(roles), 2) or 1)
     if limits:
         panels[0].set_ylim(*limits)
     shown = [chosen(table, wanted) for wanted, _ in curves]
@@ -202,15 +212,40 @@ def legend(figure: "Figure", panels: Sequence["Axes"], ncols: int = 2) -> None:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     if named:
+        # What a tall legend takes must not be taken from the panels.
+        rows = -(-len(named) // ncols)
+        figure.set_figheight(figure.get_figheight() + _ROW * max(0, rows - _ROOM))
         figure.legend(
             named.values(), named.keys(), loc="outside lower center", ncols=ncols, frameon=False
         )
 
 
-def _curve(axes: "Axes", rows: pd.DataFrame, colour: str, style: str, name: str) -> None:
+def _looks(roles: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each model."""
+    colours = model_colours(roles)
+    before: Counter[tuple[str, str]] = Counter()
+    looks = {}
+    for name, role in roles.items():
+        at = before[role, colours[name]]
+        looks[name] = colours[name], _MARKERS[at % len(_MARKERS)]
+        before[role, colours[name]] += 1
+    return looks
+
+
+def _name_apart(axes: "Axes", looks: Mapping[str, tuple[str, str]], notes: Sequence[str]) -> None:
+    """Name the models, and then what each style of line is, for the legend."""
+    for model, (colour, marker) in looks.items():
+        axes.plot([], [], color=colour, marker=marker, markersize=4, label=model)
+    for note, style in zip(notes, STYLES, strict=False):
+        if note:
+            axes.plot([], [], style, color="#333333", label=note)
+
+
+def _curve(axes: "Axes", rows: pd.DataFrame, look: tuple[str, str], style: str, name: str) -> None:
+    colour, marker = look
     x, y, spread = rows["depth"], rows["value"], rows["std"].fillna(0)
     axes.plot(x, y, style, color=colour, label=name, linewidth=1.5)
     axes.fill_between(x, y - spread, y + spread, color=colour, alpha=0.2, linewidth=0)
     apart = (rows["layer"] == 0) | rows["after_norm"]
-    axes.plot(x[~apart], y[~apart], "o", color=colour, markersize=3)
-    axes.plot(x[apart], y[apart], "o", color=colour, markersize=5, markerfacecolor="white")
+    axes.plot(x[~apart], y[~apart], marker, color=colour, markersize=3)
+    axes.plot(x[apart], y[apart], marker, color=colour, markersize=5, markerfacecolor="white")

@@ -153,6 +153,24 @@ def test_a_seventh_model_begins_anew():
     assert colours["6"] == colours["0"] == BLUE
 
 
+def test_many_models_are_named_once_and_differ_in_colour_or_marker(table: pd.DataFrame):
+    """As in Figure 1 of the paper: a legend of a line for each curve would cover the panels."""
+    decoder = table[(table["model"] == table["model"].iloc[-1])]
+    many = pd.concat([decoder.assign(model=f"model {n}", role="decoder") for n in range(14)])
+    drawn = figures.dimension_profile(many)
+    drawn.draw_without_rendering()
+    (legend,) = drawn.legends
+    shown = [each.get_text() for each in legend.get_texts()]
+    assert shown == [
+        *(f"model {n}" for n in range(14)), "fit to the lowest 90 %", "fit to the lowest 20 %",
+    ]  # fmt: skip
+    looks = [(each.get_color(), each.get_marker()) for each in legend.get_lines()[:14]]
+    assert len(set(looks)) == 14
+    (axes,) = drawn.axes
+    assert axes.get_window_extent().height > 150
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
 def test_no_model_has_the_first_colour_of_the_other_role():
     roles = {f"{role} {at}": role for role in ("decoder", "encoder") for at in range(8)}
     colours = figures.model_colours(roles)
