@@ -37,10 +37,12 @@ COMMAND = " ".join(["python", "results/precision.py", *sys.argv[1:]])
 SAME = ["model", "layer", "tokens", "metric", "centered"]
 
 
-def moved(plain: pd.DataFrame, other: pd.DataFrame, label: str) -> pd.DataFrame:
+def moved(
+    plain: pd.DataFrame, other: pd.DataFrame, label: str, command: str = COMMAND
+) -> pd.DataFrame:
     """How far each row of a table lies from its row of the plain one, in the plain one's errors."""
     runs = [
-        {**run, "command": COMMAND} for each in (plain, other) for run in each.attrs["provenance"]
+        {**run, "command": command} for each in (plain, other) for run in each.attrs["provenance"]
     ]
     bare = [each.copy() for each in (plain, other)]
     for each in bare:

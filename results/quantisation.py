@@ -25,6 +25,7 @@ TYPES = ("Q8_0", "Q5_0", "Q4_1")
 MODELS = ("mpnet-base", "smollm2-135m")
 TOKENS = 8192
 SETS = ("all", "content", "rest")
+COMMAND = " ".join(["python", "results/quantisation.py", *sys.argv[1:]])
 # Weights of a block share a scale.
 BLOCK = 32
 
@@ -57,7 +58,7 @@ def rows(name: str) -> pd.DataFrame:
     for kind in TYPES:
         model = load(name, dtype="float32")
         count = round_weights(model, kind)
-        table = moved(plain, measured(model), "rounded").assign(type=kind)
+        table = moved(plain, measured(model), "rounded", COMMAND).assign(type=kind)
         shown = table.groupby("metric", sort=False)["moved"].agg(["median", "max"]).round(2)
         print(f"{name}, {count / 1e6:.0f} M weights in {kind}\n{shown}", flush=True)
         found.append(table)
