@@ -19,7 +19,7 @@ from typing import Any
 from shapebook.figures import shown as drawing
 from shapebook.notebooks import kernel
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import drawings, kept, models, side_by_side, status, timings, trials
+from shapebook.pages import kept, models, rendering, side_by_side, status, timings, trials
 from shapelib import extras, figures
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import assets, cache, keys
@@ -225,7 +225,8 @@ def gather(executed: Path, root: Path) -> None:
     records: list[dict[str, Any]] = []
     for file in sorted(executed.glob("*.ipynb")):
         records += [
-            {**each, "page": file.stem} for each in notebooks.records(drawings.draw(file, executed))
+            {**each, "page": file.stem}
+            for each in notebooks.records(rendering.draw(file, executed))
         ]
     records.sort(key=lambda each: each["number"])
     text = json.dumps(records, indent=1, ensure_ascii=False)
@@ -238,7 +239,7 @@ def gather(executed: Path, root: Path) -> None:
     recorded = timings.read(benchmarks / "results.json")
     if recorded is not None and len(compared := timings.rows(recorded)):
         figure = timings.speed(compared)
-        drawings.write(drawn / "speed", drawing.show(figure).data, figures.data(figure))
+        rendering.write(drawn / "speed", drawing.show(figure).data, figures.data(figure))
     models.write(executed)
     status.write(executed)
 

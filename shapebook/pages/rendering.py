@@ -1,4 +1,5 @@
-"""Render a book's source to pages with Jupyter Book, unless these are there already."""
+"""A book's source rendered to pages with Jupyter Book, unless these are there already; and what of
+the source is taken out of executed pages: their figures and tables as files."""
 
 import shutil
 import subprocess
@@ -8,6 +9,9 @@ from importlib import metadata
 from pathlib import Path
 
 import shapelib
+from shapebook.figures import shown as drawing
+from shapebook.notebooks import notebook as notebooks
+from shapebook.notebooks import shown
 from shapelib.errors import ShapelibError
 from shapelib.store import cache, keys
 
@@ -89,3 +93,28 @@ def key_of_source(root: Path, book: Path, config: Path = CONFIG) -> str:
         if file.is_file() and "__pycache__" not in file.parts
     ]
     return keys.key_of(hashes, metadata.version("jupyter-book"))
+
+
+def draw(file: Path, executed: Path) -> notebooks.Notebook:
+    """Write the figures of an executed page, their rows, and its table; gives its notebook.
+
+    ``fig-PAGE-NAME`` goes to ``figures/PAGE-NAME.svg`` and ``.csv`` of `executed`, the table to
+    ``data/PAGE.csv``.
+    """
+    notebook = notebooks.read(file)
+    for cell in notebook.cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        for output in cell.get("outputs", []):
+            if table := output.get("metadata", {}).get(shown.TABLE):
+                (executed / "data" / f"{file.stem}.csv").write_text(table, encoding="utf-8")
+            if name and (svg := output.get("data", {}).get("image/svg+xml")):
+                rows = output.metadata.get("image/svg+xml", {}).get(drawing.ROWS)
+                write(executed / "figures" / name.removeprefix("fig-"), svg, rows)
+    return notebook
+
+
+def write(base: Path, svg: str, rows: str | None) -> None:
+    """A figure and, where it has them, the rows that it shows."""
+    base.with_suffix(".svg").write_text(svg, encoding="utf-8")
+    if rows:
+        base.with_suffix(".csv").write_text(rows, encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import drawings, rendering
+from shapebook.pages import rendering
 from shapebook.papers.listed import Figure, made
 from shapebook.papers.page import differences, page
 
@@ -51,7 +51,7 @@ def assemble(root: Path, built: Path, figures: Mapping[str, Figure]) -> Path:
         done = notebooks.read(file)
         rows.append(_row(figures[name], done))
         notebooks.write(page(figures[name], done), executed / file.name)
-        drawings.draw(executed / file.name, executed)
+        rendering.draw(executed / file.name, executed)
     (source / "intro.md").write_text(_intro(rows), encoding="utf-8")
     files = ["references", *(f"executed/{name}" for name in made(figures, built))]
     chapters = [{"file": each} for each in [*files[1:], files[0]]]
