@@ -21,6 +21,8 @@ from sphinx.transforms import SphinxTransform
 from shapebook.notebooks import notebook as notebooks
 
 _COMMIT = re.compile(r"<th scope='row'>commit</th><td>(.*?)</td>")
+# So many commits stand in the open.
+FEW = 3
 FIGURES = "executed/figures"
 TABLES = "executed/data"
 
@@ -53,8 +55,10 @@ class LinkData(SphinxTransform):
         if not pages:
             return f": {name}.csv"
         page = max(pages, key=lambda each: len(each.stem))
-        found = ", ".join(_commits(page))
-        return f": {name}.csv, measured at commit {found}" if found else f": {name}.csv"
+        found = _commits(page)
+        if len(found) > FEW:
+            return f": {name}.csv, measured at {len(found)} commits (see Provenance)"
+        return f": {name}.csv, measured at commit {', '.join(found)}" if found else f": {name}.csv"
 
     def _box(self, figure: nodes.figure) -> None:
         """Put what is shown into a box of its own, so that the caption does not scroll with it."""

@@ -4,8 +4,9 @@ Both are made of the SVG that matplotlib wrote, when pages are rendered, so that
 run again for its looks.
 """
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -14,7 +15,9 @@ ElementTree.register_namespace("", _SVG)
 ElementTree.register_namespace("xlink", _LINK)
 # Of the book's dark scheme: its ground, and what is written on it.
 _GROUND, _INK = (0x12, 0x12, 0x12), (0xE6, 0xE6, 0xE6)
-_GREY = re.compile(r"(?<=: )#([0-9a-f]{2})\1\1(?![0-9a-f])")
+_COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}(?![0-9a-f])")
+# The least contrast of a line with its ground, as WCAG 2 has it.
+_SEEN = 3.0
 # Points. A figure up to so wide is read on a phone as it stands.
 _WIDE = 400.0
 # Axes narrower than this are colour bars; what an x label hangs over its panel, a title's height.
@@ -31,8 +34,9 @@ def is_drawn(svg: str) -> bool:
 
 
 def dark(svg: str) -> str:
-    """The figure on the ground of the dark scheme: greys change places, colours stay."""
-    turned = _GREY.sub(lambda found: _turned(int(found[1], 16)), svg)
+    """The figure on the ground of the dark scheme: greys change places, colours stay, and those
+    that are too dark to be seen there are lightened until they are."""
+    turned = _COLOUR.sub(lambda found: _in_the_dark(found[0]), svg)
     # Letters say no colour of their own: they take the document's.
     return turned.replace("<svg ", f'<svg fill="{_turned(0)}" ', 1)
 
@@ -43,10 +47,36 @@ def fits(svg: str) -> bool:
     return found is not None and float(found[1]) <= _WIDE
 
 
+@functools.cache
+def _in_the_dark(colour: str) -> str:
+    parts = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    if len(set(parts)) == 1:
+        return _turned(parts[0])
+    ground, share = _luminance(_GROUND), 0.0
+    while (_luminance(_mixed(parts, share)) + 0.05) / (ground + 0.05) < _SEEN:
+        share += 0.05
+    return _written(_mixed(parts, share))
+
+
+def _mixed(parts: Sequence[int], share: float) -> tuple[int, ...]:
+    """A colour with a share of the ink in it."""
+    return tuple(round(a + (b - a) * share) for a, b in zip(parts, _INK, strict=True))
+
+
+def _luminance(parts: Sequence[int]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+              for c in (part / 255 for part in parts)]  # fmt: skip
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _written(parts: Sequence[int]) -> str:
+    return "#" + "".join(f"{each:02x}" for each in parts)
+
+
 def _turned(grey: int) -> str:
     share = grey / 255
-    mixed = (round(ink + (paper - ink) * share) for ink, paper in zip(_INK, _GROUND, strict=True))
-    return "#" + "".join(f"{each:02x}" for each in mixed)
+    pairs = zip(_INK, _GROUND, strict=True)
+    return _written([round(ink + (paper - ink) * share) for ink, paper in pairs])
 
 
 class Box(NamedTuple):
@@ -76,6 +106,8 @@ class _Text(NamedTuple):
 
 class _Panel(NamedTuple):
     box: Box
+    reach: float
+    """How far to the right it goes: an x label that hangs over, and names of its curves."""
     title: float
     """Where its title begins, or the panel where it has none."""
     numbered: bool
@@ -116,7 +148,8 @@ def _panel(axes: ElementTree.Element) -> _Panel:
             if name[1:].startswith("tick_"):
                 sides[name[0]] |= bool(_named(tick, "text_"))
     title = min(titles, default=box.top) - (_TITLE if titles else 0)
-    return _Panel(box, title, sides["y"], sides["x"])
+    beside = (text.x + text.length for text in texts if box.top < text.y <= box.bottom + _LETTER)
+    return _Panel(box, max(box.right + _OVER, *beside, 0.0), title, sides["y"], sides["x"])
 
 
 def _texts(parent: ElementTree.Element) -> Iterator[_Text]:
@@ -157,15 +190,15 @@ def _strips(panels: list[_Panel], width: float, floor: float) -> Iterator[tuple[
     for row, head, end in zip(rows, heads, [*heads[1:], floor], strict=True):
         for at, panel in enumerate(row):
             last = at + 1 == len(row)
-            right = width if last else min(panel.box.right + _OVER, row[at + 1].box.left - _TICK)
-            begin = 0.0 if not at else min(row[at - 1].box.right + _OVER, panel.box.left - _TICK)
+            right = width if last else min(panel.reach, row[at + 1].box.left - _TICK)
+            begin = 0.0 if not at else min(row[at - 1].reach, panel.box.left - _TICK)
             whole = Box(begin, head, right, end)
             owner = next((one for one in row[:at][::-1] if one.numbered), None)
             if panel.numbered or owner is None:
                 yield (whole,)
             else:
                 before = row.index(owner)
-                edge = row[before - 1].box.right + _OVER if before else 0.0
+                edge = row[before - 1].reach if before else 0.0
                 yield (
                     Box(edge, head, owner.box.left, end),
                     whole._replace(left=panel.box.left - 1),

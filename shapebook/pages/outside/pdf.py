@@ -39,7 +39,8 @@ def write(root: Path, book: Path) -> Path:
     if is_fresh(root, book):
         print(f"up to date: {PDF}")
         return root / PDF
-    target, stamp = root / PDF, _stamp(root)
+    # Of what is printed, whatever is changed meanwhile.
+    target, stamp, key = root / PDF, _stamp(root), key_of_source(root, book)
     target.parent.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     # A folder of its own: what is rendered for reading stays as it is.
@@ -47,7 +48,7 @@ def write(root: Path, book: Path) -> Path:
         run_jupyter_book(root, book, Path(folder), "singlehtml")
         (page,) = [each for each in Path(folder).rglob("singlehtml/*.html") if each.stem == "intro"]
         print_page(program, page, target)
-    stamp.write_text(key_of_source(root, book))
+    stamp.write_text(key)
     print(f"printed: {PDF}")
     return target
 

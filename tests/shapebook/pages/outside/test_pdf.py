@@ -51,15 +51,16 @@ def test_what_printed_nothing_leaves_the_old_file(tmp_path: Path, script: str):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
-def test_a_page_is_printed_in_light_colours_and_numbered(tmp_path: Path):
+def test_a_chapter_begins_a_page(tmp_path: Path):
     style = (ROOT / "book" / "_static" / "print.css").read_text()
     page = tmp_path / "page.html"
-    page.write_text(f"<style>{style}</style><h1>One</h1><h1>Two</h1>")
+    chapters = [f"<span id='document-{n}'></span><section><h1>{n}</h1></section>" for n in "ab"]
+    page.write_text(f"<style>{style}</style><p>First</p>{''.join(chapters)}")
     target = tmp_path / "book.pdf"
     pdf.print_page(pdf.browser(), page, target)
     written = target.read_bytes()
     assert written.startswith(b"%PDF-")
-    assert len(re.findall(rb"/Type\s*/Page\b", written)) >= 2
+    assert len(re.findall(rb"/Type\s*/Page\b", written)) == 3
     assert sorted(each.name for each in tmp_path.iterdir()) == ["book.pdf", "page.html"]
 
 
