@@ -14,18 +14,23 @@ from shapelib.store.tables import chosen
 FITS = ("two_nn", "two_nn_lowest20")
 # Rank correlations from which two fits are said to go together, and up to which to part.
 _TOGETHER, _APART = 0.8, 0.5
+# So many sentences are shown at once; more are folded.
+_AT_ONCE = 12
 
 
 class Sentences:
-    """Sentences as a notebook shows them: a list."""
+    """Sentences as a notebook shows them: a list, folded where it is long."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
         self.sentences = list(sentences)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         items = "".join(f"<li>{escape(each)}</li>" for each in self.sentences)
-        return {"text/html": f"<ul class='computed'>{items}</ul>",
-                "text/plain": "\n".join(self.sentences)}  # fmt: skip
+        shown = f"<ul class='computed'>{items}</ul>"
+        if len(self.sentences) > _AT_ONCE:
+            head = f"{len(self.sentences)} sentences computed from these numbers"
+            shown = f"<details><summary>{head}</summary>{shown}</details>"
+        return {"text/html": shown, "text/plain": "\n".join(self.sentences)}
 
 
 def anisotropy(table: pd.DataFrame) -> Sentences:

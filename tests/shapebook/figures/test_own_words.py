@@ -153,3 +153,10 @@ def test_sentences_are_shown_as_a_list_and_escaped():
     shown = own_words.Sentences(["a < b"])._repr_mimebundle_()
     assert shown["text/html"] == "<ul class='computed'><li>a &lt; b</li></ul>"
     assert shown["text/plain"] == "a < b"
+
+
+def test_a_long_list_is_folded():
+    few, many = (own_words.Sentences(["one"] * n)._repr_mimebundle_() for n in (12, 13))
+    assert "<details>" not in few["text/html"]
+    assert "<summary>13 sentences computed from these numbers</summary>" in many["text/html"]
+    assert many["text/plain"].count("one") == 13
