@@ -132,3 +132,34 @@ def test_help(words: tuple[str, ...]):
 def test_outside_a_checkout(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert "shapebook: no pages" in refused(command)
+
+
+def test_show_makes_a_page_or_says_why_not(tmp_path: Path):
+    made = own_profile(tmp_path / "mine.csv")
+    page = tmp_path / "mine.html"
+    done = quick("show", made, "--html", page)
+    assert done.returncode == 0, done.stderr
+    assert "mine (decoder): of the 4 layers that count, layer 2 is the highest" in done.stdout
+    assert f"written to {page}" in done.stdout
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert "no such table" in refused("show", tmp_path / "none.csv")
+    assert "must end in .html" in refused("show", made, "--html", tmp_path / "mine.pdf")
+    (tmp_path / "other.csv").write_text("step,loss\n1,2\n")
+    assert "is no table of shapelib profile: it has no column 'model'" in refused(
+        "show", tmp_path / "other.csv", "--html", tmp_path / "other.html"
+    )
+    assert not (tmp_path / "other.html").exists()
+
+
+def own_profile(path: Path) -> Path:
+    """A profile as a hand could write it: four layers that count, one metric."""
+    head = (
+        "model,role,layer,depth,after_norm,tokens,removed,metric,centered,value,std,stderr,groups"
+    )
+    values = (0.3, 0.4, 0.9, 0.5, 0.4, 0.2)
+    rows = [
+        f"mine,decoder,{layer},{layer / 5},{layer == 5},all,0,anisotropy,True,{value},0.01,0.01,8"
+        for layer, value in enumerate(values)
+    ]
+    path.write_text("\n".join([head, *rows, ""]))
+    return path
