@@ -30,9 +30,9 @@
       const over = beyond > 2;
       if (over) outer(box).before(line);
       else line.remove();
-      // The keyboard must reach what scrolls; of tables the theme takes care itself.
+      // The keyboard must reach what scrolls, however little; of tables the theme takes care itself.
       if (box.matches(".figure-box")) {
-        if (over) box.tabIndex = 0;
+        if (beyond > 0) box.tabIndex = 0;
         else box.removeAttribute("tabindex");
       }
       box.classList.toggle("scroll-more", over && box.scrollLeft < beyond - 2);
