@@ -87,5 +87,6 @@ def beside(live: pd.DataFrame) -> pd.DataFrame:
     for column in ("tokens", "metric"):
         alike &= others[column].isin(set(live[column]))
     others = others[alike & ~others["model"].isin(there)].reset_index(drop=True)
-    others.attrs["provenance"] = runs
+    left = set(others["model"])
+    others.attrs["provenance"] = [run for run in runs if run["model"] in left]
     return combine([live, others])

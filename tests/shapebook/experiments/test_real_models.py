@@ -85,6 +85,10 @@ def test_a_dimension_comes_with_equal_batches_alone():
     other = real_models.beside(live("first", batch=1024))
     beside = other[other["model"] == "second"]
     assert set(beside["metric"]) == {"anisotropy"}
+    # Of nothing but dimensions none comes at all, nor what made it.
+    alone = live("first", batch=1024)
+    found = real_models.beside(alone[alone["metric"] == "two_nn"])
+    assert set(found["model"]) == {run["model"] for run in found.attrs["provenance"]} == {"first"}
     equal = real_models.beside(live("first"))
     assert set(equal[equal["model"] == "second"]["metric"]) == {"anisotropy", "two_nn"}
 
