@@ -285,13 +285,13 @@ def test_all_nine_end_to_end(papers: Papers, cluster: str, figure: str):
     words += ["--store", store, "--out", page, "--dask", cluster]
     killed(papers, [figure, *words], lambda: begun(asked, store))
     assert not page.exists()
-    before = {each.name: each.stat().st_mtime_ns for each in store.glob("cells/*.parquet")}
+    before = {each.name: each.stat().st_mtime_ns for each in store.glob("cells/[!.]*.parquet")}
     again = papers.run(figure, *words)
     assert again.returncode == done.returncode, again.stderr
     assert page.is_file()
     if asked.kind == "table":
         return
-    after = {each.name: each.stat().st_mtime_ns for each in store.glob("cells/*.parquet")}
+    after = {each.name: each.stat().st_mtime_ns for each in store.glob("cells/[!.]*.parquet")}
     assert 0 < len(before) < len(after)
     assert before.items() <= after.items(), "what was measured before the kill is kept"
     stores = (f"{asked.store}-one", f"{figure}-two")
@@ -306,7 +306,7 @@ def begun(asked: listed.Figure, store: Path) -> bool:
     """Whether a run is in its middle: some is measured, or its notebook runs."""
     if asked.kind == "table":
         return any(store.parent.glob(".run-*"))
-    return len(list(store.glob("cells/*.parquet"))) >= 3
+    return len(list(store.glob("cells/[!.]*.parquet"))) >= 3
 
 
 def killed(papers: Papers, words: list[object], begun: Callable[[], bool]) -> None:
