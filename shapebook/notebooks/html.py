@@ -12,9 +12,11 @@ from shapebook.notebooks import screens
 from shapebook.notebooks.changes import Changes, commands
 from shapebook.notebooks.notebook import RUN, Notebook
 
-# Paragraphs that read the book's figures, and where such a part or another begins.
-_READING = re.compile(r"^\*\*(Reading|Caveats?)\b( (?=\S))?", re.M)
-_PARTS = re.compile(r"^(?=\*\*(?:Reading|Caveats?)\b|\([\w-]+\)=$|#{1,6} )", re.M)
+# Paragraphs that say what the book's own run shows, of which models and how far they can tell; and
+# where such a part or another begins.
+_OF_THE_BOOK = r"\*\*(?:Reading|Caveats?|We measured|Can these models tell)\b"
+_READING = re.compile(rf"^{_OF_THE_BOOK}", re.M)
+_PARTS = re.compile(rf"^(?={_OF_THE_BOOK}|\([\w-]+\)=$|#{{1,6}} )", re.M)
 _STYLE = """
 :root { color-scheme: light dark; }
 body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.5;
@@ -87,7 +89,8 @@ def html(notebook: Notebook, changes: Changes | None = None) -> str:
 
 
 def without_readings(source: str) -> str:
-    """Markdown without what the book reads out of its own figures: its readings and caveats."""
+    """Markdown without what the book says of its own run: what it measured, whether its models can
+    tell, its readings and caveats."""
     return "".join(part for part in _PARTS.split(source) if not _READING.search(part))
 
 

@@ -11,7 +11,7 @@ from shapebook.notebooks import notebook as notebooks
 from shapebook.papers.listed import Figure
 
 # What is true of any run of a page.
-_KEPT = re.compile(r"^(\([\w-]+\)=|#{1,6} .*|\*\*(?:Question|Claims?)\.\*\* .*)$")
+_KEPT = re.compile(r"^(\([\w-]+\)=|#{1,6} .*|\*\*(?:The papers? says?|Question|Claims?)\.\*\* .*)$")
 _TARGET = re.compile(r"^\(([\w-]+)\)=$", re.M)
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?://)#?([^)\s]+)\)")
 _ROLE = re.compile(r"\{(numref|ref|doc)\}`(?:([^`<]*?)\s*<([^`>]+)>|([^`<]+))`")

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
+from shapebook.notebooks import html
 from shapebook.notebooks import notebook as notebooks
+from shapebook.papers import page as papers_page
 from shapelib.figures import PALETTE
 
 ROOT = Path(__file__).parents[3]
@@ -47,6 +49,19 @@ def text(notebook: Any) -> str:
 
 
 each_template = pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+
+
+@each_template
+def test_of_another_run_stands_what_the_paper_says_and_nothing_of_the_books_models(path: Path):
+    """On a page of a reader's own models, and in the book of the papers' figures."""
+    opening = notebooks.read(path).cells[0].source
+    first = re.search(r"^\*\*The papers? says?\.\*\*.*$", opening, re.M)
+    assert first is not None
+    for kept in (html.without_readings(opening), papers_page._of_any_run(opening)):
+        assert first[0] in kept
+        assert opening.splitlines()[0] in kept
+        assert "We measured" not in kept
+        assert "Can these models tell" not in kept
 
 
 @each_template
