@@ -133,11 +133,17 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One headless Chromium for all tests: playwright drives no second one beside it."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
+def chromium() -> str:
+    """The browser's program. Without it these tests are skipped; .ci/run installs it."""
+    found = shutil.which("chromium")
+    if found is None:
         pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    """One headless Chromium for all tests: playwright drives no second one beside it."""
     playwright = pytest.importorskip("playwright.sync_api")
     from browser import ARGS
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from shapebook.claims.statistic import three_digits
 from shapebook.claims.verdicts import UNTESTABLE
 
 RECORDS = "shapelib_claims"
@@ -121,11 +122,8 @@ def _number(value: float | None) -> str:
 
 
 def _whole(value: float | None) -> str:
-    """Three digits, as tables of d90 have them."""
-    if value is None:
-        return "–"
-    digits = max(0, len(str(int(value))) - 3)
-    return f"{round(value, -digits):,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    """As tables of d90 have it."""
+    return "–" if value is None else three_digits(value)
 
 
 def _line(text: str) -> str:

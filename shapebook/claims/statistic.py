@@ -105,11 +105,7 @@ def by_group(rows: pd.DataFrame) -> Float[np.ndarray, "rows groups"]:
     A value is the mean over batches, and that of the groups may differ a little; only how groups
     differ from their mean is taken from them. No columns where a row has no groups.
     """
-    texts = [str(each).split() for each in rows["by_group"]]
-    counts = {len(each) for each in texts}
-    if len(counts) != 1:
-        return np.empty((len(rows), 0))
-    found = np.array(texts, dtype=float).reshape(len(rows), counts.pop())
+    found = group_values(rows)
     if not found.shape[1]:
         return found
     about = rows["value"].to_numpy(float) - found.mean(axis=1)
@@ -117,9 +113,25 @@ def by_group(rows: pd.DataFrame) -> Float[np.ndarray, "rows groups"]:
     return moved
 
 
+def group_values(rows: pd.DataFrame) -> Float[np.ndarray, "rows groups"]:
+    """The values of a shape table's groups of windows as they are; no columns where a row has no
+    groups."""
+    texts = [str(each).split() for each in rows["by_group"]]
+    counts = {len(each) for each in texts}
+    if len(counts) != 1:
+        return np.empty((len(rows), 0))
+    return np.array(texts, dtype=float).reshape(len(rows), counts.pop())
+
+
 def two_decimals(value: float) -> str:
     """A number for a sentence, with the minus sign that print has."""
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def three_digits(value: float) -> str:
+    """A large number for a sentence or a table: three digits, thousands apart."""
+    digits = 3 - len(str(int(value)))
+    return f"{round(value, min(digits, 0)):,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> Any:

@@ -63,6 +63,17 @@ def stressed_beside(live: pd.DataFrame) -> pd.DataFrame:
     return combine([live, others])
 
 
+def measured_alike(others: pd.DataFrame, live: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows of kept models are of token sets and metrics that another table has, dimensions
+    only of batches as large as its own."""
+    alike = others["metric"].isin(OF_ANY_BATCH)
+    if "batch_size" in live:
+        alike |= others["batch_size"].isin(set(live["batch_size"]))
+    for column in ("tokens", "metric"):
+        alike &= others[column].isin(set(live[column]))
+    return alike
+
+
 def beside(live: pd.DataFrame) -> pd.DataFrame:
     """What a page measured, with the other kept models at the primary setting after it.
 
@@ -82,10 +93,7 @@ def beside(live: pd.DataFrame) -> pd.DataFrame:
         return live
     runs = [run for run in others.attrs["provenance"] if run["model"] not in there]
     others.attrs = {}
-    alike = others["batch_size"].isin(set(live["batch_size"]))
-    alike |= others["metric"].isin(OF_ANY_BATCH)
-    for column in ("tokens", "metric"):
-        alike &= others[column].isin(set(live[column]))
+    alike = measured_alike(others, live)
     others = others[alike & ~others["model"].isin(there)].reset_index(drop=True)
     left = set(others["model"])
     others.attrs["provenance"] = [run for run in runs if run["model"] in left]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from shapebook.claims import judge
 from shapebook.claims.layers import thirds
-from shapebook.claims.statistic import two_decimals
+from shapebook.claims.statistic import group_values, two_decimals
 from shapebook.figures.own_words import Sentences
 from shapelib.errors import ShapelibError
 from shapelib.figures import dress, keep, legend, model_colours
@@ -210,10 +210,8 @@ def by_window(claim: str, table: pd.DataFrame, tokens: str = "all") -> pd.DataFr
 
 def _by_groups(layers: pd.DataFrame) -> pd.DataFrame | None:
     """Rows whose values are the means over groups of whole windows; None where a layer has none."""
-    told = [str(each).split() for each in layers.get("by_group", [""])]
-    if not all(told):
-        return None
-    return layers.assign(value=[float(np.mean([float(each) for each in own])) for own in told])
+    found = group_values(layers) if "by_group" in layers else np.empty((0, 0))
+    return layers.assign(value=found.mean(axis=1)) if found.shape[1] else None
 
 
 def _in_order(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from shapebook.claims.course import MIXED, curve
-from shapebook.claims.statistic import spearman, two_decimals
+from shapebook.claims.statistic import spearman, three_digits, two_decimals
 from shapebook.figures.own_words import Sentences
 from shapelib.store.tables import chosen
 
@@ -117,8 +117,8 @@ def together(curves: pd.DataFrame, estimates: pd.DataFrame) -> Sentences:
         return Sentences([*said, "d90 was reached at fewer than two checkpoints."])
     first, last = found.iloc[0], found.iloc[-1]
     said.append(
-        f"From step {first['step']} to {last['step']} d90 goes from {_whole(first['d90'])} to "
-        f"{_whole(last['d90'])}."
+        f"From step {first['step']} to {last['step']} d90 goes from "
+        f"{three_digits(first['d90'])} to {three_digits(last['d90'])}."
     )
     asked = {"anisotropy": {"metric": "anisotropy", "centered": True}}
     asked |= {called: {"metric": metric} for metric, called in ESTIMATORS.items()}
@@ -146,13 +146,7 @@ def _mean(rows: pd.DataFrame) -> pd.Series:
 
 def _reached(estimate: Any) -> str:
     if pd.isna(estimate.d90):
-        return f"no d up to {_whole(estimate.above)} reaches it"
+        return f"no d up to {three_digits(estimate.above)} reaches it"
     if not pd.isna(estimate.below):
-        return f"the smallest d tried, {_whole(estimate.below)}, is enough"
-    return f"d90 is {_whole(estimate.d90)}"
-
-
-def _whole(value: float) -> str:
-    """Three digits, as tables of d90 have them."""
-    digits = 3 - len(str(int(value)))
-    return f"{round(value, min(digits, 0)):,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+        return f"the smallest d tried, {three_digits(estimate.below)}, is enough"
+    return f"d90 is {three_digits(estimate.d90)}"

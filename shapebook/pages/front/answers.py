@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from shapebook.claims.records import Record, reason
+from shapebook.claims.statistic import three_digits, two_decimals
 from shapebook.experiments.published import published_d90, published_training
 from shapebook.figures.shown import show
 from shapebook.pages.front import pictures
@@ -68,7 +69,7 @@ def answers(executed: Path) -> list[Answer]:
 def _bell(record: Record, rows: pd.DataFrame) -> Answer:
     models = record["models"]
     met = sum(each["word"] == "supported" for each in models)
-    told = ", ".join(f"{_signed(each['statistic'])} in {each['model']}" for each in models)
+    told = ", ".join(f"{two_decimals(each['statistic'])} in {each['model']}" for each in models)
     return Answer(
         "Is a decoder's anisotropy highest in its middle layers?",
         _words([record]),
@@ -91,9 +92,10 @@ def _rise(records: list[Record], curves: pd.DataFrame) -> Answer:
         "Does the dimension rise as a model learns, and then fall?",
         _words(records),
         f"Published for {last['model']}: from {mean['value'].iloc[0]:.0f} to {peak['value']:.0f} "
-        f"by step {_whole(peak['step'])}, then {1 - last['value'] / peak['value']:.0%} down. The "
-        f"small decoder trained here: {course.iloc[0]:.1f} at first, {course.min():.1f} at step "
-        f"{_whole(course.idxmin())}, {course.iloc[-1]:.1f} at step {_whole(course.index[-1])}.",
+        f"by step {three_digits(peak['step'])}, then {1 - last['value'] / peak['value']:.0%} down. "
+        f"The small decoder trained here: {course.iloc[0]:.1f} at first, {course.min():.1f} at "
+        f"step {three_digits(course.idxmin())}, {course.iloc[-1]:.1f} at step "
+        f"{three_digits(course.index[-1])}.",
         show(pictures.rise(published, ours)).data,
         "Two panels of dimension against training step: on the left the published rise of "
         "Pythia-6.9B, on the right the runs of a small decoder trained here, which fall.",
@@ -119,7 +121,7 @@ def _sizes(record: Record, tiny: Record, rows: pd.DataFrame) -> Answer:
     ]  # fmt: skip
     ours = pd.concat([rows.assign(here=True), pd.DataFrame(real)], ignore_index=True)
     told = ", ".join(
-        f"{_whole(each['d90'])} of {each['D'] / 1e6:.3g} million for {each['model']}"
+        f"{three_digits(each['d90'])} of {each['D'] / 1e6:.3g} million for {each['model']}"
         for each in real
     )
     falls = sum(
@@ -144,13 +146,3 @@ def _words(records: Iterable[Record]) -> list[tuple[str, str, str]]:
     """Each word once, with what stands behind it and where it was reached."""
     found = [(str(each["verdict"]), reason(each), str(each["page"])) for each in records]
     return list(dict.fromkeys(found))
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _whole(value: float) -> str:
-    """Three digits, thousands apart."""
-    digits = max(0, len(str(int(value))) - 3)
-    return f"{round(value, -digits):,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -118,12 +118,7 @@ def _book(table: pd.DataFrame) -> pd.DataFrame:
         return table.iloc[:0]
     runs = kept.attrs["provenance"]
     kept.attrs = {}
-    alike = kept["metric"].isin(real_models.OF_ANY_BATCH)
-    if "batch_size" in table:
-        alike |= kept["batch_size"].isin(table["batch_size"])
-    for column in ("tokens", "metric"):
-        alike &= kept[column].isin(table[column])
     marked = kept["model"].where(~kept["model"].isin(table["model"]), kept["model"] + " (book)")
-    book = kept.assign(model=marked)[alike].reset_index(drop=True)
+    book = kept.assign(model=marked)[real_models.measured_alike(kept, table)].reset_index(drop=True)
     book.attrs["provenance"] = runs
     return book

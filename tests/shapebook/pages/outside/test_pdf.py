@@ -1,7 +1,6 @@
 """The PDF is printed whole or not at all, and what prints it is named where it is missing."""
 
 import re
-import shutil
 import stat
 from pathlib import Path
 
@@ -50,14 +49,13 @@ def test_what_printed_nothing_leaves_the_old_file(tmp_path: Path, script: str):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["book.pdf", "chromium", "page.html"]
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
-def test_a_chapter_begins_a_page(tmp_path: Path):
+def test_a_chapter_begins_a_page(chromium: str, tmp_path: Path):
     style = (ROOT / "book" / "_static" / "print.css").read_text()
     page = tmp_path / "page.html"
     chapters = [f"<span id='document-{n}'></span><section><h1>{n}</h1></section>" for n in "ab"]
     page.write_text(f"<style>{style}</style><p>First</p>{''.join(chapters)}")
     target = tmp_path / "book.pdf"
-    pdf.print_page(pdf.browser(), page, target)
+    pdf.print_page(chromium, page, target)
     written = target.read_bytes()
     assert written.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type\s*/Page\b", written)) == 3
