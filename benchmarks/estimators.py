@@ -34,8 +34,8 @@ from commands import processor
 from threadpoolctl import threadpool_limits
 
 from shapelib import anisotropy, average_cosine, dimensions
-from shapelib.geometry import neighbors
 from shapelib.geometry.metrics import measure_points
+from shapelib.geometry.search import on_cpu
 
 POINTS = 4096
 FEATURES = (384, 768, 2560)
@@ -67,12 +67,12 @@ def clouds(features: int) -> dict[str, torch.Tensor]:
 
 def without_units(x: torch.Tensor) -> object:
     """`dimensions` as it runs on a CPU that has no bfloat16 units."""
-    ours = neighbors.bfloat16_units
-    neighbors.bfloat16_units = lambda: False  # type: ignore[assignment]
+    ours = on_cpu.bfloat16_units
+    on_cpu.bfloat16_units = lambda: False  # type: ignore[assignment]
     try:
         return dimensions(x)
     finally:
-        neighbors.bfloat16_units = ours
+        on_cpu.bfloat16_units = ours
 
 
 def our_contestants(features: int) -> dict[str, Contestant]:
@@ -355,7 +355,7 @@ def main() -> None:
     record = {
         "yardstick": f"one float32 product X·Xᵀ of {POINTS} points, same threads, same turn",
         "processor": processor(),
-        "bfloat16_units": neighbors.bfloat16_units(),
+        "bfloat16_units": on_cpu.bfloat16_units(),
         "versions": {
             each: metadata.version(each)
             for each in ("torch", "numpy", "numba", "scipy", "scikit-dimension")

@@ -27,7 +27,7 @@ from shapelib.text import corpus
 KIND = "shape"
 """What its stores hold, of `cells.KINDS`."""
 # What a measurement imports when it needs it, and takes its time.
-_SLOW = ("shapelib.geometry.search", "transformers.modeling_utils")
+_SLOW = ("shapelib.geometry.search.pairs", "transformers.modeling_utils")
 _TEXT: Held[corpus.Corpus] = Held()
 
 

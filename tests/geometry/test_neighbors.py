@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as npst
 from stress import often
 
 from shapelib import nearest_neighbors
-from shapelib.geometry import neighbors
 from shapelib.geometry.neighbors import Neighbors
+from shapelib.geometry.search import on_cpu, on_device, rounded
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -48,12 +48,12 @@ def check(x: np.ndarray, k: int) -> Neighbors:
 @pytest.fixture(params=["bfloat16", "float32", "torch"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to search: the two products of CPUs, and what CUDA runs, here on the CPU."""
-    if request.param == "bfloat16" and not neighbors.bfloat16_units():
+    if request.param == "bfloat16" and not on_cpu.bfloat16_units():
         pytest.skip("this CPU has no bfloat16 units")
     if request.param == "float32":
-        monkeypatch.setattr(neighbors, "bfloat16_units", lambda: False)
+        monkeypatch.setattr(on_cpu, "bfloat16_units", lambda: False)
     if request.param == "torch":
-        monkeypatch.setattr(neighbors, "_search_compiled", neighbors._search_torch)
+        monkeypatch.setattr(on_cpu, "search", on_device.search)
     return str(request.param)
 
 
@@ -160,7 +160,7 @@ def test_neither_blocks_nor_more_neighbours_change_a_bit(
     assert torch.equal(few.distances, many.distances[:, :3])
     assert torch.equal(few.indices, many.indices[:, :3])
     for block in (7, 100):
-        monkeypatch.setattr(neighbors, "_BLOCK", block)
+        monkeypatch.setattr(rounded, "BLOCK", block)
         again = nearest_neighbors(x, 40)
         assert torch.equal(again.distances, many.distances)
         assert torch.equal(again.indices, many.indices)
@@ -260,16 +260,16 @@ def test_adversaries_large_enough_for_bfloat16(
 @pytest.mark.parametrize("features", [3, 64, 777])
 @pytest.mark.parametrize("narrow", [True, False])
 def test_products_err_no_more_than_the_bound_assumes(narrow: bool, features: int) -> None:
-    if narrow and not neighbors.bfloat16_units():
+    if narrow and not on_cpu.bfloat16_units():
         pytest.skip("this CPU has no bfloat16 units")
     # All of one sign: the sums grow, and with them each rounding.
     for x in (torch.from_numpy(normal(512, features)), torch.rand(512, features) + 1):
         zero = torch.zeros(features, dtype=torch.float64)
-        values, known = neighbors._round(x, zero, 1.0, narrow)
+        values, known = rounded.rounded(x, zero, 1.0, narrow)
         exact = values.double() @ values.double().T
         product = (values[:256] @ values.T).double()
-        stored = neighbors._STORED_BFLOAT16 * narrow
-        bound = (features + 1) * neighbors._SUMMED_FLOAT32 * known.norms[:256, None] * known.norms
+        stored = rounded.STORED_BFLOAT16 * narrow
+        bound = (features + 1) * rounded.SUMMED_FLOAT32 * known.norms[:256, None] * known.norms
         bound += stored * product.abs()
         assert ((product - exact[:256]).abs() <= bound).all()
         lost = torch.linalg.vector_norm(x.double() - values.double(), dim=1)
@@ -284,16 +284,16 @@ def test_the_pass_over_all_pairs_stays_below_what_it_bounds(kind: type[np.floati
     """Its arithmetic, in its type and in its order, against the same in exact fractions."""
     from fractions import Fraction
 
-    from shapelib.geometry import search
+    from shapelib.geometry.search import rows
 
     x = normal(60, 8)
     x[::7] *= 3000
     x[1::7] = x[2] * np.float32(1 + 1e-6)
     zero = torch.zeros(8, dtype=torch.float64)
-    values, known = neighbors._round(torch.from_numpy(x), zero, 2.0**-2, False)
+    values, known = rounded.rounded(torch.from_numpy(x), zero, 2.0**-2, False)
     product = (values.numpy() @ values.numpy().T).astype(kind)
     about = torch.stack(list(known)).numpy()
-    screen = search.screened(about, np.dtype(kind))
+    screen = rows.screened(about, np.dtype(kind))
     margin = 8 * float(np.finfo(kind).eps)
     tight = 0
     for i, j in np.ndindex(60, 60):
@@ -309,8 +309,8 @@ def test_the_pass_over_all_pairs_stays_below_what_it_bounds(kind: type[np.floati
 
 def in_product_order(x: torch.Tensor, k: int) -> torch.Tensor:
     """The distances to the k nearest by the bfloat16 product alone, without a proof."""
-    center, scale = neighbors._frame(x)
-    values, known = neighbors._round(x, center, scale, True)
+    center, scale = rounded.frame(x)
+    values, known = rounded.rounded(x, center, scale, True)
     key = known.squares + known.squares[:, None] - 2 * (values @ values.T).double()
     key.fill_diagonal_(torch.inf)
     chosen = key.topk(k, largest=False).indices
@@ -333,42 +333,133 @@ def test_without_the_proof_the_product_would_be_wrong() -> None:
 
 def test_a_bound_too_small_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     x = hard_for_bfloat16()
-    if not neighbors.bfloat16_units():
+    if not on_cpu.bfloat16_units():
         pytest.skip("this CPU has no bfloat16 units")
     assert nearest_neighbors(x, 10).searched_again == 0
-    round_points = neighbors._round
+    round_points = rounded.rounded
 
     def claims_nothing_lost(*arguments: object) -> object:
         values, known = round_points(*arguments)  # type: ignore[arg-type]
         return values, known._replace(lost=known.lost * 0)
 
-    monkeypatch.setattr(neighbors, "_round", claims_nothing_lost)
-    monkeypatch.setattr(neighbors, "_STORED_BFLOAT16", 0.0)
+    monkeypatch.setattr(rounded, "rounded", claims_nothing_lost)
+    monkeypatch.setattr(rounded, "STORED_BFLOAT16", 0.0)
     assert check(x.numpy(), 10).searched_again == len(x)
 
 
 def test_a_product_that_breaks_its_promise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     x = normal(700, 16)
-    round_points = neighbors._round
+    round_points = rounded.rounded
 
     def worse(*arguments: object) -> object:
         values, known = round_points(*arguments)  # type: ignore[arg-type]
         noise = torch.randn(values.shape, generator=torch.Generator().manual_seed(0))
         return (values.float() * (1 + 0.05 * noise)).to(values.dtype), known
 
-    monkeypatch.setattr(neighbors, "_round", worse)
+    monkeypatch.setattr(rounded, "rounded", worse)
     assert check(x, 20).searched_again == 700
 
 
 def test_a_float64_product_that_breaks_its_promise_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = normal(300, 16)
-    x[::100] *= 1000
-    known_wide = neighbors._known_wide
+    known_wide = rounded.known_wide
     monkeypatch.setattr(
-        neighbors, "_known_wide", lambda *a: known_wide(*a)._replace(squares=known_wide(*a)[0] * 2)
+        rounded, "known_wide", lambda *a: known_wide(*a)._replace(squares=known_wide(*a)[0] * 2)
     )
+    x = normal(300, 16)
+    wide = on_cpu._by_rows
+
+    def nothing_is_proven(*arguments: object) -> None:
+        if arguments[5] is np.float64:
+            wide(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(on_cpu, "_by_rows", nothing_is_proven)
+    monkeypatch.setattr(on_cpu, "_by_pairs", nothing_is_proven)
     with pytest.raises(RuntimeError, match="less exact than float64"):
         nearest_neighbors(x, 5)
+
+
+@pytest.mark.parametrize("features", [3, 64, 777])
+def test_a_pair_lies_between_what_both_lists_are_told(features: int) -> None:
+    """l ≤ r² ≤ h in float32 as `sift` adds them up, for lengths from 1e-6 to massive."""
+    from shapelib.geometry.search import pairs
+
+    x = normal(400, features)
+    x[::7] *= 3000
+    x[3::11] *= np.float32(1e-6)
+    x[1::9] = x[2] * np.float32(1 + 1e-6)
+    points = torch.from_numpy(x)
+    values, known = rounded.rounded(points, torch.zeros(features).double(), 0.5, False)
+    summed = (features + 1) * rounded.SUMMED_FLOAT32
+    about = torch.stack(list(known)).numpy()
+    below, above, norms, errors = pairs.screened(about, summed, on_cpu._tiny(points))
+    product = (values @ values.T).numpy()
+    both, twice = errors[:, None] * norms, np.float32(2) * product
+    low = below[:, None] + below - both - twice
+    high = above[:, None] + above + both - twice
+    assert low.dtype == high.dtype == np.float32
+    square = np.stack([((row - x.astype(np.float64)) ** 2).sum(axis=1) / 4 for row in x * 1.0])
+    assert (low <= square * (1 + 1e-12)).all()
+    assert (square * (1 - 1e-12) <= high).all()
+    # And not so wide that it says nothing.
+    wide = (high - low) / (about[0][:, None] + about[0])
+    assert wide.max() < 4 * summed + 4e-5
+
+
+@pytest.mark.parametrize("room", [1, 30, 128])
+@pytest.mark.parametrize("kind", ["ordinary", "massive", "clusters", "ties"])
+def test_lists_of_any_room_give_the_same_neighbours(
+    kind: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that is too short for a row is closed, and its row searched with all points."""
+    monkeypatch.setattr(on_cpu, "bfloat16_units", lambda: False)
+    x = normal(900, 24)
+    if kind == "massive":
+        x[::50] *= 5000
+    elif kind == "clusters":
+        x = x * np.float32(1e-3) + np.float32(30) * normal(4, 24, 1)[np.arange(900) % 4]
+    elif kind == "ties":
+        x = np.unique(np.round(x[:, :5]), axis=0)
+    expected = nearest_neighbors(x, 7)
+    closed = []
+    by_rows = on_cpu._by_rows
+    monkeypatch.setattr(
+        on_cpu,
+        "_by_rows",
+        lambda x, rows, *rest: closed.append(len(rows)) or by_rows(x, rows, *rest),
+    )
+    monkeypatch.setattr(on_cpu, "_ROOM", room)
+    monkeypatch.setattr(on_cpu, "_COLUMNS", 100)
+    monkeypatch.setattr(rounded, "BLOCK", 60)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = nearest_neighbors(x, 7)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found.distances, expected.distances)
+    assert torch.equal(found.indices, expected.indices)
+    if kind == "clusters" and room == 1:
+        assert closed[0] > 0
+    if kind == "ordinary" and room > 1:
+        assert closed == [0]
+
+
+def test_what_fails_in_one_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from shapelib.geometry.search import pairs
+
+    def fails(*arguments: object) -> None:
+        if arguments[2]:  # the columns of a thread that is not the first
+            raise MemoryError("no room for a list")
+
+    monkeypatch.setattr(on_cpu, "bfloat16_units", lambda: False)
+    monkeypatch.setattr(pairs, "sift", fails)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(MemoryError, match="no room for a list"):
+            nearest_neighbors(normal(600, 4), 3)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("path", ["bfloat16"], indirect=True)
@@ -382,7 +473,7 @@ def test_rows_without_proof_are_searched_again_and_counted(path: str) -> None:
 
 
 def test_settings_of_the_caller_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "bfloat16_units", lambda: False)
+    monkeypatch.setattr(on_cpu, "bfloat16_units", lambda: False)
     x = normal(700, 96) + np.float32(50)
     expected = nearest_neighbors(x, 20)
     threads = torch.get_num_threads()

@@ -16,7 +16,7 @@ from shapelib import (
     relatives,
 )
 from shapelib.errors import ShapelibError
-from shapelib.geometry import neighbors
+from shapelib.geometry.search import on_device
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -74,7 +74,7 @@ def test_torch_operations_agree_with_the_compiled_search():
     # Small clusters, so that a row's fixed number of candidates is its own window's.
     window = torch.arange(300) // 60
     x += 30 * torch.from_numpy(rng.standard_normal((5, 8)))[window]
-    distances, indices, _ = neighbors._search_torch(x, 4, window)
+    distances, indices, _ = on_device.search(x, 4, window)
     expected = nearest_in_other_windows(x, window, 4)
     assert torch.allclose(distances, expected.distances, rtol=1e-12)
     assert torch.equal(indices, expected.indices)

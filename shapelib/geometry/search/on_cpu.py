@@ -1,0 +1,209 @@
+"""The search on a CPU: by rows of a bfloat16 product, or by pairs of a float32 one."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from shapelib.geometry.search import rounded
+from shapelib.geometry.search.rounded import Known
+from shapelib.processor import bfloat16_units
+from shapelib.threads import in_threads
+
+# Below this many points the product costs nothing and the small kernels of it promise nothing.
+_FEW = 256
+# A float64 row of the product costs as much as exact distances to a fifth of all points.
+_MOST = 8
+# Columns of a product of which each pair is seen once, and the least room of a point's list.
+_COLUMNS, _ROOM = 2048, 128
+
+
+class _Lists(NamedTuple):
+    """Who may be among the nearest of each point, see `pairs`."""
+
+    who: Int[np.ndarray, "n room"]
+    low: Float[np.ndarray, "n room"]
+    high: Float[np.ndarray, "n room"]
+    held: Int[np.ndarray, " n"]
+    bars: Float[np.ndarray, " n"]
+
+
+def search(
+    x: Float[Tensor, "n d"], k: int, groups: Int[Tensor, " n"]
+) -> tuple[Tensor, Tensor, int]:
+    """Distances, indices, and of how many points a float64 product had to find them.
+
+    groups: a number for each point; none is a neighbour of one with the same number.
+    """
+    from shapelib.geometry.search import rows as compiled
+
+    n, features = x.shape
+    center, scale = rounded.frame(x)
+    distances = torch.empty(n, k, dtype=torch.float64)
+    indices = torch.empty(n, k, dtype=torch.int64)
+    verdict = torch.zeros(n, dtype=torch.int8)
+    out = (distances, indices, verdict)
+    narrow = bfloat16_units() and n >= _FEW
+    values, known = rounded.rounded(x, center, scale, narrow)
+    summed, stored = (features + 1) * rounded.SUMMED_FLOAT32, rounded.STORED_BFLOAT16 * narrow
+    most = min(n, max(64, 4 * k, n // _MOST))
+
+    def product(rows: Int[Tensor, " m"]) -> Float[Tensor, "m n"]:
+        return (values[rows] @ values.T).float()
+
+    with _full_precision():
+        if not narrow:
+            _by_pairs(x, values, scale, known, summed, groups, out)
+        # Of a search by pairs, what its lists had no room for.
+        left = torch.nonzero(verdict == compiled.UNPROVEN)[:, 0]
+        _by_rows(x, left, product, scale, known, np.float32, summed, stored, most, groups, out)
+    # Each examined pair tests the bound. Where one fails, hardware and assumption do not agree.
+    broken = bool((verdict == compiled.BROKEN).any())
+    again = torch.arange(n) if broken else torch.nonzero(verdict != compiled.PROVEN)[:, 0]
+    if len(again):
+        wide, known = _wide(x, center, scale), rounded.known_wide(x, center, scale)
+        summed = (features + 1) * rounded.SUMMED_FLOAT64
+        _by_rows(x, again, wide, scale, known, np.float64, summed, 0.0, n, groups, out)
+        if not bool((verdict == compiled.PROVEN).all()):
+            raise RuntimeError("a float64 matrix product is less exact than float64 allows")
+    return distances, indices, len(again)
+
+
+def _wide(
+    x: Float[Tensor, "n d"], center: Float[Tensor, " d"], scale: float
+) -> Callable[[Int[Tensor, " m"]], Float[Tensor, "m n"]]:
+    """The float64 product of some rows with all, of which no float64 copy is made."""
+
+    def product(rows: Int[Tensor, " m"]) -> Float[Tensor, "m n"]:
+        left = (x[rows].double() - center) * scale
+        every = x.split(rounded.BLOCK)
+        return torch.cat([left @ ((part.double() - center) * scale).T for part in every], dim=1)
+
+    return product
+
+
+def _by_rows(
+    x: Float[Tensor, "n d"],
+    rows: Int[Tensor, " m"],
+    product: Callable[[Int[Tensor, " block"]], Float[Tensor, "block n"]],
+    scale: float,
+    known: Known,
+    products: type[np.float32] | type[np.float64],
+    summed: float,
+    stored: float,
+    most: int,
+    groups: Int[Tensor, " n"],
+    out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
+) -> None:
+    """Search `rows` block by block, each thread its own: see `rows.search`."""
+    from shapelib.geometry.search import rows as compiled
+
+    if len(rows) == 0:
+        return
+    tiny = _tiny(x)
+    points, about = x.numpy(), torch.stack(list(known)).numpy()
+    screen = compiled.screened(about, np.dtype(products))
+    targets = [each.numpy() for each in out]
+    _, group, sizes = np.unique(groups.numpy(), return_inverse=True, return_counts=True)
+    apart = (group, np.concatenate([[0], sizes.cumsum()]), group.argsort(kind="stable"))
+
+    def work(start: int, stop: int) -> None:
+        part = rows[start:stop]
+        # Blocks of one size: kernels for a last block of a few rows are others, and promise less.
+        for block in part.tensor_split(-(-len(part) // rounded.BLOCK)):
+            compiled.search(
+                points, block.numpy(), product(block).numpy(), scale, about, screen,
+                summed, stored, tiny, most, *apart, *targets,
+            )  # fmt: skip
+
+    in_threads(len(rows), work)
+
+
+def _tiny(x: Float[Tensor, "n d"]) -> float:
+    """What underflow can take from a product."""
+    # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
+    return (x.shape[1] + 2) * 2.0**-120
+
+
+def _by_pairs(
+    x: Float[Tensor, "n d"],
+    values: Float[Tensor, "n d"],
+    scale: float,
+    known: Known,
+    summed: float,
+    groups: Int[Tensor, " n"],
+    out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
+) -> None:
+    """Search all points block by block, each pair once: see `pairs`.
+
+    The threads share a block's columns; then each settles some of its rows, while others may have
+    begun the next block, whose lists are others.
+    """
+    from shapelib.geometry.search import pairs
+
+    n, k = out[0].shape
+    room = min(n, max(_ROOM, 3 * k))
+    points, about = x.numpy(), torch.stack(list(known)).numpy()
+    screen = pairs.screened(about, summed, _tiny(x))
+    targets, group = [each.numpy() for each in out], groups.numpy()
+    blocks = [n * part // -(-n // rounded.BLOCK) for part in range(-(-n // rounded.BLOCK) + 1)]
+    largest = max(b - a for a, b in itertools.pairwise(blocks))
+    threads = min(torch.get_num_threads(), max(1, n // rounded.BLOCK))
+    lists = _lists(n, room)
+    # While some settle a block's rows, others may be at the next block's.
+    own = [[_lists(largest, room) for _ in range(threads)] for _ in range(2)]
+    all_are_here = threading.Barrier(threads)
+
+    def turn(thread: int) -> None:
+        tile = torch.empty(largest * _COLUMNS)
+        for number, (first, last) in enumerate(itertools.pairwise(blocks)):
+            mine, size = own[number % 2][thread], last - first
+            mine.held[:] = 0
+            mine.bars[:size] = lists.bars[first:last]
+            edges = [first + (n - first) * part // threads for part in (thread, thread + 1)]
+            for start in range(edges[0], edges[1], _COLUMNS):
+                right = values[start : min(start + _COLUMNS, edges[1])]
+                product = tile[: size * len(right)].view(size, len(right))
+                torch.matmul(values[first:last], right.T, out=product)
+                if number == 0:
+                    pairs.first_bars(product.numpy(), first, start, k, group, screen, lists.bars)
+                pairs.sift(product.numpy(), first, start, k, group, screen, *lists, *mine)
+            all_are_here.wait()
+            parts = tuple(each[:4] for each in own[number % 2])
+            begin, end = (size * part // threads for part in (thread, thread + 1))
+            pairs.settle(points, first, begin, end, scale, *lists, parts, *targets)
+
+    def work(thread: int, _: int) -> None:
+        try:
+            turn(thread)
+        except threading.BrokenBarrierError:
+            return  # Another thread failed, and says why.
+        except BaseException:
+            all_are_here.abort()
+            raise
+
+    in_threads(threads, work, 1)
+
+
+def _lists(n: int, room: int) -> _Lists:
+    return _Lists(
+        np.empty((n, room), np.int32), np.empty((n, room), np.float32),
+        np.empty((n, room), np.float32), np.zeros(n, np.int64), np.full(n, np.inf, np.float32),
+    )  # fmt: skip
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Float32 products are float32 here, whatever the caller allows elsewhere."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
