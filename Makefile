@@ -4,7 +4,7 @@
 # make html    render the recorded pages without running anything
 # make pdf     the recorded pages as one PDF, _build/html/shape-of-learning.pdf: needs Chromium or Chrome
 # make record  keep a finished run: book/executed, and the verdict cells of notebooks/
-# make bench   timings beside peers and physical limits
+# make bench   timings beside peers and physical limits; ends with every limit, and what holds it
 # make papers FIG=fig2   a figure of the papers with the papers' own models: needs a model hub;
 #              without FIG it lists them, and ARGS=--dry-run says what one takes
 # make lint    ruff and mypy
@@ -55,9 +55,11 @@ test: $(VENV)/.test
 stress: $(VENV)/.test
 	SHAPELIB_STRESS=1 $(TESTS) tests
 
-# commands.py is not among them: it makes the book and runs the tests in a clone of their own.
+# commands.py is not among them: it makes the book and runs the tests in a clone of their own. What
+# has a limit is told at the end, of this processor.
+NOT_TIMED := $(addprefix benchmarks/,commands.py faults.py limits.py record.py)
 bench: $(VENV)/.test
-	for each in $(filter-out benchmarks/commands.py benchmarks/faults.py,$(wildcard benchmarks/*.py)); do \
+	for each in $(filter-out $(NOT_TIMED),$(wildcard benchmarks/*.py)) benchmarks/limits.py; do \
 		$(BIN)/python $$each || exit 1; done
 
 lint: $(VENV)/.test

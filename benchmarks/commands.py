@@ -9,9 +9,7 @@ are of this machine, which its processor, cores and memory name. Run it alone on
 """
 
 import argparse
-import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -20,8 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import record
+
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).with_name("commands.json")
 BOOK = ("make book", "make book, again")
 TEST = "make test"
 # What would lend the clone something of this environment's or of another run's.
@@ -36,9 +35,7 @@ def main() -> None:
     parser.add_argument("--book", action="store_true", help="without make test")
     commands = BOOK if parser.parse_args().book else (*BOOK, TEST)
     with tempfile.TemporaryDirectory(prefix="shapelib-commands-") as folder:
-        record = measured(Path(folder), commands)
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    print(RESULTS.read_text())
+        record.put(measured(Path(folder), commands))
 
 
 def measured(folder: Path, commands: tuple[str, ...]) -> dict[str, Any]:
@@ -51,14 +48,17 @@ def measured(folder: Path, commands: tuple[str, ...]) -> dict[str, Any]:
     for command in commands:
         words = command.split(",")[0].split()
         seconds, printed = timed(words, clone, environment)
+        print(f"{command}: {seconds:.0f} s", flush=True)
         runs.append({"command": command, "seconds": round(seconds, 1), "pages": pages(printed)})
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
+        **record.envelope("commands"),
+        "commit": record.commit(clone),
+        "processor": {
+            **record.processor(), "memory_gib": round(memory), "gflops": record.products()
+        },
         "runs": runs,
-        "machine": machine(),
-        "commit": said("git", "-C", str(clone), "describe", "--always", "--abbrev=12"),
-        "python": platform.python_version(),
-        "measured": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
+    }  # fmt: skip
 
 
 def timed(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, str]:
@@ -80,21 +80,6 @@ def pages(printed: str) -> dict[str, float]:
     """The seconds of each page that a run of the book says it ran."""
     found = re.findall(r"^([\w-]+): done in (\d+) s$", printed, re.M)
     return {name: float(seconds) for name, seconds in found}
-
-
-def machine() -> dict[str, Any]:
-    """What minutes hang on: the processor, the cores to be had, the memory in GiB."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"processor": processor(), "cores": os.cpu_count(), "memory": round(memory)}
-
-
-def processor() -> str:
-    """What the processor calls itself, where the system says so."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def said(*words: str) -> str:

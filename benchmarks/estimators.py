@@ -9,7 +9,6 @@ it measured again in the same turns; ``--dadapy`` measures that alone and leaves
 
 import argparse
 import importlib.util
-import json
 import math
 import resource
 import statistics
@@ -20,17 +19,15 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import record
 import torch
 from apart import Peer, dadapy
-from commands import processor
 from threadpoolctl import threadpool_limits
 
 from shapelib import anisotropy, average_cosine, dimensions
@@ -46,7 +43,13 @@ SPENT = 0.8
 ROWS = 24
 APART_TURNS = 7
 AUTHORS = "llm-microscope==0.0.7"
-RESULTS = Path(__file__).with_name("results.json")
+HUNDRED, WHOLE = "shapelib three dimensions, k = 100", "shapelib all of a layer"
+LAYER, APART = "A layer", "DADApy, measured apart"
+# What a layer may cost on one thread, by the beginning of a name and by features.
+LIMITS = {
+    "shapelib anisotropy, ": {384: 0.1, 768: 0.1, 2560: 0.2},
+    WHOLE: {768: 1.0, 2560: 1.0},
+}
 
 Contestant = Callable[[], object]
 
@@ -81,10 +84,10 @@ def our_contestants(features: int) -> dict[str, Contestant]:
         ours[f"shapelib three dimensions, {kind}"] = lambda x=x: dimensions(x)
         ours[f"shapelib anisotropy, {kind}"] = lambda x=x: anisotropy(x)
         if kind == "ordinary":
-            ours["shapelib three dimensions, k = 100"] = lambda x=x: dimensions(x, 100)
+            ours[HUNDRED] = lambda x=x: dimensions(x, 100)
             ours["shapelib three dimensions, no bfloat16"] = lambda x=x: without_units(x)
             ours["shapelib average cosine"] = lambda x=x: average_cosine(x)
-            ours["shapelib all of a layer"] = lambda x=x: measure_points(x)
+            ours[WHOLE] = lambda x=x: measure_points(x)
     return ours
 
 
@@ -168,14 +171,13 @@ def fetch_authors() -> ModuleType | None:
         return module
 
 
-def first_call(features: int, threads: int) -> dict[str, float]:
+def first_call(features: int, threads: int) -> list[float]:
     """The authors' TwoNN as a multiple of the yardstick, in processes that did nothing before."""
     command = [sys.executable, __file__, "--authors", str(features), str(threads)]
-    ratios = [
+    return [
         float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for _ in range(2)
     ]
-    return summary(ratios)
 
 
 def time_first_call(features: int, threads: int) -> float:
@@ -187,21 +189,14 @@ def time_first_call(features: int, threads: int) -> float:
     return took / min(seconds(lambda: x @ x.T) for _ in range(3))
 
 
-def summary(ratios: list[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(ratios), 4), "least": round(min(ratios), 4),
-        "greatest": round(max(ratios), 4), "turns": len(ratios),
-    }  # fmt: skip
-
-
 def seconds(work: Contestant) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def compare(contestants: dict[str, Contestant], features: int) -> dict[str, dict[str, float]]:
-    """Ratios to the yardstick by contestant: median, least and greatest over the turns."""
+def compare(contestants: dict[str, Contestant], features: int) -> dict[str, list[float]]:
+    """Ratios to the yardstick by contestant, one a turn."""
     x = clouds(features)["ordinary"]
     ratios: dict[str, list[float]] = {name: [] for name in contestants}
     spent = dict.fromkeys(contestants, 0.0)
@@ -216,8 +211,7 @@ def compare(contestants: dict[str, Contestant], features: int) -> dict[str, dict
             took = seconds(work) * SCALED.get(name, 1.0)
             spent[name] += took / SCALED.get(name, 1.0)
             ratios[name].append(took / yard[-1])
-    print(f"   yardstick {statistics.median(yard):.3f} s")
-    return {name: summary(each) for name, each in ratios.items()}
+    return ratios
 
 
 def processor_seconds(work: Contestant) -> float:
@@ -256,10 +250,9 @@ def compare_apart(peer: Peer) -> dict[str, Any]:
             found = between(timed, partial(processor_seconds, lambda x=x: x @ x.T), APART_TURNS)
         rows += as_rows(found, 1, features)
     return {
+        "title": APART,
         "yardstick": f"one float32 product X·Xᵀ of {POINTS} points, one thread, same turn, in "
         "processor time",
-        "measured": datetime.now(UTC).date().isoformat(),
-        "processor": processor(),
         "versions": peer.versions,
         "ratios": rows,
     }
@@ -267,7 +260,7 @@ def compare_apart(peer: Peer) -> dict[str, Any]:
 
 def between(
     timed: dict[str, Callable[[], float]], yardstick: Callable[[], float], turns: int
-) -> dict[str, dict[str, float]]:
+) -> dict[str, list[float]]:
     """Ratios of seconds to the mean of the yardstick's just before and after, after a warm-up."""
     ratios: dict[str, list[float]] = {name: [] for name in timed}
     for work in timed.values():
@@ -279,23 +272,30 @@ def between(
             took, after = timed[name](), yardstick()
             ratios[name].append(2 * took / (before + after))
             before = after
-    return {name: summary(each) for name, each in ratios.items()}
+    return ratios
 
 
-def as_rows(
-    found: dict[str, dict[str, float]], threads: int, features: int
-) -> list[dict[str, Any]]:
+def as_rows(found: dict[str, list[float]], threads: int, features: int) -> list[dict[str, Any]]:
     """What was found, as rows of the record; printed as well."""
-    for name, each in found.items():
-        print(
-            f"   {name:42s} {each['median']:9.3f}"
-            f"   ({each['least']:.3f} to {each['greatest']:.3f})",
-            flush=True,
-        )
-    return [
-        {"threads": threads, "features": features, "name": name, **each}
+    rows = [
+        record.row(name, each, threads=threads, features=features, **limit(name, threads, features))
         for name, each in found.items()
     ]
+    layer = next((each["median"] for each in rows if each["name"] == WHOLE), None)
+    search = next((each["median"] for each in rows if each["name"] == HUNDRED), None)
+    for each in rows:
+        if each["name"] == WHOLE and "limit" in each and layer and search:
+            each["bound"] = f"the search for a hundred neighbours alone is {search:g}"
+        print(f"   {record.line(each)}", flush=True)
+    return rows
+
+
+def limit(name: str, threads: int, features: int) -> dict[str, float]:
+    """The limit of a row, where it has one."""
+    for start, widths in LIMITS.items():
+        if threads == 1 and name.startswith(start) and features in widths:
+            return {"limit": widths[features]}
+    return {}
 
 
 def extra_memory() -> float:
@@ -337,6 +337,16 @@ def main() -> None:
         ).stdout
     )
     print(f"peak extra memory at {FEATURES[-1]} features: {memory:.0f} MB")
+    sections = [layers(f"Extra memory at the greatest D: {memory:.0f} MB.")]
+    if peer := dadapy():
+        with peer:
+            sections.append(compare_apart(peer))
+    # Of another run, DADApy would stand beside times that it was not measured with.
+    record.write("estimators", sections)
+
+
+def layers(note: str) -> dict[str, Any]:
+    """Everything that is compared on a layer, on one thread and on two."""
     authors = fetch_authors()
     rows = []
     for threads in THREADS:
@@ -352,24 +362,8 @@ def main() -> None:
                 found[FIRST] = first_call(features, threads)
             rows += as_rows(found, threads, features)
             report_totals(found)
-    record = {
-        "yardstick": f"one float32 product X·Xᵀ of {POINTS} points, same threads, same turn",
-        "processor": processor(),
-        "bfloat16_units": on_cpu.bfloat16_units(),
-        "versions": {
-            each: metadata.version(each)
-            for each in ("torch", "numpy", "numba", "scipy", "scikit-dimension")
-        },
-        "extra_memory_mb": round(memory),
-        "ratios": rows,
-    }
-    if peer := dadapy():
-        with peer:
-            record["apart"] = compare_apart(peer)
-    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    # Of another run, it would stand beside times that it was not measured with.
-    before.pop("apart", None)
-    keep(record | {name: before[name] for name in before.keys() - record.keys()})
+    yardstick = f"one float32 product X·Xᵀ of {POINTS} points, same threads, same turn"
+    return {"title": LAYER, "yardstick": yardstick, "note": note, "ratios": rows}
 
 
 def add_dadapy() -> None:
@@ -379,18 +373,14 @@ def add_dadapy() -> None:
         sys.exit(1)
     with peer:
         found = compare_apart(peer)
-    keep({**json.loads(RESULTS.read_text(encoding="utf-8")), "apart": found})
+    record.write("estimators", [found], keep=True)
 
 
-def keep(record: dict[str, Any]) -> None:
-    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def report_totals(found: dict[str, dict[str, float]]) -> None:
+def report_totals(found: dict[str, list[float]]) -> None:
     def of(*names: str) -> float:
-        return math.fsum(found[name]["median"] for name in names if name in found)
+        return math.fsum(statistics.median(found[name]) for name in names if name in found)
 
-    layer = of("shapelib all of a layer")
+    layer = of(WHOLE)
     library = of(
         "scikit-dimension TwoNN", "scikit-dimension MoM", "scikit-dimension MADA",
         "NumPy SVD, singular values",

@@ -1,21 +1,19 @@
-"""Families of models, each tried whole (tests/matrix.py), and what came out: ``families.json``.
+"""Families of models, each tried whole (tests/matrix.py), and what came out.
 
 Every entry of tests/states/families.yml is made anew with random weights, read by the product and
 held against its windows read alone by transformers and against metrics by every pair. It takes
 about six minutes of a core.
 """
 
-import json
 import platform
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
+import record
 import torch
 
 ROOT = Path(__file__).parents[1]
-RESULT = Path(__file__).with_name("families.json")
 sys.path.insert(0, str(ROOT / "tests"))
 
 
@@ -31,14 +29,9 @@ def main() -> None:
         print(f"{family.name}: {wrong or outcome.refused or 'right'}", flush=True)
         bad += wrong is not None
         found.append({name: _short(value) for name, value in outcome.kept().items()})
-    record = {
-        "families": found,
-        "versions": {name: version(name) for name in ("transformers", "torch", "tokenizers")},
-        "machine": platform.machine(),
-        "tokens": matrix.TOKENS,
-    }
-    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(found)} tried, {bad} wrong: {RESULT.name}")
+    about = {"machine": platform.machine(), "tokens": matrix.TOKENS}
+    record.put({**record.envelope("families"), **about, "families": found})
+    print(f"{len(found)} tried, {bad} wrong")
     sys.exit(bad > 0)
 
 

@@ -1,4 +1,4 @@
-"""What is lost when runs are killed, disks fill up and caches cannot be written: ``faults.json``.
+"""What is lost when runs are killed, disks fill up and caches cannot be written.
 
 Each command is killed (SIGKILL) thirty times at random moments of its life, on one store after the
 other; a disk is filled at a random byte; two runs share a store; the cache is read-only, or on
@@ -8,18 +8,18 @@ root, and without it those rows are left out.
 """
 
 import argparse
-import json
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
+import record
+
+from shapebook.pages.timings import records
+
 ROOT = Path(__file__).parents[1]
-RESULT = Path(__file__).with_name("faults.json")
 sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 
 
@@ -46,20 +46,12 @@ def main() -> None:
             print(f"{row.kept()} in {time.monotonic() - started:.0f} s", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    if asked.only and RESULT.is_file():
-        before = json.loads(RESULT.read_text("utf-8"))["faults"]
-        found = {**{row["name"]: row for row in before}, **found}
-    record = {
-        "faults": [found[name] for name in trials.ALL if name in found],
-        "measured": datetime.now(UTC).date().isoformat(),
-        "commit": commit.stdout.strip(),
-    }
+    before = records.read(record.RECORDS / "faults.json")
+    if asked.only and before is not None:
+        found = {**{row["name"]: row for row in before["faults"]}, **found}
     if found:
-        RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        rows = [found[name] for name in trials.ALL if name in found]
+        record.put({**record.envelope("faults"), "faults": rows})
     wrong = [
         row for row in found.values() if any(row.get(each) for each in ("lost", "twice", "unnamed"))
     ]

@@ -5,13 +5,11 @@ are of the size of a layer of the 30-layer decoder: a spectrum that falls, and o
 two hundred times as long.
 """
 
-import json
-import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+import record
 import torch
 
 from shapelib import leave_out, massive_rows, nearest_neighbors, spectrum
@@ -20,7 +18,6 @@ from shapelib.geometry.metrics import NEIGHBORS
 POINTS, FEATURES = 4096, 576
 TURNS = 7
 LIMIT = 1.0
-RESULT = Path(__file__).with_name("leverage.json")
 
 
 def cloud() -> torch.Tensor:
@@ -69,25 +66,14 @@ def main() -> None:
     name = "leave-out curve, a NumPy SVD at each step"
     ratios[name] = [seconds(lambda: anew(x)) / seconds(lambda: nearest_neighbors(x, most))]
     rows = [
-        {
-            "name": name, "median": round(statistics.median(each), 3), "least": round(min(each), 3),
-            "greatest": round(max(each), 3), "turns": len(each),
-            "limit": LIMIT if name.startswith("leverage") else None,
-        }
+        record.row(name, each, limit=LIMIT if name.startswith("leverage") else None)
         for name, each in ratios.items()
-    ]  # fmt: skip
-    for row in rows:
-        limit = f", limit {row['limit']}" if row["limit"] else ""
-        print(
-            f"{row['name']:42s} {row['median']:8.3f} ({row['least']} to {row['greatest']}){limit}"
-        )
-    record = {
-        "title": "Leverage",
-        "yardstick": f"one exact search for the {most} nearest neighbours of {POINTS} points with "
-        f"{FEATURES} features, one thread, same turn",
-        "ratios": rows,
-    }
-    RESULT.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    ]
+    yardstick = (
+        f"one exact search for the {most} nearest neighbours of {POINTS} points with {FEATURES} "
+        "features, one thread, same turn"
+    )
+    record.write("leverage", [record.section("Leverage", yardstick, rows)])
 
 
 if __name__ == "__main__":

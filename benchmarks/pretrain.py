@@ -6,7 +6,6 @@ steps, and each turn's time is divided by the bare loop's beside it, so that a m
 down slows both. Times of measuring are given in training steps for the same reason.
 """
 
-import json
 import statistics
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import record
 import torch
 from transformers import TrainerState
 
@@ -25,9 +25,9 @@ from shapelib.text import held_out as training_text
 
 TURNS, STEPS = 6, 5
 THREADS = 1
-ALLOWED = 1.3
-BARE, MEASURED = "bare torch loop", "a callback's measurement"
-RESULTS = Path(__file__).with_name("pretrain.json")
+BARE, DECODER, MEASURED = "bare torch loop", "decoder", "a callback's measurement"
+IN_STEPS = f"{MEASURED}, in steps of the decoder"
+LIMITS = {DECODER: 1.3, IN_STEPS: 6.0}
 Works = dict[str, Callable[[], object]]
 
 
@@ -67,22 +67,20 @@ def main() -> None:
         name: [each / yard for each, yard in zip(times, taken[BARE], strict=True)]
         for name, times in taken.items()
     }
-    of = {name: statistics.median(each) for name, each in ratios.items()}
-    measuring = of[MEASURED] / of["decoder"]
-    share = len(made.checkpoints) * measuring / made.steps
-    for name, each in ratios.items():
-        print(f"{name:26s} {of[name]:8.2f} bare steps  ({min(each):.2f} to {max(each):.2f})")
-    print(f"a measurement of 4096 vectors of every layer takes {measuring:.1f} training steps")
-    print(f"measuring all {len(made.checkpoints)} checkpoints: {share:.0%} of training them")
-    print(f"within {ALLOWED} × of the bare loop: {of['decoder'] <= ALLOWED}")
-    record = {
-        "title": "Training",
-        "yardstick": "one step of a bare torch loop over the same model, one thread, same turn; "
-        f"all {len(made.checkpoints)} checkpoints of a run are measured in {share:.0%} of the "
-        "time that training takes",
-        "ratios": [as_row(name, each) for name, each in ratios.items() if name != BARE],
-    }
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+    ratios[IN_STEPS] = [
+        each / step for each, step in zip(taken[MEASURED], taken[DECODER], strict=True)
+    ]
+    share = len(made.checkpoints) * statistics.median(ratios[IN_STEPS]) / made.steps
+    rows = [
+        record.row(name, each, limit=LIMITS.get(name))
+        for name, each in ratios.items() if name != BARE
+    ]  # fmt: skip
+    yardstick = "one step of a bare torch loop over the same model, one thread, same turn"
+    note = (
+        f"All {len(made.checkpoints)} checkpoints of a run are measured in {share:.0%} of the time "
+        "that training takes."
+    )
+    record.write("pretrain", [record.section("Training", yardstick, rows, note)])
 
 
 def contestants(made: Any, text: corpus.Corpus, folder: Path) -> tuple[Works, Works]:
@@ -103,7 +101,7 @@ def contestants(made: Any, text: corpus.Corpus, folder: Path) -> tuple[Works, Wo
         ours.perplexity()
         ours.save(folder, "step", {"step": ours.step})
 
-    steps = {BARE: bare.step, "decoder": ours.advance, "encoder": encoder.advance}
+    steps = {BARE: bare.step, DECODER: ours.advance, "encoder": encoder.advance}
     return steps, {MEASURED: measure, "a checkpoint kept": keep}
 
 
@@ -121,13 +119,6 @@ def timed(steps: Works, between: Works) -> dict[str, list[float]]:
         for name, work in between.items():
             taken[name].append(seconds(work, 1))
     return taken
-
-
-def as_row(name: str, ratios: list[float]) -> dict[str, Any]:
-    return {
-        "name": name, "median": round(statistics.median(ratios), 3),
-        "least": round(min(ratios), 3), "greatest": round(max(ratios), 3), "turns": len(ratios),
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

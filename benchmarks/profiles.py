@@ -5,8 +5,6 @@ Contestants take turns, so that a machine that slows down slows all. The bare pa
 """
 
 import argparse
-import json
-import statistics
 import subprocess
 import sys
 import threading
@@ -14,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import record
 import torch
 
 from shapelib.models import loading
@@ -29,7 +28,7 @@ TURNS = 2
 SETS = (("all",), ("all", "rest"))
 BUDGETS = (4.0, 1.0)
 GIB = 1 << 30
-RESULTS = Path(__file__).with_name("results.json")
+LIMITS = {("all",): 1.4, ("all", "rest"): 1.6}
 
 
 def bare(model: loading.Model, text: corpus.Corpus, tokens: int) -> float:
@@ -103,8 +102,8 @@ def main() -> None:
         command = [sys.executable, __file__, "--tokens", str(tokens), "--memory", str(budget)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         anonymous, of_files = (float(each) for each in done.stdout.split())
-        peaks.append({"budget": budget, "anonymous": anonymous, "files": of_files})
-        print(f"budget {budget} GiB: peak {anonymous:.2f} GiB, and {of_files:.2f} GiB of files")
+        peaks.append(f"{anonymous:.2f} GiB under a budget of {budget:g} GiB")
+        print(f"{peaks[-1]}, and {of_files:.2f} GiB of files")
     model, text = loading.load(MODEL), corpus.load_corpus()
     bare(model, text, min(tokens, 2048))
     measured(model, text, min(tokens, 2048), SETS[-1], BUDGETS[0])
@@ -119,23 +118,18 @@ def main() -> None:
             print(
                 f"{base:.1f} s bare, {seconds:.1f} s with {', '.join(each)}: {seconds / base:.2f}"
             )
+    threads = torch.get_num_threads()
     rows = [
-        {
-            "sets": list(each), "median": round(statistics.median(found), 3),
-            "least": round(min(found), 3), "greatest": round(max(found), 3), "turns": len(found),
-        }
+        record.row(", ".join(each), found, threads=threads, limit=LIMITS[each])
         for each, found in ratios.items()
-    ]  # fmt: skip
-    for row in rows:
-        print(f"{', '.join(row['sets'])}: {row['median']} ({row['least']} to {row['greatest']})")
-    if tokens != TOKENS:
-        return
-    record = json.loads(RESULTS.read_text(encoding="utf-8"))
-    record["profile"] = {
-        "model": MODEL, "tokens": TOKENS, "batch": Measuring.batch,
-        "threads": torch.get_num_threads(), "ratios": rows, "memory": peaks,
-    }  # fmt: skip
-    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    ]
+    section = record.section(
+        "A whole profile", "the bare forward passes over the same windows, same threads, same turn",
+        rows, f"{MODEL} at {tokens} tokens in batches of {Measuring.batch}. Peak memory above the "
+        f"loaded model: {'; '.join(peaks)}.",
+    )  # fmt: skip
+    if tokens == TOKENS:
+        record.write("profiles", [section])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ two layers with Zipf's tokens, in multiples of what the default metrics take the
 in an environment of its own (`apart` says how to make it).
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 import torch
 from apart import dadapy
-from commands import processor
 from estimators import between, clouds, processor_seconds
 from threadpoolctl import threadpool_limits
 
@@ -33,7 +32,6 @@ POINTS, FEATURES, LAYERS, TURNS = 4096, 768, 30, 7
 WINDOW, VOCABULARY = 110, 8000
 THIRTY = "overlap and imbalance of thirty layers"
 LIMITS = {"GRIDE, seven scales, given the search": 0.1, "search, k = 128": 1.3, THIRTY: 0.02}
-RESULTS = Path(__file__).with_name("scale.json")
 
 
 def made_pool() -> Pool:
@@ -84,7 +82,7 @@ def estimators() -> dict[str, Callable[[], object]]:
     }
 
 
-def thirty_layers(pooled: Pool) -> dict[str, dict[str, float]]:
+def thirty_layers(pooled: Pool) -> dict[str, list[float]]:
     """Comparing thirty layers with the next and the last, by the time to measure thirty."""
     kept: dict[Any, Any] = {}
     asked = (*DEFAULT, "overlap", "imbalance")
@@ -96,16 +94,10 @@ def thirty_layers(pooled: Pool) -> dict[str, dict[str, float]]:
     return between(timed, lambda: default() * LAYERS / 2, 2)
 
 
-def part(title: str, yardstick: str, found: dict[str, dict[str, float]], note: str = "") -> Any:
-    """One table of the record, printed as well."""
-    rows = [
-        {"name": name, **each, "limit": LIMITS.get(name)} for name, each in found.items()
-    ]  # fmt: skip
-    for row in rows:
-        over = " above the limit" if row["limit"] and row["median"] > row["limit"] else ""
-        ends = f"({row['least']} to {row['greatest']})"
-        print(f"{row['name']:42s} {row['median']:8.4f} {ends}{over}", flush=True)
-    return {"title": title, "yardstick": yardstick, "note": note, "ratios": rows}
+def part(title: str, yardstick: str, found: dict[str, list[float]], note: str = "") -> Any:
+    """One section of the record, printed as well."""
+    rows = [record.row(name, each, limit=LIMITS.get(name)) for name, each in found.items()]
+    return record.section(title, yardstick, rows, note)
 
 
 def main() -> None:
@@ -113,7 +105,7 @@ def main() -> None:
     x = clouds(FEATURES)["ordinary"]
     product = partial(processor_seconds, lambda: x @ x.T)
     of = f"{POINTS} points of {FEATURES} features, one thread, processor time, same turn"
-    note = f"{processor()}."
+    note = ""
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "points.npy"
         np.save(file, x.numpy())
@@ -121,12 +113,12 @@ def main() -> None:
         peer = dadapy()
         if peer is not None:
             versions = ", ".join(f"{name} {each}" for name, each in peer.versions.items())
-            note = f"{note} DADApy in an environment of its own: {versions}."
+            note = f"DADApy in an environment of its own: {versions}."
             timed["DADApy GRIDE, with its search"] = lambda: peer.gride(file, 1)["seconds"]
         found = between(timed, product, TURNS)
         if peer is not None:
             peer.close()
-        record = [part("Neighbours and scale", f"one float32 product X·Xᵀ of {of}", found, note)]
+        sections = [part("Neighbours and scale", f"one float32 product X·Xᵀ of {of}", found, note)]
         pooled = made_pool()
         default = partial(processor_seconds, partial(table, pooled, DEFAULT))
         more = {
@@ -134,13 +126,13 @@ def main() -> None:
             for name in CHOICES if name not in DEFAULT
         }  # fmt: skip
         measuring = f"of vectors already read, {of}"
-        record += [
+        sections += [
             part("A table with one metric more", f"the default metrics of two layers {measuring}",
                  between(more, default, 1)),
             part("Layers compared", f"the default metrics of thirty layers {measuring}",
                  thirty_layers(pooled)),
         ]  # fmt: skip
-    RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    record.write("scale", sections)
 
 
 if __name__ == "__main__":

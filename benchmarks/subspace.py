@@ -8,15 +8,14 @@ that what other processes take counts for nobody.
 """
 
 import functools
-import json
-import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import record
 import torch
 from torch import Tensor, nn
+from transformers import BertConfig, BertModel
 
 from shapelib import fastfood, load, reparameterize
 from shapelib.subspace.trainable import trainable_size
@@ -26,8 +25,8 @@ BATCH, LENGTH = 32, 64
 TURNS, SLOW_TURNS = 7, 3
 BLOCKS = {"blocks of 1024": 1024, "blocks of 65 536": 65_536, "a random partition": 1}
 # At most so many steps, copies, bytes a parameter and seconds; at least so many times as fast.
-STEP, COPIES, BYTES, BUILD, FASTER = 1.3, 6, 8, 5, 5
-RESULT = Path(__file__).with_name("subspace.json")
+STEP, LARGE_STEP, COPIES, BYTES, BUILD, FASTER = 1.3, 1.15, 6, 8, 5, 5
+DID = "DID, blocks of 1024"
 
 
 class Literal:
@@ -75,20 +74,33 @@ def compiled(x: Tensor) -> Tensor:
 
 
 class Classifier(nn.Module):
-    """MiniLM, and two classes from its first vector."""
+    """An encoder, and two classes from its first vector."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module, width: int) -> None:
         super().__init__()
-        torch.manual_seed(0)
-        found = load("minilm-l6", device="cpu")
-        self.network, self.head = found.network, nn.Linear(found.width, 2)
+        self.network, self.head = network, nn.Linear(width, 2)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.head(self.network(ids).last_hidden_state[:, 0])
 
 
-def step(prepare: Callable[[nn.Module], object]) -> Callable[[], None]:
-    model = Classifier()
+def minilm() -> Classifier:
+    torch.manual_seed(0)
+    found = load("minilm-l6", device="cpu")
+    return Classifier(found.network, found.width)
+
+
+def base() -> Classifier:
+    """BERT's base architecture, 110 M parameters, with random weights: a step takes as long."""
+    torch.manual_seed(0)
+    configuration = BertConfig()
+    return Classifier(BertModel(configuration), configuration.hidden_size)
+
+
+def step(
+    prepare: Callable[[nn.Module], object], make: Callable[[], Classifier] = minilm
+) -> Callable[[], None]:
+    model = make()
     prepare(model)
     trained = [each for each in model.parameters() if each.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, weight_decay=0.0, fused=True)
@@ -125,19 +137,13 @@ def measure(
     return ratios
 
 
-def rows(ratios: dict[str, list[float]], limits: dict[str, float]) -> list[dict[str, Any]]:
-    found = []
-    for name, each in ratios.items():
-        middle, limit = statistics.median(each), limits.get(name)
-        said = f", limit {limit}" if limit else ""
-        print(f"{name:32s} {middle:8.2f} ({min(each):.2f} to {max(each):.2f}){said}", flush=True)
-        found.append(
-            {
-                "name": name, "median": round(middle, 3), "least": round(min(each), 3),
-                "greatest": round(max(each), 3), "turns": len(each), "limit": limit,
-            }
-        )  # fmt: skip
-    return found
+def rows(
+    ratios: dict[str, list[float]], limits: dict[str, float], **about: Any
+) -> list[dict[str, Any]]:
+    return [
+        record.row(name, each, **({"limit": limits[name], **about} if name in limits else {}))
+        for name, each in ratios.items()
+    ]
 
 
 def projections() -> list[dict[str, Any]]:
@@ -150,8 +156,8 @@ def projections() -> list[dict[str, Any]]:
         start = time.process_time()
         p = fastfood(SIZE, DIMENSION, block=block)
         taken, share = time.process_time() - start, p.nbytes / SIZE
-        built.append(f"{name}, {share:.1f} bytes a parameter, built in {taken:.1f} s")
-        print(f"{built[-1]} (limits {BYTES} and {BUILD})", flush=True)
+        built.append(f"{name}, {share:.1f} bytes a parameter")
+        print(f"{built[-1]} (limit {BYTES}), in {taken:.1f} s (limit {BUILD})", flush=True)
         works[f"P z, {name}"] = functools.partial(p.matvec, z, out=out)
         works[f"Pᵀ g, {name}"] = functools.partial(p.rmatvec, g)
     limits: dict[str, float] = {f"{each}, a random partition": COPIES for each in ("P z", "Pᵀ g")}
@@ -166,28 +172,26 @@ def projections() -> list[dict[str, Any]]:
         for each, work in products.items():
             blocks = works[f"{each}, blocks of 1024"]
             found = measure(blocks, {f"{each}, {name}": work}, SLOW_TURNS)
-            literal += rows(found, {f"{each}, {name}": FASTER})
+            literal += rows(found, {f"{each}, {name}": FASTER}, at_least=True)
     return [
-        {
-            "title": "Random projections",
-            "yardstick": f"copying D = {SIZE:,} numbers into memory that is there; d = "
-            f"{DIMENSION}, one thread, same turn",
-            "note": f"What P takes: {'; '.join(built)}.",
-            "ratios": ours,
-        },
-        {
-            "title": "The literal transform",
-            "yardstick": "the same product with blocks of 1024, one thread, same turn",
-            "note": "Padded to 2²⁵ and transformed twice: by one pass of torch over all numbers "
+        record.section(
+            "Random projections",
+            f"copying D = {SIZE:,} numbers into memory that is there; d = {DIMENSION}, one thread, "
+            "same turn",
+            ours, f"What P takes: {'; '.join(built)}.",
+        ),
+        record.section(
+            "The literal transform",
+            "the same product with blocks of 1024, one thread, same turn",
+            literal, "Padded to 2²⁵ and transformed twice: by one pass of torch over all numbers "
             "for each of the 25 stages, or by the compiled transform that the blocks use.",
-            "ratios": literal,
-        },
-    ]
+        ),
+    ]  # fmt: skip
 
 
 def steps() -> list[dict[str, Any]]:
     works = {
-        "DID, blocks of 1024": step(lambda model: reparameterize(model, DIMENSION)),
+        DID: step(lambda model: reparameterize(model, DIMENSION)),
         "DID, a random partition": step(
             lambda model: reparameterize(model, fastfood(trainable_size(model), DIMENSION, block=1))
         ),
@@ -195,21 +199,25 @@ def steps() -> list[dict[str, Any]]:
             lambda model: reparameterize(model, DIMENSION, groups="layers")
         ),
     }
-    plain = step(lambda model: None)
-    return [
-        {
-            "title": "A step of fine-tuning in a subspace",
-            "yardstick": "a step of plain fine-tuning with fused AdamW: MiniLM with a classifier, "
-            f"{BATCH} windows of {LENGTH} tokens, d = {DIMENSION}, one thread, same turn",
-            "ratios": rows(measure(plain, works, TURNS), {"DID, blocks of 1024": STEP}),
-        }
-    ]
+    of = f"{BATCH} windows of {LENGTH} tokens, d = {DIMENSION}, one thread, same turn"
+    plain = "a step of plain fine-tuning with fused AdamW:"
+    found = measure(step(lambda model: None), works, TURNS)
+    small = record.section(
+        "A step of fine-tuning in a subspace", f"{plain} MiniLM with a classifier, {of}",
+        rows(found, {DID: STEP}),
+    )  # fmt: skip
+    works.clear()
+    larger = {DID: step(lambda model: reparameterize(model, DIMENSION), base)}
+    found = measure(step(lambda model: None, base), larger, SLOW_TURNS)
+    return [small, record.section(
+        "The same for an encoder of 110 M parameters",
+        f"{plain} BERT's base architecture with a classifier, {of}", rows(found, {DID: LARGE_STEP}),
+    )]  # fmt: skip
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    record = [*steps(), *projections()]
-    RESULT.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    record.write("subspace", [*steps(), *projections()])
 
 
 if __name__ == "__main__":

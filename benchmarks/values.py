@@ -4,7 +4,6 @@ Each cloud is fitted twice, to the lowest 90 % and to the lowest 20 % of the rat
 package that has the fit. DADApy is asked in an environment of its own; `apart` says how to make it.
 """
 
-import json
 import tempfile
 import warnings
 from importlib import metadata
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import record
 import torch
 from apart import Peer, dadapy
 from estimators import AUTHORS, fetch_authors
@@ -23,7 +23,6 @@ from shapelib.geometry.dimension import AUTHORS_DISCARD, FACCO_DISCARD
 POINTS, DIMENSION, FEATURES = 1000, 5, 64
 # In per cent of the ratios, and what each leaves out. The authors' package has the second alone.
 FITS = {90: FACCO_DISCARD, 20: AUTHORS_DISCARD}
-RESULTS = Path(__file__).with_name("values.json")
 
 
 def clouds() -> dict[str, torch.Tensor]:
@@ -80,11 +79,9 @@ def main() -> None:
     if peer is not None:
         versions["DADApy"] = peer.versions["dadapy"]
         peer.close()
-    record = {
-        "dimension": DIMENSION, "points": POINTS, "features": FEATURES, "clouds": rows,
-        "versions": versions,
-    }  # fmt: skip
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    head = record.envelope("values")
+    known = {"dimension": DIMENSION, "points": POINTS, "features": FEATURES}
+    record.put({**head, "versions": {**head["versions"], **versions}, **known, "clouds": rows})
 
 
 if __name__ == "__main__":

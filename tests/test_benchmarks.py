@@ -1,6 +1,8 @@
-"""The benchmarks' own parts that carry a claim: the peer that is asked in another environment, and
-the points on which answers are compared."""
+"""The benchmarks' own parts that carry a claim: peers that are asked in another environment, points
+on which answers are compared, what is recorded, and what is told of limits."""
 
+import itertools
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from shapelib import two_nn
+from shapebook.pages.timings import records
+from shapelib import nearest_neighbors, two_nn
+from shapelib.errors import ShapelibError
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 DADAPY = '''
@@ -123,14 +127,11 @@ def test_times_are_divided_by_the_yardsticks_beside_them(monkeypatch: pytest.Mon
     a, b = iter([100.0, 8.0, 4.0]), iter([100.0, 2.0, 1.0])
     timed = {"a": lambda: next(a), "b": lambda: next(b)}
     found = estimators.between(timed, lambda: next(yards), 2)
-    assert found["b"] == {"median": 0.75, "least": 0.5, "greatest": 1.0, "turns": 2}
-    assert found["a"] == {"median": 1.5, "least": 1.0, "greatest": 2.0, "turns": 2}
+    assert found == {"a": [2.0, 1.0], "b": [1.0, 0.5]}
 
 
 def test_the_benchmark_of_scale_measures_what_a_table_can_hold(monkeypatch: pytest.MonkeyPatch):
     """On few points: its made-up pool is one, and its record is what the pages read."""
-    from shapebook.pages import timings
-
     scale = module("scale", monkeypatch)
 
     for name, value in {"POINTS": 1700, "FEATURES": 12, "WINDOW": 8}.items():
@@ -142,10 +143,9 @@ def test_the_benchmark_of_scale_measures_what_a_table_can_hold(monkeypatch: pyte
             scale.table(pooled, (*scale.DEFAULT, name))
     for work in scale.estimators().values():
         work()
-    found = {"search, k = 128": {"median": 1.5, "least": 1.2, "greatest": 1.6, "turns": 3}}
-    made = scale.part("Scale", "one product", found, "a note")
-    assert made["ratios"][0]["limit"] == 1.3
-    assert "| search, k = 128 | 1.5 (1.2 to 1.6) |" in timings._small(made)
+    made = scale.part("Scale", "one product", {"search, k = 128": [1.6, 1.2, 1.5]}, "a note")
+    row = {"median": 1.5, "least": 1.2, "greatest": 1.6, "turns": 3, "limit": 1.3}
+    assert made["ratios"] == [{"name": "search, k = 128", **row}]
 
 
 def test_copies_leave_fewer_points_and_change_nothing_else(monkeypatch: pytest.MonkeyPatch):
@@ -187,8 +187,8 @@ def test_kept_training_runs_say_how_many_measurements_their_seconds_are_of(
 def test_the_commands_are_timed_in_a_clone_that_has_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import commands
+    commands = module("commands", monkeypatch)
+    monkeypatch.setattr(commands.record, "products", lambda: {"float32": {"1": 30.0}})
 
     origin = tmp_path / "origin"
     origin.mkdir()
@@ -206,8 +206,235 @@ def test_the_commands_are_timed_in_a_clone_that_has_nothing(
     assert [run["command"] for run in record["runs"]] == ["make book", "make book, again"]
     assert record["runs"][0]["pages"] == {"a-page": 3.0}
     assert record["runs"][0]["seconds"] >= 0
-    assert record["machine"]["cores"] >= 1
-    assert record["machine"]["memory"] >= 1
+    assert record["processor"]["cores"] >= 1
+    assert record["processor"]["memory_gib"] >= 1
+    records.check(record)
     assert len(record["commit"]) >= 7
     with pytest.raises(SystemExit, match="make nothing failed"):
         commands.measured(tmp_path / "other", ("make nothing",))
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that records, into a folder of its own, on a processor that is made up."""
+    found = module("record", monkeypatch)
+    monkeypatch.setattr(found, "RECORDS", tmp_path)
+    monkeypatch.setattr(found, "products", lambda: {"float32": {"1": 30.0, "2": 55.0}})
+    machine = {"name": "N9 EPYC", "family": 9, "model": 1, "path": "float32"}
+    monkeypatch.setattr(found, "processor", lambda: dict(machine))
+    return found
+
+
+def on(record: Any, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
+    machine = {**record.processor(), **changed}
+    monkeypatch.setattr(record, "processor", lambda: dict(machine))
+
+
+def made(record: Any, title: str, *ratios: float, **about: Any) -> dict[str, Any]:
+    found: dict[str, Any] = record.section(title, "one product", [
+        record.row("search", list(ratios), **about)
+    ])  # fmt: skip
+    return found
+
+
+def test_what_is_recorded_is_read_again(record: Any):
+    row = made(record, "A", 0.123456, 3, 2, limit=None, k=20)["ratios"][0]
+    assert row == {
+        "name": "search", "median": 2, "least": 0.1235, "greatest": 3, "turns": 3, "k": 20
+    }  # fmt: skip
+    sections = [made(record, "A", 1.0, k=20), made(record, "B", 2.0)]
+    file = record.write("speed", sections)
+    assert file.parent.name == "n9-epyc-float32"
+    found = record.here("speed")
+    assert found["sections"] == sections
+    assert found["processor"] == {**record.processor(), "gflops": record.products()}
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["measured"].startswith("20")
+    assert found["commit"]
+    assert found["command"].startswith("python benchmarks/speed.py")
+
+
+def test_processors_are_never_mixed(record: Any, monkeypatch: pytest.MonkeyPatch):
+    record.write("speed", [made(record, "A", 1.0), made(record, "B", 2.0)])
+    on(record, monkeypatch, path="AMX")
+    record.write("speed", [made(record, "A", 0.5)], keep=True)
+    assert [each["title"] for each in record.here("speed")["sections"]] == ["A"]
+    both = records.of_processors(record.RECORDS, "speed")
+    assert {name: len(each["sections"]) for name, each in both.items()} == {
+        "n9-epyc-amx": 1, "n9-epyc-float32": 2
+    }  # fmt: skip
+
+
+def test_a_part_measured_anew_leaves_the_rest_with_its_own_run(
+    record: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(record, "commit", lambda: "old")
+    record.write("speed", [made(record, "A", 1.0), made(record, "B", 2.0)])
+    monkeypatch.setattr(record, "commit", lambda: "new")
+    record.write("speed", [made(record, "B", 3.0)], keep=True)
+    found = record.here("speed")
+    assert [(each["title"], each.get("commit")) for each in found["sections"]] == [
+        ("B", None), ("A", "old")
+    ]  # fmt: skip
+    assert found["commit"] == "new"
+    record.write("speed", [made(record, "B", 4.0)], keep=True)
+    assert [each.get("commit") for each in record.here("speed")["sections"]] == [None, "old"]
+    # Another generation of the same name, by the same path.
+    on(record, monkeypatch, family=10)
+    record.write("speed", [made(record, "B", 5.0)], keep=True)
+    assert [each["title"] for each in record.here("speed")["sections"]] == ["B"]
+
+
+def test_what_no_reader_knows_is_not_recorded(record: Any):
+    with pytest.raises(ShapelibError, match=r"wrong is \['seconds'\]"):
+        record.write("speed", [made(record, "A", 1.0, seconds=3)])
+    assert list(record.RECORDS.rglob("*.json")) == []
+
+
+def test_a_run_says_by_which_commit_and_kept_results_do_not_change_it(record: Any, tmp_path: Path):
+    def git(*words: str) -> str:
+        name = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        done = subprocess.run(["git", "-C", str(tmp_path), *name, *words], capture_output=True,
+                              text=True, check=True)  # fmt: skip
+        return done.stdout.strip()
+
+    assert record.commit(tmp_path) is None
+    for name in ("benchmarks/records/n9/speed.json", "results/run/a.csv", "benchmarks/speed.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "one")
+    head = git("rev-parse", "--short=12", "HEAD")
+    for name, said in (
+        ("results/run/a.csv", head), ("benchmarks/records/n9/speed.json", head),
+        ("benchmarks/speed.py", f"{head}-dirty"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text("2")
+        assert record.commit(tmp_path) == said, name
+
+
+def test_the_path_of_a_processor_is_the_best_of_its_units(monkeypatch: pytest.MonkeyPatch):
+    from llvmlite import binding
+
+    from shapelib import processor
+
+    has: dict[str, bool] = {}
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: has)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    for found, path in (
+        ({}, "float32"), ({"avx512bf16": True}, "AVX-512 bf16"),
+        ({"avx512bf16": True, "amx-bf16": True}, "AMX"), ({"amx-bf16": False}, "float32"),
+    ):  # fmt: skip
+        has.clear()
+        has.update(found)
+        assert processor.path.__wrapped__() == path
+
+
+LIMITED = [
+    ({"limit": 0.45}, "inside"),
+    ({"limit": 0.39}, "OUTSIDE, by what is not measured"),
+    ({"limit": 0.39, "bound": "the product, 0.3"}, "OUTSIDE: the product, 0.3"),
+    ({"limit": 0.39, "where": "bfloat16"}, "no such units here"),
+    ({"limit": 0.39, "at_least": True}, "inside"),
+    ({"limit": 0.41, "at_least": True, "bound": "memory"}, "OUTSIDE: memory"),
+]
+
+
+@pytest.mark.parametrize(("about", "said"), LIMITED)
+def test_a_line_is_inside_its_limit_or_says_what_bounds_it(
+    about: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+):
+    verdict = module("limits", monkeypatch).verdict
+    row = {"name": "search", "median": 0.4, **about}
+    assert verdict(row, {"path": "float32"}) == said
+    if "where" in about:
+        assert verdict(row, {"path": "AMX"}) == "OUTSIDE, by what is not measured"
+
+
+def test_the_table_of_limits_is_of_this_processor_alone(
+    record: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    rows = [record.row(f"row {at}", [0.4], threads=1, **about)
+            for at, (about, _) in enumerate(LIMITED)]  # fmt: skip
+    rows.append(record.row("free", [7.0]))
+    record.write("speed", [record.section("A", "one product", rows)])
+    on(record, monkeypatch, path="AMX")
+    record.write("speed", [made(record, "Other", 99.0, limit=1.0)])
+    on(record, monkeypatch, path="float32")
+    limits = module("limits", monkeypatch)
+    monkeypatch.setattr(limits, "record", record)
+    capsys.readouterr()
+    limits.main()
+    said = capsys.readouterr().out
+    lines = said.strip().splitlines()
+    assert lines[0] == "N9 EPYC (family 9), float32: every line with a limit"
+    assert [line.split()[0] for line in lines[1:-2]] == ["speed"] * len(LIMITED)
+    for line, (_, verdict) in zip(lines[1:], LIMITED, strict=False):
+        assert line.endswith(verdict)
+    assert "at least 0.41" in said
+    assert lines[-2] == "6 lines: 2 inside, 3 outside, 1 meant for other units"
+    assert lines[-1].endswith("30 in float32 on one thread, 55 in float32 on 2 threads.")
+    assert "99" not in said
+    assert "free" not in said
+
+
+def test_the_stages_of_a_search_are_the_search(monkeypatch: pytest.MonkeyPatch):
+    """Their candidates hold all neighbours, and each stage has its time and its limit."""
+    stages = module("stages", monkeypatch)
+    x = torch.randn(600, 24, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(stages, "clouds", lambda width: {"ordinary": x})
+    chosen: list[Any] = []
+    measure = stages.search._measure
+
+    def seen(points: Any, rows: Any, ends: Any, candidates: Any, gaps: Any) -> None:
+        measure(points, rows, ends, candidates, gaps)
+        chosen.extend(set(candidates[a:b]) for a, b in itertools.pairwise(ends))
+
+    monkeypatch.setattr(stages.search, "_measure", seen)
+    stages.staged(x, 5, stages.rounded(x), stages.Clock())
+    nearest = nearest_neighbors(x, 5).indices.numpy()
+    assert len(chosen) == len(x)
+    assert all(i not in found for i, found in enumerate(chosen))
+    # They are likely the nearest; who is not among them is found by the bound.
+    assert np.mean([set(nearest[i]) <= found for i, found in enumerate(chosen)]) > 0.9
+    monkeypatch.setattr(stages.search, "_measure", measure)
+    rows = stages.as_rows(stages.measured(768, 20, 1), 768, 20)
+    of = {row["name"]: row for row in rows}
+    parts = (stages.PRODUCT, stages.PASS, stages.CHOICE, stages.EXACT, stages.REST)
+    whole = sum(of[name]["median"] for name in parts)
+    assert of[stages.WHOLE]["median"] == pytest.approx(whole, rel=1e-2)
+    assert min(of[name]["median"] for name in parts[:-1]) > 0
+    assert (of[stages.WHOLE]["limit"], of[stages.WHOLE]["where"]) == (0.45, "bfloat16")
+    assert of[stages.TWO]["at_least"]
+
+
+def test_sizes_are_added_to_what_is_recorded(record: Any, monkeypatch: pytest.MonkeyPatch):
+    """One real search in a process of its own; peers by what they would take."""
+    sizes = module("sizes", monkeypatch)
+    estimators = module("estimators", monkeypatch)
+    ordinary = estimators.clouds(sizes.FEATURES)["ordinary"]
+    assert torch.equal(sizes.cloud(5000)[:4096], ordinary)
+    monkeypatch.setattr(sizes, "record", record)
+    monkeypatch.delenv(sizes.VARIABLE, raising=False)
+    monkeypatch.setattr(sizes, "HERE", ("shapelib search, k = 20",))
+    monkeypatch.setattr(sys, "argv", ["sizes.py", "--points", "600"])
+    sizes.main()
+    peer = {"ratios": [2.0], "memory_mb": 1.0, "k": 20}
+    monkeypatch.setattr(sizes, "child", lambda *asked: dict(peer))
+    monkeypatch.setattr(sizes, "HERE", ("shapelib search, k = 20", "scikit-dimension TwoNN"))
+    for points in (1000, 1200):
+        monkeypatch.setattr(sys, "argv", ["sizes.py", "--points", str(points)])
+        monkeypatch.setattr(sizes, "SECONDS", 600 if points == 1000 else 0)
+        sizes.main()
+    last, middle, first = record.here("sizes")["sections"]
+    (row,) = first["ratios"]
+    assert (row["points"], row["k"], row["searched_again"], row["threads"]) == (600, 20, 0, 1)
+    assert row["memory_mb"] >= 0
+    assert len(middle["ratios"]) == 2
+    assert [each["name"] for each in last["ratios"]] == ["shapelib search, k = 20"], "ours runs"
+    assert last["note"] == (
+        "Left out: scikit-dimension TwoNN (more than 0 minutes to be expected)."
+    )
+    with pytest.raises(sizes.LeftOutError, match="GiB of memory to be expected"):
+        sizes.allowed({"median": 0, "memory_mb": 1e6, "points": 1000}, 10_000, 1.0)

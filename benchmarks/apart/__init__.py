@@ -1,9 +1,10 @@
-"""A peer that does not import beside this package, asked in an environment of its own.
+"""Peers that do not import beside this package, asked in an environment of their own.
 
 DADApy takes NumPy below 2, this package 2 and later, so no one environment holds both. The index
-has DADApy as source only: a C compiler is needed. To have it measured::
+has DADApy as source only: a C compiler is needed. faiss is no dependency, and may stand beside it.
+To have them measured::
 
-    python3 -m venv DADAPY && DADAPY/bin/pip install dadapy==0.3.4
+    python3 -m venv DADAPY && DADAPY/bin/pip install dadapy==0.3.4 faiss-cpu
     SHAPELIB_DADAPY=DADAPY/bin/python make bench
 
 Tried with Python 3.11, NumPy 1.26.4, SciPy 1.17.1 and scikit-learn 1.9.1. Where SHAPELIB_DADAPY
@@ -67,6 +68,17 @@ class Peer(AbstractContextManager["Peer"]):
         """DADApy's GRIDE of the points in an .npy file: ``values``, ``errors`` and ``seconds``."""
         asked = {"method": "gride", "points": str(points), "threads": threads}
         return self._ask({**asked, "neighbours": neighbours})
+
+    def flat(self, points: Path, threads: int, neighbours: int) -> dict[str, Any]:
+        """The search of faiss's exact float32 index (``IndexFlatL2``), the points themselves among
+        the neighbours: ``wall`` seconds and ``memory_mb``, or an ``error``."""
+        asked = {"method": "flat", "points": str(points), "threads": threads}
+        return self._ask({**asked, "neighbours": neighbours})
+
+    def timed_two_nn(self, points: Path, threads: int) -> dict[str, Any]:
+        """DADApy's TwoNN by its own defaults, with ``wall`` seconds and ``memory_mb``."""
+        asked = {"kept": 0.9, "neighbours": None, "distinct": False}
+        return self._ask({**asked, "points": str(points), "threads": threads})
 
     def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -19,11 +19,15 @@ from typing import Any
 from shapebook.figures import shown as drawing
 from shapebook.notebooks import kernel
 from shapebook.notebooks import notebook as notebooks
-from shapebook.pages import kept, models, rendering, side_by_side, status, timings, trials
+from shapebook.pages import kept, models, rendering, side_by_side, status, trials
+from shapebook.pages.timings import drawn as speed
+from shapebook.pages.timings import records, tables
 from shapelib import extras, figures
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import assets, cache, keys
 
+RECORDS = Path("benchmarks", "records")
+"""Where a checkout keeps what its benchmarks found."""
 # What a killed run left where it worked: no page.
 UNFINISHED = shutil.ignore_patterns(".run-*")
 _PACKAGES = ("shapelib", "shapebook")
@@ -198,10 +202,11 @@ def _texts(value: Any) -> Iterator[str]:
 def _weight(root: Path, page: Page) -> float:
     """The seconds that the page took when the whole book was last timed, from an empty cache; else
     those of its recorded run, which may have found its measurements kept; 0 without either."""
-    timed = timings.read(root / "benchmarks" / "commands.json") or {"runs": []}
-    for run in timed["runs"]:
-        if page.name in run["pages"]:
-            return float(run["pages"][page.name])
+    timed = records.of_processors(root / RECORDS, "commands").values()
+    for record in sorted(timed, key=lambda each: str(each["measured"]), reverse=True):
+        for run in record["runs"]:
+            if page.name in run["pages"]:
+                return float(run["pages"][page.name])
     recorded = root / "book" / "executed" / f"{page.name}.ipynb"
     return float(notebooks.cost(notebooks.read(recorded))["seconds"]) if recorded.is_file() else 0.0
 
@@ -214,7 +219,8 @@ def gather(executed: Path, root: Path) -> None:
     A figure is the SVG of a cell whose ``mystnb`` metadata names it; ``fig-PAGE-NAME`` goes to
     ``figures/PAGE-NAME.svg``, and the rows it shows to ``figures/PAGE-NAME.csv``. A page's table
     (`shown.Numbers`) goes to ``data/PAGE.csv``. The recorded benchmarks give
-    ``figures/speed.svg`` and the files of `timings.tables` and `trials.tables`.
+    ``figures/growth.svg``, ``figures/speed.svg`` and the files of `timings.tables` and
+    `trials.tables`.
     """
     for old in executed.glob("*.md"):
         old.unlink()
@@ -222,24 +228,21 @@ def gather(executed: Path, root: Path) -> None:
     for folder in (drawn, executed / "data"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-    records: list[dict[str, Any]] = []
+    verdicts: list[dict[str, Any]] = []
     for file in sorted(executed.glob("*.ipynb")):
-        records += [
+        verdicts += [
             {**each, "page": file.stem}
             for each in notebooks.records(rendering.draw(file, executed))
         ]
-    records.sort(key=lambda each: each["number"])
-    text = json.dumps(records, indent=1, ensure_ascii=False)
+    verdicts.sort(key=lambda each: each["number"])
+    text = json.dumps(verdicts, indent=1, ensure_ascii=False)
     (executed / "claims.json").write_text(text + "\n", encoding="utf-8")
-    benchmarks = root / "benchmarks"
-    told = {**timings.tables(benchmarks), **trials.tables(benchmarks)}
+    told = {**tables.tables(root / RECORDS), **trials.tables(root / RECORDS)}
     told |= kept.tables(root / "results")
     for table, markdown in told.items():
         (executed / f"{table}.md").write_text(markdown, encoding="utf-8")
-    recorded = timings.read(benchmarks / "results.json")
-    if recorded is not None and len(compared := timings.rows(recorded)):
-        figure = timings.speed(compared)
-        rendering.write(drawn / "speed", drawing.show(figure).data, figures.data(figure))
+    for name, figure in speed.figures(root / RECORDS).items():
+        rendering.write(drawn / name, drawing.show(figure).data, figures.data(figure))
     models.write(executed)
     status.write(executed)
 

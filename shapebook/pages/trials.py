@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from shapebook.pages.models import power
-from shapebook.pages.timings import read
+from shapebook.pages.timings.records import read
 
 _NONE = "–"
 
 
-def tables(benchmarks: Path) -> dict[str, str]:
+def tables(kept: Path) -> dict[str, str]:
     """``families`` and ``faults``, by the name of their file; empty where nothing was recorded."""
-    tried, faults = read(benchmarks / "families.json"), read(benchmarks / "faults.json")
+    tried, faults = read(kept / "families.json"), read(kept / "faults.json")
     return {
         "families": _families(tried) if tried else "",
         "faults": _faults(faults) if faults else "",

@@ -3,7 +3,6 @@
 What is tried and what is wrong is said in `matrix`.
 """
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ import pytest
 from matrix import Family, Outcome, families
 from stress import STRESS
 
+from shapebook.pages.timings import records
 from shapelib.states.pool import pool
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-KEPT = Path(__file__).parents[2] / "benchmarks" / "families.json"
+KEPT = Path(__file__).parents[2] / "benchmarks" / "records" / "families.json"
 TRIED = [each for each in families() if STRESS or each.dozen]
 
 
@@ -35,7 +35,9 @@ def test_the_list_holds_sixty_families_and_a_dozen_of_them():
 
 def test_what_the_page_shows_is_of_this_list_and_right():
     """The record of `python benchmarks/families.py`."""
-    kept = [Outcome(**each) for each in json.loads(KEPT.read_text("utf-8"))["families"]]
+    record = records.read(KEPT)
+    assert record is not None
+    kept = [Outcome(**each) for each in record["families"]]
     assert [each.family for each in kept] == [each.name for each in families()]
     for family, outcome in zip(families(), kept, strict=True):
         assert matrix.wrong(family, outcome) is None, outcome

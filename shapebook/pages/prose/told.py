@@ -15,6 +15,7 @@ import pandas as pd
 
 from shapebook.claims.statistic import spearman
 from shapebook.notebooks import notebook as notebooks
+from shapebook.pages.timings import records
 from shapelib.errors import ShapelibError, nearest
 from shapelib.store import tables
 
@@ -41,8 +42,10 @@ class Told:
         ``statistic``, ``low``, ``high`` or a detail of a verdict's record, or of a further reading.
     ``kept(FILE, COLUMN, **rows)``
         A column of a table below ``results/``.
-    ``benchmark(FILE, *keys, **rows)``
-        A number in a JSON file of ``benchmarks/``; a list of entries is taken for a table.
+    ``benchmark(NAME, COLUMN, **rows)``
+        A column of the ratios that are recorded of a benchmark, where other columns have these
+        values; ``processor`` is the name of a folder below ``benchmarks/records/``, and ``section``
+        a title. Without a processor it is of all of them.
 
     They take + − × ÷, powers, and `min max mean median sum abs sqrt log2 first last count std`;
     and ``rank``, the rank correlation of two columns.
@@ -116,16 +119,13 @@ class Told:
         table = self._read(self.root / "results" / name, tables.read_table)
         return _column(table, column, rows)
 
-    def _benchmark(self, name: str, /, *where: Any, **rows: Any) -> Any:
-        found = self._read(self.root / "benchmarks" / name, lambda file: json.loads(_text(file)))
-        for key in where:
-            if rows and isinstance(found, list):
-                return _column(pd.DataFrame(found), key, rows)
-            try:
-                found = found[key]
-            except (KeyError, IndexError, TypeError) as error:
-                raise ShapelibError(f"{name} has no {key!r} in {list(found)[:9]}") from error
-        return found
+    def _benchmark(self, name: str, column: str, /, **rows: Any) -> np.ndarray:
+        kept = self.root / "benchmarks" / "records"
+        if kept / name not in self._files:
+            if not (found := records.of_processors(kept, name)):
+                raise ShapelibError(f"no benchmark {name!r} is recorded")
+            self._files[kept / name] = records.rows(found)
+        return _column(self._files[kept / name], column, rows)
 
     def _claim(self, claim: str, model: str, field: str, reading: str | None = None) -> float:
         records = self._read(self.executed / "claims.json", lambda file: json.loads(_text(file)))

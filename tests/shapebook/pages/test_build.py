@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shapebook.claims.judge import WORDS, claims
 from shapebook.notebooks import notebook
 from shapebook.pages import build, rendering
+from shapebook.pages.timings import records
 from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parents[3]
@@ -144,40 +146,39 @@ def test_figures_data_and_sources_are_gathered(checkout: Path):
 def test_a_recorded_benchmark_becomes_tables(checkout: Path):
     row = {"name": "ours", "features": 384, "threads": 1, "median": 0.5, "least": 0.4,
            "greatest": 123.456, "turns": 5}  # fmt: skip
-    record = {"yardstick": "one product", "processor": "a CPU", "bfloat16_units": True,
-              "versions": {"torch": "2"}, "extra_memory_mb": 9, "ratios": [row]}  # fmt: skip
+    section = {"title": "A layer", "yardstick": "one product", "note": "Memory: 9 MB.",
+               "ratios": [row]}  # fmt: skip
+    processor = {"name": "a CPU", "path": "AMX"}
+    folder = checkout / build.RECORDS / records.place(processor)
 
     def table(name: str) -> str:
         return (build.execute(checkout) / f"{name}.md").read_text()
 
-    assert table("timings-layer") == table("timings-profile") == ""
-    (checkout / "benchmarks").mkdir()
-    (checkout / "benchmarks" / "results.json").write_text(json.dumps(record))
+    def keep(benchmark: str, *sections: dict[str, Any]) -> None:
+        record = {
+            "format": records.FORMAT, "benchmark": benchmark, "command": "python it.py",
+            "versions": {"torch": "2"}, "processor": processor, "sections": sections,
+        }  # fmt: skip
+        (folder / f"{benchmark}.json").write_text(json.dumps(record))
+
+    assert table("timings-layer") == table("timings-profiles") == ""
+    folder.mkdir(parents=True)
+    keep("estimators", section)
     text = table("timings-layer")
     assert "| ours | 0.5 (wide: 0.4 to 123 in 5 turns) |" in text
-    assert "## A layer on one thread" in text
-    assert "with bfloat16 units" in text
-    assert table("timings-profile") == ""
-    record["profile"] = {
-        "model": "smollm2-135m", "tokens": 16384, "batch": 4096, "threads": 2,
-        "ratios": [{"sets": ["all", "rest"], "median": 2, "least": 1.5, "greatest": 3, "turns": 2}],
-        "memory": [{"budget": 4.0, "anonymous": 1.234, "files": 0.1}],
-    }  # fmt: skip
-    (checkout / "benchmarks" / "results.json").write_text(json.dumps(record))
-    text = table("timings-profile")
-    assert "| all, rest | 2 (1.5 to 3) |" in text
-    assert "Peak memory above the loaded model: 1.23 GiB under a budget of 4 GiB." in text
-    small = {"title": "Leverage", "yardstick": "one search", "ratios": [{**row, "name": "curve"}]}
-    (checkout / "benchmarks" / "leverage.json").write_text(json.dumps(small))
+    assert "*A layer, on one thread*" in text
+    assert "Memory: 9 MB. Versions: torch 2." in text
+    assert table("timings-profiles") == ""
+    small = {**section, "title": "Leverage", "ratios": [{**row, "name": "curve"}]}
+    keep("leverage", small)
     text = table("timings-leverage")
     assert "Leverage" not in text, "a table by itself stands under the page's own heading"
     assert "| curve | 0.5 (wide: 0.4 to 123 in 5 turns) |" in text
-    assert "Multiples of one search." in text
-    several = [{**small, "title": "Steps"}, {**small, "title": "Copies", "note": "In three turns."}]
-    (checkout / "benchmarks" / "subspace.json").write_text(json.dumps(several))
+    assert "Multiples of one product: median" in text
+    keep("subspace", {**small, "title": "Steps"}, {**small, "title": "Copies", "note": "In turns."})
     text = table("timings-subspace")
-    assert text.index("## Steps") < text.index("## Copies")
-    assert text.endswith("says little. In three turns.\n")
+    assert text.index("*Steps*") < text.index("*Copies*")
+    assert text.rstrip().endswith("says little. In turns.")
 
 
 def test_tables_that_are_no_longer_written_do_not_stay(checkout: Path):

@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from shapebook.notebooks import notebook as notebooks
 from shapebook.pages.prose import marks as prose
 from shapebook.pages.prose.told import Told, _Grid
+from shapebook.pages.timings import records
 from shapelib.errors import ShapelibError
 
 ROOT = Path(__file__).parents[3]
@@ -44,10 +45,20 @@ def told(tmp_path: Path) -> Told:
     cell["id"] = "table"
     notebooks.write(new_notebook(cells=[cell]), figures.parent / "page.ipynb")
     (figures.parent / "claims.json").write_text(json.dumps([RECORD]))
-    (tmp_path / "benchmarks").mkdir()
-    ratios = [{"name": "fast", "median": 0.5}, {"name": "slow", "median": 7.0}]
-    speed = {"seconds": 763.0, "ratios": ratios}
-    (tmp_path / "benchmarks" / "speed.json").write_text(json.dumps(speed))
+    for path, slow in (("AMX", 7.0), ("float32", 9.0)):
+        spread = {"least": 0.5, "greatest": 9.0, "turns": 2}
+        ratios = [{"name": "fast", "median": 0.5}, {"name": "slow", "median": slow}]
+        section = {
+            "title": "A layer", "yardstick": "one product",
+            "ratios": [{**each, **spread} for each in ratios],
+        }  # fmt: skip
+        speed = {
+            "format": records.FORMAT, "benchmark": "speed", "command": "python it.py",
+            "processor": {"name": "N9", "path": path}, "sections": [section],
+        }  # fmt: skip
+        folder = tmp_path / "benchmarks" / "records" / records.place(speed["processor"])
+        folder.mkdir(parents=True)
+        (folder / "speed.json").write_text(json.dumps(speed))
     return Told(tmp_path, tmp_path / "book")
 
 
@@ -77,8 +88,8 @@ ONE = 'figure("page-one", "value", model="a", step=0)'
         ('claim("bell", "a", "statistic") * 2', -0.108),
         ('claim("bell", "a", "top")', 0.4),
         ('claim("bell", "a", "statistic", reading="all layers")', 0.59),
-        ('benchmark("speed.json", "seconds") / 60', 763 / 60),
-        ('benchmark("speed.json", "ratios", "median", name="slow")', 7),
+        ('benchmark("speed", "median", name="slow", processor="n9-amx")', 7),
+        ('max(benchmark("speed", "median", name="slow", section="A layer"))', 9),
         ("-2 ** 2", -4),
     ],
 )  # fmt: skip
@@ -100,7 +111,10 @@ def test_an_expression_is_a_number_of_the_book(told: Told, expression: str, valu
         ('cell("chart", "a", "b")', "cell 'chart': found 0 times"),
         ('claim("flat", "a", "low")', "claim 'flat': found 0 times"),
         ('claim("bell", "a", "low")', "has no 'low'"),
-        ('benchmark("speed.json", "minutes")', "has no 'minutes'"),
+        ('benchmark("speed", "minutes")', "no column 'minutes'"),
+        ('benchmark("speed", "median", name="slow")', "gives 2 numbers"),
+        ('benchmark("speed", "median", processor="n8")', "no row has processor='n8'"),
+        ('benchmark("size", "median")', "no benchmark 'size' is recorded"),
         ("open('x')", "'open'"),
         ("__import__('os').system('true')", "neither a number nor"),
         ("1 +", "is no expression"),

@@ -1,0 +1,199 @@
+"""The search, stage by stage, each beside the limit that its own work has, in float32 products.
+
+The stages are those of `shapelib.geometry.search`, called one at a time on the blocks of rows that
+the search makes: the product, one pass over its result that makes the bounds, the choice of
+candidates, their exact distances. What is left of the whole search is the rest. All times of one
+turn are divided by the product X·Xᵀ of the same turn, in float32 and on one thread.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import record
+import torch
+from estimators import POINTS, clouds
+
+from shapelib import nearest_neighbors
+from shapelib.geometry import neighbors, search
+from shapelib.geometry.loops import compiled
+from shapelib.processor import path
+
+FEATURES, NEIGHBOURS, TURNS = (384, 768, 2560), (20, 100), 5
+PRODUCT, PASS, CHOICE, EXACT, REST = (
+    "the product, in blocks of rows", "the bounds, one pass over it", "the choice of candidates",
+    "their exact distances", "what is left",
+)  # fmt: skip
+AT_ONCE, COPY, LEAST, BOTH = (
+    "limit: the same product at once", "limit: reading and writing as much",
+    "limit: reading the bounds once", "limit: the product, one thread ÷ two",
+)  # fmt: skip
+WHOLE, TWO = "the whole search", "the whole search, one thread ÷ two"
+# On one thread, by neighbours and features; meant where there are units for 16-bit products.
+LIMITS = {(20, 768): 0.45, (20, 2560): 0.35, (100, 768): 0.7, (100, 2560): 0.7}
+TWICE = 1.8
+UNITS = "bfloat16"
+
+
+@compiled
+def bound_rows(bounds, products, start, about, screen, summed, stored, tiny):  # type: ignore[no-untyped-def]
+    for r in range(len(products)):
+        search._bound(
+            bounds[r], products[r], start + r, about, screen, summed, stored, tiny
+        )  # fmt: skip
+        bounds[r, start + r] = np.inf
+
+
+@compiled
+def choose_rows(bounds, least, k, most, chosen, ends):  # type: ignore[no-untyped-def]
+    for r in range(len(bounds)):
+        here = ends[r]
+        ends[r + 1] = here + search._choose(bounds[r], least, k, chosen[here : here + most])
+
+
+class Rounded(NamedTuple):
+    """The points as the search's product takes them, and what its bounds are made of."""
+
+    values: torch.Tensor
+    about: np.ndarray
+    screen: np.ndarray
+    stored: float
+
+
+def rounded(x: torch.Tensor) -> Rounded:
+    narrow = neighbors.bfloat16_units()
+    values, known = neighbors._round(x, *neighbors._frame(x), narrow)
+    about = torch.stack(list(known)).numpy()
+    screen = search.screened(about, np.dtype(np.float32))
+    return Rounded(values, about, screen, neighbors._STORED_BFLOAT16 * narrow)
+
+
+class Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.taken[stage] = self.taken.get(stage, 0.0) + time.perf_counter() - start
+
+
+def staged(x: torch.Tensor, k: int, made: Rounded, clock: Clock) -> None:
+    """The stages of a search for k neighbours, block by block, with a clock around each."""
+    n, features = x.shape
+    summed, tiny = (features + 1) * neighbors._SUMMED_FLOAT32, (features + 2) * 2.0**-120
+    most = min(n, max(64, 4 * k, n // neighbors._MOST))
+    bounds = np.empty((neighbors._BLOCK, n), np.float32)
+    least = np.empty(min(n, max(256, 8 * k)), np.float32)
+    room = most + 2 * k * neighbors._BLOCK
+    chosen, gaps = np.empty(room, np.int64), np.empty(room)
+    ends = np.zeros(neighbors._BLOCK + 1, np.int64)
+    for start in range(0, n, neighbors._BLOCK):
+        rows = np.arange(start, min(n, start + neighbors._BLOCK))
+        with clock.of(PRODUCT):
+            block = (made.values[rows[0] : rows[-1] + 1] @ made.values.T).float().numpy()
+        with clock.of(PASS):
+            bound_rows(
+                bounds[: len(rows)], block, start, made.about, made.screen, summed, made.stored,
+                tiny,
+            )  # fmt: skip
+        with clock.of(COPY):
+            np.copyto(block, bounds[: len(rows)])
+        with clock.of(LEAST):
+            bounds[: len(rows)].min(axis=1)
+        with clock.of(CHOICE):
+            choose_rows(bounds[: len(rows)], least, k, most, chosen, ends)
+        with clock.of(EXACT):
+            search._measure(x.numpy(), rows, ends[: len(rows) + 1], chosen, gaps)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measured(features: int, k: int, turns: int) -> dict[str, list[float]]:
+    """Ratios to the float32 product by stage, one a turn; and how much faster two threads are."""
+    x = clouds(features)["ordinary"]
+    made = rounded(x)
+    staged(x, k, made, Clock())
+    nearest_neighbors(x, k)
+    found: dict[str, list[float]] = {}
+    for _ in range(turns):
+        clock = Clock()
+        yard = seconds(lambda: x @ x.T)
+        staged(x, k, made, clock)
+        with clock.of(AT_ONCE):
+            made.values @ made.values.T
+        whole = seconds(lambda: nearest_neighbors(x, k))
+        yard = (yard + seconds(lambda: x @ x.T)) / 2
+        torch.set_num_threads(2)
+        both, product = seconds(lambda: nearest_neighbors(x, k)), seconds(lambda: x @ x.T)
+        torch.set_num_threads(1)
+        stages = sum(clock.taken[each] for each in (PRODUCT, PASS, CHOICE, EXACT))
+        told = {**clock.taken, REST: whole - stages, WHOLE: whole}
+        for name, taken in told.items():
+            found.setdefault(name, []).append(taken / yard)
+        found.setdefault(TWO, []).append(whole / both)
+        found.setdefault(BOTH, []).append(yard / product)
+    return found
+
+
+ORDER = (PRODUCT, AT_ONCE, PASS, COPY, CHOICE, LEAST, EXACT, REST, WHOLE, TWO, BOTH)
+
+
+def as_rows(found: dict[str, list[float]], features: int, k: int) -> list[dict[str, Any]]:
+    """The rows of one width, with their limits; the whole one says what bounds it."""
+    rows = {name: record.row(name, found[name], features=features, k=k) for name in ORDER}
+    whole, two = rows[WHOLE], rows[TWO]
+    product = f"the float32 product itself is {rows[BOTH]['median']:g} times as fast on two"
+    two |= {"limit": TWICE, "at_least": True, "bound": product}
+    if (k, features) in LIMITS:
+        stages = ", ".join(
+            f"{stage} {rows[stage]['median']:g}" for stage in (PRODUCT, PASS, CHOICE, EXACT, REST)
+        )
+        least = f"{rows[AT_ONCE]['median']:g} at once"
+        whole |= {
+            "limit": LIMITS[k, features],
+            "where": UNITS,
+            "bound": f"{stages}; the product {least}",
+        }
+    return list(rows.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--features", type=int, nargs="+", choices=FEATURES, default=FEATURES,
+        help="fewer: nothing is recorded",
+    )  # fmt: skip
+    widths = parser.parse_args().features
+    torch.set_num_threads(1)
+    sections = [section(k, widths) for k in NEIGHBOURS]
+    if tuple(widths) == FEATURES:
+        record.write("stages", sections)
+
+
+def section(k: int, widths: list[int]) -> dict[str, Any]:
+    """The stages of a search for k neighbours, at these numbers of features."""
+    rows: list[dict[str, Any]] = []
+    for features in widths:
+        rows += as_rows(measured(features, k, TURNS), features, k)
+    kind = "bfloat16" if neighbors.bfloat16_units() else "float32"
+    return record.section(
+        f"The search, stage by stage, k = {k}",
+        f"one float32 product X·Xᵀ of {POINTS} points, one thread, same turn", rows,
+        f"The search's own product is made in {kind} ({path()}). *÷ two* is the time on one thread "
+        "over the time on two, and no multiple of the product.",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
