@@ -18,8 +18,12 @@ import torch
 from transformers import TrainerState
 
 from shapelib import ShapeCallback
+from shapelib.models import loading
 from shapelib.pretraining.recipe import recipe
 from shapelib.pretraining.training import Training, build
+from shapelib.states.callback import watched
+from shapelib.states.pool import pool
+from shapelib.states.settings import Measuring
 from shapelib.text import corpus
 from shapelib.text import held_out as training_text
 
@@ -27,6 +31,7 @@ TURNS, STEPS = 6, 5
 THREADS = 1
 BARE, DECODER, MEASURED = "bare torch loop", "decoder", "a callback's measurement"
 IN_STEPS = f"{MEASURED}, in steps of the decoder"
+READ = "of it, reading and pooling alone"
 LIMITS = {DECODER: 1.3, IN_STEPS: 6.0}
 Works = dict[str, Callable[[], object]]
 
@@ -75,6 +80,7 @@ def main() -> None:
         record.row(name, each, limit=LIMITS.get(name))
         for name, each in ratios.items() if name != BARE
     ]  # fmt: skip
+    rows[-1]["bound"] = f"reading and pooling alone are {statistics.median(ratios[READ]):.3g}"
     yardstick = "one step of a bare torch loop over the same model, one thread, same turn"
     note = (
         f"All {len(made.checkpoints)} checkpoints of a run are measured in {share:.0%} of the time "
@@ -88,11 +94,18 @@ def contestants(made: Any, text: corpus.Corpus, folder: Path) -> tuple[Works, Wo
     ours = Training(made, text, torch.device("cpu"))
     encoder = Training(recipe("encoder", "nano"), text, torch.device("cpu"))
     bare = Bare(made, torch.from_numpy(ours.stream.take(0, 10_000)).long())
+    held_out = training_text.held_out(text)
     callback = ShapeCallback(
-        training_text.held_out(text), folder / "shape.parquet", every=1, window=64, unit="tokens",
+        held_out, folder / "shape.parquet", every=1, window=64, unit="tokens",
         tokenizer=ours.tokenizer,
     )  # fmt: skip
     state = TrainerState(global_step=1)
+
+    def read() -> None:
+        with watched(ours.model) as network:
+            live = loading.live(network, ours.tokenizer)
+            cut = corpus.windows(held_out, 64, unit="tokens", tokenizer=ours.tokenizer)
+            pool(live, cut, Measuring.batch, progress=False).close()
 
     def measure() -> None:
         callback.on_step_end(None, state, None, model=ours.model)
@@ -102,7 +115,7 @@ def contestants(made: Any, text: corpus.Corpus, folder: Path) -> tuple[Works, Wo
         ours.save(folder, "step", {"step": ours.step})
 
     steps = {BARE: bare.step, DECODER: ours.advance, "encoder": encoder.advance}
-    return steps, {MEASURED: measure, "a checkpoint kept": keep}
+    return steps, {MEASURED: measure, READ: read, "a checkpoint kept": keep}
 
 
 def timed(steps: Works, between: Works) -> dict[str, list[float]]:

@@ -29,6 +29,7 @@ import numpy as np
 import record
 import torch
 from apart import VARIABLE, Peer
+from apart.memory import forget, held_mb
 from threadpoolctl import threadpool_limits
 
 from shapebook.pages.timings.packages import exponent
@@ -109,27 +110,15 @@ def one(name: str, points: int, threads: int) -> dict[str, Any]:
         work(x[:WARM].clone())
         before, ratios, risen, again = product_seconds(x, points), [], 0.0, None
         for _ in range(turns):
-            held = memory_mb("VmRSS")
-            forget_peak()
-            start = time.perf_counter()
+            held, start = forget(), time.perf_counter()
             found = work(x)
             took = time.perf_counter() - start
-            risen = max(risen, memory_mb("VmHWM") - held)
+            risen = max(risen, held_mb(at_most=True) - held)
             again = getattr(found, "searched_again", None)
             after = product_seconds(x, points)
             ratios.append(2 * took / (before + after))
             before = after
     return {"k": k, "ratios": ratios, "memory_mb": risen, "searched_again": again}
-
-
-def memory_mb(what: str) -> float:
-    """Of this process, as the system counts it: what it holds (VmRSS), or held at most (VmHWM)."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[what].split()[0]) / 1024
-
-
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def asked(name: str, x: torch.Tensor, file: Path, threads: int) -> dict[str, Any]:
@@ -180,8 +169,15 @@ def measured(points: int, smaller: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "yardstick": f"one float32 product X·Xᵀ of as many points of {FEATURES} features, in "
         "blocks of rows, same threads, same turn",
         **({"note": note} if note else {}),
+        **({"versions": versions_apart()} if VARIABLE in os.environ else {}),
         "ratios": rows,
     }
+
+
+def versions_apart() -> dict[str, str]:
+    """Of the peers in an environment of their own, and of what they take."""
+    with Peer(os.environ[VARIABLE]) as peer:
+        return peer.versions
 
 
 class LeftOutError(Exception):

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import resource
 import sys
 import time
 import warnings
@@ -10,6 +9,7 @@ from importlib import metadata
 
 import numpy as np
 from dadapy import Data
+from memory import forget, held_mb
 from threadpoolctl import threadpool_limits
 
 
@@ -56,27 +56,28 @@ def flat(x, asked):
 METHODS = {"two_nn": two_nn, "gride": gride, "flat": flat}
 
 
-def peak():
-    """The most memory that this process has held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def installed():
+    for name in ("dadapy", "faiss-cpu", "numpy", "scipy", "scikit-learn"):
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
 
 
 def main():
     # Answers are the only thing on standard output, whatever the package prints.
     answers, sys.stdout = sys.stdout, sys.stderr
     warnings.simplefilter("ignore")  # it tells of copies
-    names = ("dadapy", "numpy", "scipy", "scikit-learn")
-    versions = {"python": platform.python_version()}
-    versions.update((name, metadata.version(name)) for name in names)
+    versions = {"python": platform.python_version(), **dict(installed())}
     print(json.dumps(versions), file=answers, flush=True)
     read = {}
     for line in sys.stdin:
         asked = json.loads(line)
         if asked["points"] not in read:
             read = {asked["points"]: np.load(asked["points"])}
-        held, start = peak(), time.perf_counter()
+        held, start = forget(), time.perf_counter()
         answer = METHODS[asked.get("method", "two_nn")](read[asked["points"]], asked)
-        answer |= {"wall": time.perf_counter() - start, "memory_mb": peak() - held}
+        answer |= {"wall": time.perf_counter() - start, "memory_mb": held_mb(at_most=True) - held}
         print(json.dumps(answer), file=answers, flush=True)
 
 

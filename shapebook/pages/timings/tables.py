@@ -95,10 +95,13 @@ def _sizes(record: records.Record) -> list[str]:
         held = "–" if math.isnan(memory) else f"{memory:.0f} MB"
         lines.append(f"| {name} | {' | '.join(cells)} | {exponent} | {held} |")
     told = [f"Multiples of {record['sections'][0]['yardstick']}: median (least to greatest)."]
+    apart = [each["versions"] for each in record["sections"] if "versions" in each]
+    for versions in {_versions(each): None for each in apart}:
+        told.append(f"Measured in an environment of their own: {versions}.")
     for section in sorted(record["sections"], key=lambda each: each["ratios"][0]["points"]):
         own = sorted({row["threads"] for row in section["ratios"]})
         note = f" {section['note']}" if section.get("note") else ""
-        told.append(f"{section['title']}: {', '.join(map(threads, own))}.{note}")
+        told.append(f"At {section['title']} {', '.join(map(threads, own))}.{_run(section)}{note}")
     again = rows["searched_again"].sum() if "searched_again" in rows else 0
     told.append(f"Points that a certified search searched again, over all sizes: {again:.0f}.")
     return [*lines, "", " ".join(told)]
@@ -183,8 +186,12 @@ def _wide(record: records.Record, title: str) -> list[str]:
         here = [row for row in section["ratios"] if row["threads"] == number]
         lines += [f"*{section['title']}, on {threads(number)}*", "", *_by_width(here), ""]
     versions = section.get("versions", record.get("versions", {}))
-    said = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return [*lines, f"{_told(section)}{f' Versions: {said}.' if said else ''}", ""]
+    said = f" Versions: {_versions(versions)}." if versions else ""
+    return [*lines, f"{_told(section)}{said}", ""]
+
+
+def _versions(of: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in of.items())
 
 
 def _told(section: dict[str, Any]) -> str:
@@ -216,8 +223,12 @@ def _by_width(rows: list[dict[str, Any]]) -> list[str]:
     here = {(row["name"], row["features"]): row for row in rows}
     lines = head("", *(f"D = {width}" for width in widths))
     for name in dict.fromkeys(name for name, _ in here):
-        cells = [timing(here.get((name, width))) for width in widths]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        its = [here.get((name, width)) for width in widths]
+        cells = [
+            f"{timing(row)}, limit {_limit(row)}" if row and "limit" in row else timing(row)
+            for row in its
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 

@@ -165,7 +165,7 @@ def test_time_against_size_has_its_exponent_and_its_memory(tmp_path: Path):
     assert ours.startswith("| shapelib search, k = 20 | 0.5 (0.25 to 0.625) | 0.435 (")
     assert ours.endswith("| 1.90 | 655 MB |")
     assert "| scikit-dimension MADA | 15 (7.5 to 18.8) | – | – | – | 128 MB |" in text
-    assert "65536 points: two threads. Left out: MADA." in text
+    assert "At 65536 points two threads. Left out: MADA." in text
     assert "searched again, over all sizes: 9." in text
 
 
