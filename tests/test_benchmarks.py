@@ -379,34 +379,53 @@ def test_the_table_of_limits_is_of_this_processor_alone(
     assert "free" not in said
 
 
-def test_the_stages_of_a_search_are_the_search(monkeypatch: pytest.MonkeyPatch):
-    """Their candidates hold all neighbours, and each stage has its time and its limit."""
-    stages = module("stages", monkeypatch)
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, with few points."""
+    found = module("stages", monkeypatch)
     x = torch.randn(600, 24, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(stages, "clouds", lambda width: {"ordinary": x})
+    monkeypatch.setattr(found, "clouds", lambda width: {"ordinary": x})
+    return found
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("narrow", [True, False])
+def test_the_stages_of_a_search_are_the_search(
+    stages: Any, narrow: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """They and what is left are the whole, and each has its limit."""
+    if narrow:
+        # As a search by rows, whose product is of bfloat16 numbers.
+        monkeypatch.setattr(stages.on_cpu, "bfloat16_units", lambda: True)
+    else:
+        monkeypatch.setattr(stages.on_cpu, "bfloat16_units", lambda: False)
+    of = {row["name"]: row for row in stages.as_rows(stages.measured(768, 20, 1), 768, 20)}
+    parts = [of[each]["median"] for each in stages.STAGES if each in of]
+    assert len(parts) == (4 if narrow else 3)
+    assert min(parts) > 0
+    whole = sum(parts) + of[stages.REST]["median"]
+    assert of[stages.WHOLE]["median"] == pytest.approx(whole, rel=1e-2)
+    assert (of[stages.WHOLE]["limit"], of[stages.WHOLE]["where"]) == (0.45, "bfloat16")
+    assert of[stages.WHOLE]["bound"].startswith(f"{stages.PRODUCT} {parts[0]:g}, ")
+    assert of[stages.TWO]["at_least"]
+    assert {stages.AT_ONCE, stages.COPY, stages.BOTH} < of.keys()
+
+
+def test_the_stages_by_rows_choose_the_nearest(stages: Any, monkeypatch: pytest.MonkeyPatch):
+    x = stages.clouds(24)["ordinary"]
     chosen: list[Any] = []
-    measure = stages.search._measure
 
     def seen(points: Any, rows: Any, ends: Any, candidates: Any, gaps: Any) -> None:
-        measure(points, rows, ends, candidates, gaps)
         chosen.extend(set(candidates[a:b]) for a, b in itertools.pairwise(ends))
 
-    monkeypatch.setattr(stages.search, "_measure", seen)
-    stages.staged(x, 5, stages.rounded(x), stages.Clock())
+    monkeypatch.setattr(stages.by_rows, "_measure", seen)
+    stages.staged_by_rows(x, 5, stages.as_taken(x, False), stages.Clock())
+    monkeypatch.undo()
     nearest = nearest_neighbors(x, 5).indices.numpy()
     assert len(chosen) == len(x)
     assert all(i not in found for i, found in enumerate(chosen))
     # They are likely the nearest; who is not among them is found by the bound.
     assert np.mean([set(nearest[i]) <= found for i, found in enumerate(chosen)]) > 0.9
-    monkeypatch.setattr(stages.search, "_measure", measure)
-    rows = stages.as_rows(stages.measured(768, 20, 1), 768, 20)
-    of = {row["name"]: row for row in rows}
-    parts = (stages.PRODUCT, stages.PASS, stages.CHOICE, stages.EXACT, stages.REST)
-    whole = sum(of[name]["median"] for name in parts)
-    assert of[stages.WHOLE]["median"] == pytest.approx(whole, rel=1e-2)
-    assert min(of[name]["median"] for name in parts[:-1]) > 0
-    assert (of[stages.WHOLE]["limit"], of[stages.WHOLE]["where"]) == (0.45, "bfloat16")
-    assert of[stages.TWO]["at_least"]
 
 
 def test_sizes_are_added_to_what_is_recorded(record: Any, monkeypatch: pytest.MonkeyPatch):
