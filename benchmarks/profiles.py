@@ -138,8 +138,8 @@ def main() -> None:
     alone = statistics.median(ratios[POOLED])
     threads = torch.get_num_threads()
     rows = [
-        record.row(name, found, threads=threads, limit=LIMITS.get(name))
-        for name, found in ratios.items()
+        record.row(name, ratios[name], threads=threads, limit=LIMITS.get(name))
+        for name in (*LIMITS, POOLED)
     ]
     for row in rows:
         if "limit" in row:

@@ -130,6 +130,20 @@ def test_times_are_divided_by_the_yardsticks_beside_them(monkeypatch: pytest.Mon
     assert found == {"a": [2.0, 1.0], "b": [1.0, 0.5]}
 
 
+def test_limits_of_a_layer_are_of_one_thread_and_of_every_cloud(monkeypatch: pytest.MonkeyPatch):
+    estimators = module("estimators", monkeypatch)
+    names = [name for name in estimators.our_contestants(384) if "anisotropy" in name]
+    assert len(names) >= 4
+    for name in names:
+        found = [estimators.limit(name, 1, features).get("limit") for features in (384, 768, 2560)]
+        assert found == [0.1, 0.1, 0.2], name
+        assert estimators.limit(name, 2, 384) == {}
+    assert estimators.limit("shapelib average cosine", 1, 384) == {}
+    rows = estimators.as_rows({estimators.WHOLE: [1.2], estimators.HUNDRED: [0.8]}, 1, 768)
+    assert rows[0]["limit"] == 1.0
+    assert rows[0]["bound"] == "the search for a hundred neighbours alone is 0.8"
+
+
 def test_the_benchmark_of_scale_measures_what_a_table_can_hold(monkeypatch: pytest.MonkeyPatch):
     """On few points: its made-up pool is one, and its record is what the pages read."""
     scale = module("scale", monkeypatch)
