@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # A package has one colour in all panels.
-_COLOURS = dict(zip((*PACKAGES, "NumPy, full SVD"), PALETTE, strict=False))
-_OTHER = "#666666"
+_COLOURS = dict(zip((*PACKAGES, "NumPy, full SVD", "scikit-learn"), PALETTE, strict=True))
+_COLOURS["faiss"] = "#666666"
 _AXIS = "multiples of one product $X X^\\top$, logarithmic; left of 1 is cheaper than it"
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -56,13 +56,13 @@ def _lines(axes: "Axes", panel: pd.DataFrame) -> None:
               label="one product, exponent 2")  # fmt: skip
     seen: dict[str, int] = {}
     for name, line in panel.groupby("package", sort=False):
-        package = next((each for each in PACKAGES if str(name).startswith(each)), "")
+        package = next(each for each in _COLOURS if str(name).startswith(each))
         nth = seen[package] = seen.get(package, -1) + 1
         slope = line["exponent"].iloc[0]
         told = "" if np.isnan(slope) else f", exponent {slope:.2f}"
         axes.plot(
             line["points"], line["value"], STYLES[nth % len(STYLES)], linewidth=1.5, markersize=4,
-            marker=_MARKERS[nth % len(_MARKERS)], color=_COLOURS.get(package, _OTHER),
+            marker=_MARKERS[nth % len(_MARKERS)], color=_COLOURS[package],
             label=f"{name}{told}",
         )  # fmt: skip
     axes.set_xscale("log", base=2)
@@ -80,7 +80,6 @@ def speed(rows: pd.DataFrame) -> "Figure":
     from matplotlib.figure import Figure
 
     panels = dict(list(rows.groupby(["processor", "measure"], sort=False)))
-    apart = rows["processor"].nunique()
     height = 0.9 + 0.36 * len(panels) + 0.22 * len(rows)
     figure = Figure(figsize=(7, height), layout="constrained")
     heights = [len(panel) for panel in panels.values()]
@@ -89,8 +88,7 @@ def speed(rows: pd.DataFrame) -> "Figure":
     )
     for axes, ((processor, measure), panel) in zip(every, panels.items(), strict=True):
         dress(axes, "", "", limits=None)
-        where = f" · {processor}" if apart > 1 else ""
-        axes.set_title(f"{measure}{where}", loc="left", fontsize="medium")
+        axes.set_title(f"{measure} · {processor}", loc="left", fontsize="medium")
         _bars(axes, panel)
     every[-1].set_xlabel(_AXIS)
     every[-1].xaxis.set_major_formatter(lambda tick, _: plain(tick))

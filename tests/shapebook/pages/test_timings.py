@@ -185,6 +185,18 @@ def test_time_against_size_is_drawn_for_each_processor():
     assert "scikit-dimension MADA" in said, "one size has no exponent"
 
 
+def test_packages_are_drawn_for_each_processor_by_itself():
+    rows = packages.compared({"a": WITH_PEER, "b": OTHER})
+    panels = drawn.speed(rows).axes
+    said = {axes.get_title(loc="left"): [each.get_text() for each in axes.texts] for axes in panels}
+    assert said == {
+        "TwoNN · N9 EPYC (family 9), AVX-512 bf16": ["0.5", "1.9", "2.5"],
+        "all of a layer · N9 EPYC (family 9), AVX-512 bf16": ["1.5"],
+        "TwoNN · Intel Xeon, float32": ["1.3", "2.9"],
+        "all of a layer · Intel Xeon, float32": ["3.5"],
+    }
+
+
 def test_answers_stand_beside_those_of_the_same_fit(tmp_path: Path):
     cloud = {"cloud": "as drawn", "distinct": 9, "shapelib": 5.236, "DADApy": None}
     rows = [{**cloud, "lowest": 90}, {**cloud, "lowest": 20, "LLM-Microscope": 5.01}]
@@ -283,7 +295,9 @@ def test_the_figure_has_a_bar_for_each_package_and_starts_at_the_product():
     ]  # fmt: skip
     figure = drawn.speed(rows)
     first, last = figure.axes
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["TwoNN", "all of a layer"]
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    here = "N9 EPYC (family 9), AVX-512 bf16"
+    assert titles == [f"TwoNN · {here}", f"all of a layer · {here}"]
     names = [label.get_text() for label in first.get_yticklabels()]
     assert names == ["shapelib", "scikit-dimension", "DADApy"]
     ends = [[bar.get_x(), bar.get_x() + bar.get_width()] for bar in first.patches]
