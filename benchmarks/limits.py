@@ -71,8 +71,10 @@ def table(told: list[Line], found: dict[str, records.Record]) -> list[str]:
         f"{len(told)} lines: {len(told) - outside - without} inside, {outside} outside, "
         f"{without} meant for other units"
     )
-    rates = {records.products(each["processor"]) for each in found.values()}
-    return [*said, *sorted(rates)]
+    rates: dict[str, list[str]] = {}
+    for benchmark, each in found.items():
+        rates.setdefault(records.products(each["processor"]), []).append(benchmark)
+    return [*said, *(f"{', '.join(names)}: {rate}" for rate, names in rates.items())]
 
 
 def _named(row: dict[str, Any]) -> str:
