@@ -225,7 +225,7 @@ def _by_width(rows: list[dict[str, Any]]) -> list[str]:
     for name in dict.fromkeys(name for name, _ in here):
         its = [here.get((name, width)) for width in widths]
         cells = [
-            f"{timing(row)}, limit {_limit(row)}" if row and "limit" in row else timing(row)
+            f"{timing(row)}; limit: {_limit(row)}" if row and "limit" in row else timing(row)
             for row in its
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
