@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import record
 import torch
+from reading import passes_of, seconds
 
 from shapelib.models import loading
 from shapelib.states.pool import pool
 from shapelib.states.profile import profile
-from shapelib.states.reading import PASS, draw
 from shapelib.states.settings import Measuring
 from shapelib.text import corpus
 
@@ -32,27 +32,6 @@ BUDGETS = (4.0, 1.0)
 GIB = 1 << 30
 LIMITS = {"all": 1.4, "all, rest": 1.6}
 POOLED = "reading and pooling, nothing measured"
-
-
-def bare(model: loading.Model, text: corpus.Corpus, tokens: int) -> float:
-    """Seconds for the forward passes that `profile` makes, and nothing else."""
-    cut = corpus.windows(text, WINDOW, tokenizer=model.tokenizer, seed=0)
-    ids = sorted((each.ids for each in draw(model, cut, tokens)), key=len, reverse=True)
-    fill = model.tokenizer.pad_token_id or 0
-    passes, at = [], 0
-    while at < len(ids):
-        some = ids[at : at + max(1, PASS // len(ids[at]))]
-        at += len(some)
-        lengths = torch.tensor([len(each) for each in some])
-        padded = torch.full((len(some), len(some[0])), fill)
-        for row, each in zip(padded, some, strict=True):
-            row[: len(each)] = torch.tensor(each)
-        passes.append((padded, (torch.arange(len(some[0])) < lengths[:, None]).long()))
-    start = time.perf_counter()
-    with torch.inference_mode():
-        for padded, mask in passes:
-            model.network(input_ids=padded, attention_mask=mask, use_cache=False)
-    return time.perf_counter() - start
 
 
 def measured(
@@ -101,17 +80,18 @@ def peak(tokens: int, memory: float) -> list[float]:
 
 def timed(model: loading.Model, text: corpus.Corpus, tokens: int) -> dict[str, list[float]]:
     """Ratios to the mean of the bare passes just before and after all of a turn."""
+    passes = passes_of(model, text, tokens)
     ratios: dict[str, list[float]] = {}
     for turn in range(TURNS):
-        base = bare(model, text, tokens)
+        base = seconds(model, passes)
         took = {
             ", ".join(each): measured(model, text, tokens, each, BUDGETS[0])
             for each in (SETS if turn % 2 else SETS[::-1])
         }
         took[POOLED] = pooled(model, text, tokens)
-        base = (base + bare(model, text, tokens)) / 2
-        for name, seconds in took.items():
-            ratios.setdefault(name, []).append(seconds / base)
+        base = (base + seconds(model, passes)) / 2
+        for name, each in took.items():
+            ratios.setdefault(name, []).append(each / base)
     return ratios
 
 
@@ -132,7 +112,7 @@ def main() -> None:
         peaks.append(f"{anonymous:.2f} GiB under a budget of {budget:g} GiB")
         print(f"{peaks[-1]}, and {of_files:.2f} GiB of files")
     model, text = loading.load(MODEL), corpus.load_corpus()
-    bare(model, text, min(tokens, 2048))
+    seconds(model, passes_of(model, text, min(tokens, 2048)))
     measured(model, text, min(tokens, 2048), SETS[-1], BUDGETS[0])
     ratios = timed(model, text, tokens)
     alone = statistics.median(ratios[POOLED])

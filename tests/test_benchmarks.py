@@ -471,3 +471,38 @@ def test_sizes_are_added_to_what_is_recorded(record: Any, monkeypatch: pytest.Mo
     )
     with pytest.raises(sizes.LeftOutError, match="GiB of memory to be expected"):
         sizes.allowed({"median": 0, "memory_mb": 1e6, "points": 1000}, 10_000, 1.0)
+
+
+def test_reading_is_timed_on_every_window_and_says_whom_it_left_out(
+    record: Any, monkeypatch: pytest.MonkeyPatch, decoder_folder: Path, text_file: Path
+):
+    from shapelib import load_corpus
+    from shapelib.models.loading import load
+    from shapelib.states.reading import draw
+    from shapelib.text.corpus import windows
+
+    reading = module("reading", monkeypatch)
+    monkeypatch.setattr(reading, "record", record)
+    monkeypatch.setattr(reading, "WINDOW", 60)
+    text = load_corpus(text_file)
+    model = load(decoder_folder, dtype="float32")
+    passes = reading.passes_of(model, text, 400)
+    read = draw(model, windows(text, 60, tokenizer=model.tokenizer, seed=0), 400)
+    assert sum(int(mask.sum()) for _, mask in passes) == sum(len(each.ids) for each in read)
+    for padded, mask in passes:
+        assert set(padded[mask == 0].tolist()) <= {model.filler}
+
+    seen = []
+
+    def took(model: Any, passes: Any) -> float:
+        seen.append(model.dtype)
+        return {"float32": 2.0, "bfloat16": 1.0}[model.dtype]
+
+    monkeypatch.setattr(reading, "seconds", took)
+    monkeypatch.setattr(reading, "load_corpus", lambda: text)
+    monkeypatch.setattr(reading, "TOKENS", {str(decoder_folder): 400, "no-such-model": 400})
+    reading.main()
+    (section,) = record.here("reading")["sections"]
+    assert [row["median"] for row in section["ratios"]] == [0.5]
+    assert seen[2:] == ["bfloat16", "float32", "float32", "bfloat16", "bfloat16", "float32"]
+    assert "no-such-model" in section["note"]
