@@ -43,6 +43,7 @@ SPENT = 0.8
 ROWS = 24
 APART_TURNS = 7
 AUTHORS = "llm-microscope==0.0.7"
+NEARLY_EQUAL = "two nearly equal directions"
 HUNDRED, WHOLE = "shapelib three dimensions, k = 100", "shapelib all of a layer"
 LAYER, APART = "A layer", "DADApy, measured apart"
 # What a layer may cost on one thread, by the beginning of a name and by features.
@@ -55,16 +56,20 @@ Contestant = Callable[[], object]
 
 
 def clouds(features: int) -> dict[str, torch.Tensor]:
-    """Float32 points: σⱼ ~ j^−0.7, the same with massive rows or off the origin, and isotropic."""
+    """Float32 points: σⱼ ~ j^−0.7, the same with massive rows, off the origin, or with a second
+    direction as strong as the first to 1e-5; and isotropic."""
     generator = torch.Generator().manual_seed(0)
     isotropic = torch.randn(POINTS, features, generator=generator)
     ordinary = isotropic * torch.arange(1, features + 1) ** -0.7
     massive = ordinary.clone()
     norms = ordinary[::100].norm(dim=1, keepdim=True)
     massive[::100] *= 200 * ordinary.norm(dim=1).median() / norms
+    equal = ordinary - ordinary.mean(dim=0)
+    equal[:, 1] -= equal[:, 0] * (equal[:, 0] @ equal[:, 1] / equal[:, 0].square().sum())
+    equal[:, 1] *= (1 - 1e-5) * equal[:, 0].norm() / equal[:, 1].norm()
     return {
         "ordinary": ordinary, "massive rows": massive, "offset 3000": ordinary + 3000,
-        "isotropic": isotropic,
+        "isotropic": isotropic, NEARLY_EQUAL: equal,
     }  # fmt: skip
 
 
@@ -81,7 +86,9 @@ def without_units(x: torch.Tensor) -> object:
 def our_contestants(features: int) -> dict[str, Contestant]:
     ours: dict[str, Contestant] = {}
     for kind, x in clouds(features).items():
-        ours[f"shapelib three dimensions, {kind}"] = lambda x=x: dimensions(x)
+        # Neighbours do not see how near to one another two directions are.
+        if kind != NEARLY_EQUAL:
+            ours[f"shapelib three dimensions, {kind}"] = lambda x=x: dimensions(x)
         ours[f"shapelib anisotropy, {kind}"] = lambda x=x: anisotropy(x)
         if kind == "ordinary":
             ours[HUNDRED] = lambda x=x: dimensions(x, 100)

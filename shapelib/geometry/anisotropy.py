@@ -1,22 +1,17 @@
 """How unevenly directions are used: the first singular value's share, and the average cosine."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.linalg.lapack import dstev
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
+from shapelib.geometry.largest import largest_eigenvalue
 from shapelib.geometry.points import Points, as_points
 
-# Up to this many features (or points) the whole Gram matrix costs less than Lanczos iterations.
+# Up to this many features (or points) the whole Gram matrix costs less than Lanczos steps.
 _DENSE = 128
-# Of the first eigenvalue, relative: the residual at which iterations stop bounds its error.
-_TOLERANCE = 1e-8
-_STEPS = 300
 
 
 class Directions(NamedTuple):
@@ -47,10 +42,12 @@ def anisotropy(x: Points, centered: bool = True) -> float:
     The paper centers the points first (Razzhigaev et al. 2023, eq. 1); uncentered, the direction of
     the mean counts too.
 
-    Σᵢ σᵢ² is the sum of the points' squared norms. σ₁² is found by Lanczos iterations on the
-    implicit Gram matrix: three to five passes over the points where one direction stands out, some
-    sixty where all are alike. All arithmetic is float64, centering included; the result agrees with
-    a full SVD to 1e-7.
+    Σᵢ σᵢ² is the sum of the points' squared norms. σ₁² is found by Lanczos steps on the implicit
+    Gram matrix, with two vectors at a time and, for float32 points, in float32: about six passes
+    over the points where one direction or two stand out, thirty to sixty where all are alike. All
+    else is float64, centering included, and so is the product with the exact points that says how
+    far off σ₁² may be: by at most 1e-7 of it (`largest.largest_eigenvalue`). The standard error of
+    a share is a thousand times that.
 
     :param x: points × features, at least two of each; half precision and integers are promoted.
     :param centered: whether the mean point is subtracted first.
@@ -149,7 +146,7 @@ def _about(x: Float[Tensor, "n d"], center: Float[Tensor, " d"]) -> _About:
 
 
 def _largest_share(x: Float[Tensor, "n d"], center: Float[Tensor, " d"], total: float) -> float:
-    """σ₁² / total of x − center: from the smaller Gram matrix, or by Lanczos where it is large."""
+    """σ₁² / total of x − center: from the smaller Gram matrix, or by steps where it is large."""
     features = x.shape[1]
     if min(x.shape) <= _DENSE:
         rows = x.double() - center
@@ -160,45 +157,18 @@ def _largest_share(x: Float[Tensor, "n d"], center: Float[Tensor, " d"], total: 
 
         array, middle = x.contiguous().numpy(), center.numpy()
 
-        def multiply(vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-            return loops.gram_times(array, middle, np.ascontiguousarray(vector.reshape(-1))) / total
-    else:
-        rows = x.double() - center
+        def exact(vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+            return loops.gram_times(array, middle, vector) / total
 
-        def multiply(vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-            v = torch.from_numpy(np.ascontiguousarray(vector.reshape(-1))).to(x.device)
-            return (rows.T @ (rows @ v)).cpu().numpy() / total
+        def cheap(vectors: Float[np.ndarray, "2 d"]) -> Float[np.ndarray, "2 d"]:
+            return loops.two_gram_times(array, middle, vectors, total)
 
-    return _largest_eigenvalue(multiply, features)
+        return largest_eigenvalue(exact, cheap, features)
+    rows = x.double() - center
 
+    def multiply(vectors: Float[np.ndarray, "*many d"]) -> Float[np.ndarray, "*many d"]:
+        v = torch.from_numpy(vectors.T).to(x.device)
+        product = (rows.T @ (rows @ v)).cpu().numpy()
+        return product.T / total  # type: ignore[no-any-return]
 
-def _largest_eigenvalue(
-    multiply: Callable[[Float[np.ndarray, " d"]], Float[np.ndarray, " d"]], size: int
-) -> float:
-    """By Lanczos iterations from a fixed random start, stopped as soon as the residual allows.
-
-    ARPACK, which would make twenty steps before it looks, takes over should `_STEPS` not do.
-    """
-    basis = np.empty((min(size, _STEPS) + 1, size))
-    start = np.random.default_rng(0).standard_normal(size)
-    basis[0] = start / np.linalg.norm(start)
-    diagonal: list[float] = []
-    beside: list[float] = []
-    for step in range(len(basis) - 1):
-        known = basis[: step + 1]
-        ahead = multiply(known[-1])
-        diagonal.append(float(ahead @ known[-1]))
-        # Against all before, twice: three terms alone lose orthogonality as a value converges.
-        for _ in range(2):
-            ahead = ahead - known.T @ (known @ ahead)
-        length = float(np.linalg.norm(ahead))
-        # Each look costs the cube of the steps.
-        if step < 16 or step % 8 == 7 or step == len(basis) - 2 or length == 0:
-            values, vectors, _ = dstev(diagonal, beside or [0.0])
-            if length * abs(float(vectors[-1, -1])) <= _TOLERANCE * float(values[-1]):
-                return float(values[-1])
-        beside.append(length)
-        basis[step + 1] = ahead / length
-    operator = LinearOperator((size, size), matvec=multiply, dtype=np.float64)
-    found = eigsh(operator, 1, which="LA", tol=_TOLERANCE, v0=start, return_eigenvectors=False)
-    return float(found[0])
+    return largest_eigenvalue(multiply, multiply, features)

@@ -21,6 +21,9 @@ _ORDER_IS_FREE = {"reassoc", "contract"}
 _LONGEST = 2.0**30
 # Smaller coordinates become zero, so that no product of two is subnormal: some units flush those.
 _SMALLEST = 2.0**-60
+# Rows whose float32 products are summed in float32 before float64 takes over: the sums stay near
+# the size of their terms, and rounding stays some 1e-7 of the largest eigenvalue.
+_SUMMED = 64
 # Coordinates of one pass that repay a thread's start.
 _PASS = 2**21
 
@@ -78,30 +81,75 @@ def _gram_times(x, center, vector, start, stop):  # type: ignore[no-untyped-def]
     d = x.shape[1]
     result = np.zeros(d)
     # Four rows at a time: the vector and the result are read and written a quarter as often.
-    rows = np.empty((4, d))
     for first in range(start, stop, 4):
-        a = first
         # Past the end the last row is read again, and counts nothing.
-        b, c, e = min(a + 1, stop - 1), min(a + 2, stop - 1), min(a + 3, stop - 1)
+        second, third, fourth = (
+            min(first + 1, stop - 1), min(first + 2, stop - 1), min(first + 3, stop - 1)
+        )  # fmt: skip
+        a, b, c, e = x[first], x[second], x[third], x[fourth]
         along_a, along_b, along_c, along_e = 0.0, 0.0, 0.0, 0.0
         for j in range(d):
-            rows[0, j] = x[a, j] - center[j]
-            rows[1, j] = x[b, j] - center[j]
-            rows[2, j] = x[c, j] - center[j]
-            rows[3, j] = x[e, j] - center[j]
-            along_a += rows[0, j] * vector[j]
-            along_b += rows[1, j] * vector[j]
-            along_c += rows[2, j] * vector[j]
-            along_e += rows[3, j] * vector[j]
-        along_b *= b > a
-        along_c *= c > b
-        along_e *= e > c
+            along_a += (a[j] - center[j]) * vector[j]
+            along_b += (b[j] - center[j]) * vector[j]
+            along_c += (c[j] - center[j]) * vector[j]
+            along_e += (e[j] - center[j]) * vector[j]
+        along_b *= second > first
+        along_c *= third > second
+        along_e *= fourth > third
         for j in range(d):
             result[j] += (
-                along_a * rows[0, j] + along_b * rows[1, j]
-                + along_c * rows[2, j] + along_e * rows[3, j]
+                along_a * (a[j] - center[j]) + along_b * (b[j] - center[j])
+                + along_c * (c[j] - center[j]) + along_e * (e[j] - center[j])
             )  # fmt: skip
     return result
+
+
+@compiled
+def _two_gram_times(x, center, v, w, scale, start, stop):  # type: ignore[no-untyped-def]
+    """`_gram_times` of two vectors, times `scale`, in the precision that all of them have."""
+    d = x.shape[1]
+    total = np.zeros((2, d))
+    part = np.zeros((2, d), v.dtype)
+    to_v, to_w = part[0], part[1]
+    zero = v[0] - v[0]
+    for begin in range(start, stop, _SUMMED):
+        part[:] = zero
+        end = min(begin + _SUMMED, stop)
+        for first in range(begin, end, 4):
+            # Past the end the last row is read again, and counts nothing.
+            second, third, fourth = (
+                min(first + 1, end - 1), min(first + 2, end - 1), min(first + 3, end - 1)
+            )  # fmt: skip
+            a, b, c, e = x[first], x[second], x[third], x[fourth]
+            v_a, v_b, v_c, v_e = zero, zero, zero, zero
+            w_a, w_b, w_c, w_e = zero, zero, zero, zero
+            for j in range(d):
+                at_a, at_b = a[j] - center[j], b[j] - center[j]
+                at_c, at_e = c[j] - center[j], e[j] - center[j]
+                v_a += at_a * v[j]
+                v_b += at_b * v[j]
+                v_c += at_c * v[j]
+                v_e += at_e * v[j]
+                w_a += at_a * w[j]
+                w_b += at_b * w[j]
+                w_c += at_c * w[j]
+                w_e += at_e * w[j]
+            to_b, to_c, to_e = scale, scale, scale
+            if second == first:
+                to_b = zero
+            if third == second:
+                to_c = zero
+            if fourth == third:
+                to_e = zero
+            v_a, v_b, v_c, v_e = v_a * scale, v_b * to_b, v_c * to_c, v_e * to_e
+            w_a, w_b, w_c, w_e = w_a * scale, w_b * to_b, w_c * to_c, w_e * to_e
+            for j in range(d):
+                at_a, at_b = a[j] - center[j], b[j] - center[j]
+                at_c, at_e = c[j] - center[j], e[j] - center[j]
+                to_v[j] += v_a * at_a + v_b * at_b + v_c * at_c + v_e * at_e
+                to_w[j] += w_a * at_a + w_b * at_b + w_c * at_c + w_e * at_e
+        total += part
+    return total
 
 
 @compiled
@@ -122,7 +170,12 @@ def _hashes(x, weights, start, stop, result):  # type: ignore[no-untyped-def]
 def _total(x, start, stop):  # type: ignore[no-untyped-def]
     """The sum of rows."""
     result = np.zeros(x.shape[1])
-    for i in range(start, stop):
+    whole = stop - (stop - start) % 4
+    for i in range(start, whole, 4):
+        a, b, c, e = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for j in range(x.shape[1]):
+            result[j] += np.float64(a[j]) + np.float64(b[j]) + np.float64(c[j]) + np.float64(e[j])
+    for i in range(whole, stop):
         for j in range(x.shape[1]):
             result[j] += x[i, j]
     return result
@@ -132,17 +185,29 @@ def _total(x, start, stop):  # type: ignore[no-untyped-def]
 def _lengths(x, center, start, stop, squares):  # type: ignore[no-untyped-def]
     """‖row − center‖² of each row, written; gives the sum of the rows' directions."""
     d = x.shape[1]
-    row, directions = np.empty(d), np.zeros(d)
-    for i in range(start, stop):
-        total = 0.0
-        for j in range(d):
-            row[j] = x[i, j] - center[j]
-            total += row[j] * row[j]
-        squares[i] = total
-        if total > 0.0:
-            inverse = 1.0 / np.sqrt(total)
+    directions = np.zeros(d)
+    inverse = np.zeros(4)
+    for begin in range(start, stop, 4):
+        end = min(begin + 4, stop)
+        inverse[:] = 0.0
+        for i in range(begin, end):
+            row, total = x[i], 0.0
             for j in range(d):
-                directions[j] += inverse * row[j]
+                total += (row[j] - center[j]) * (row[j] - center[j])
+            squares[i] = total
+            if total > 0.0:
+                inverse[i - begin] = 1.0 / np.sqrt(total)
+        # Past the end the last row is read again, and counts nothing.
+        a, b, c, e = (
+            x[begin], x[min(begin + 1, stop - 1)], x[min(begin + 2, stop - 1)],
+            x[min(begin + 3, stop - 1)],
+        )  # fmt: skip
+        to_a, to_b, to_c, to_e = inverse
+        for j in range(d):
+            directions[j] += (
+                to_a * (a[j] - center[j]) + to_b * (b[j] - center[j])
+                + to_c * (c[j] - center[j]) + to_e * (e[j] - center[j])
+            )  # fmt: skip
     return directions
 
 
@@ -165,6 +230,29 @@ def gram_times(
 ) -> Float[np.ndarray, " d"]:
     """(x − center)ᵀ (x − center) v without ever forming x − center."""
     return np.sum(_shared(x, lambda a, b: _gram_times(x, center, vector, a, b)), axis=0)  # type: ignore[no-any-return]
+
+
+def two_gram_times(
+    x: Float[np.ndarray, "n d"],
+    center: Float[np.ndarray, " d"],
+    vectors: Float[np.ndarray, "2 d"],
+    total: float,
+) -> Float[np.ndarray, "2 d"]:
+    """`gram_times` of two vectors, divided by `total`, in the precision of x: for float32 to 1e-7.
+
+    total: the sum of the squares of x − center.
+    """
+    # Neither x nor its squares may leave the range of float32: half the scale goes to each side.
+    scale = min(max((x.size / total) ** 0.5, 1e-30), 1e30)
+    v, w = np.ascontiguousarray(vectors * scale, dtype=x.dtype)
+    pivot, half = center.astype(x.dtype), x.dtype.type(scale)
+    first, *others = _shared(x, lambda a, b: _two_gram_times(x, pivot, v, w, half, a, b))
+    found = sum(others, first) / (scale**2 * total)
+    away = center - pivot
+    if away.any():
+        # About another point than the mean the squares are larger by that much.
+        found -= np.outer(vectors @ away, away * (len(x) / total))
+    return found  # type: ignore[no-any-return]
 
 
 def lengths(

@@ -13,6 +13,7 @@ from stress import often
 
 from shapelib import anisotropy as anisotropy_of
 from shapelib import average_cosine
+from shapelib.geometry import largest
 from shapelib.geometry.anisotropy import directions
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -111,10 +112,12 @@ def test_a_start_orthogonal_to_the_answer_is_no_trap() -> None:
     assert anisotropy_of(x) == pytest.approx(by_svd(x, True), rel=1e-6)
 
 
-@pytest.mark.parametrize("steps", [3, 300])
+@pytest.mark.parametrize("steps", [0, 3, 300])
 def test_a_second_direction_nearly_as_strong(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """By few Lanczos steps, then ARPACK's; and by Lanczos steps alone."""
-    monkeypatch.setattr(sys.modules["shapelib.geometry.anisotropy"], "_STEPS", steps)
+    """By blocks; without them by few Lanczos steps, then ARPACK's; by Lanczos steps alone."""
+    if steps:
+        monkeypatch.setattr(largest, "_STEPS", steps)
+        monkeypatch.setattr(largest, "_by_blocks", lambda cheap, size: (None, 0.0, 0.0))
     rng = np.random.default_rng(6)
     for apart in (1e-2, 1e-5, 1e-8):
         values = np.r_[1, 1 - apart, rng.uniform(0, 0.9, 148)]
