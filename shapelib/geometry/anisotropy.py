@@ -169,6 +169,6 @@ def _largest_share(x: Float[Tensor, "n d"], center: Float[Tensor, " d"], total: 
     def multiply(vectors: Float[np.ndarray, "*many d"]) -> Float[np.ndarray, "*many d"]:
         v = torch.from_numpy(vectors.T).to(x.device)
         product = (rows.T @ (rows @ v)).cpu().numpy()
-        return product.T / total  # type: ignore[no-any-return]
+        return product.T / total
 
     return largest_eigenvalue(multiply, multiply, features)

@@ -66,20 +66,21 @@ def _by_blocks(cheap: Callable[[Pair], Pair], size: int) -> tuple[Vector | None,
 
     None where `cheap` gives what is not a number.
     """
+    from shapelib.geometry import loops
+
     basis = np.empty((2 * min(size // 2, _BLOCKS), size))
     projected = np.zeros((len(basis), len(basis)))
-    block, _ = _orthonormal(np.random.default_rng(0).standard_normal((2, size)))
+    block, beyond = np.random.default_rng(0).standard_normal((2, size)), np.empty((2, 2))
+    loops.orthonormalize(block, basis[:0], np.empty((2, 0)), beyond)
     for stop in range(2, len(basis) + 1, 2):
         basis[stop - 2 : stop] = block
-        known, near = basis[:stop], basis[max(stop - 4, 0) : stop]
-        ahead = cheap(block)
-        if not np.isfinite(ahead).all():
+        block = cheap(block)
+        if not np.isfinite(block).all():
             return None, 0.0, 0.0
-        along = ahead @ near.T
-        projected[stop - 2 : stop, max(stop - 4, 0) : stop] = along
         # Beyond the last two blocks there is only rounding, which would grow.
-        ahead -= along @ near
-        block, beyond = _orthonormal(ahead - (ahead @ known.T) @ known)
+        along = np.empty((2, min(stop, 4)))
+        loops.orthonormalize(block, basis[:stop], along, beyond)
+        projected[stop - 2 : stop, stop - along.shape[1] : stop] = along
         spent = beyond[1, 1] <= 1e-6 * float(np.abs(along).max())
         step = stop // 2
         # Each look costs the cube of the steps.
@@ -93,19 +94,8 @@ def _by_blocks(cheap: Callable[[Pair], Pair], size: int) -> tuple[Vector | None,
             apart = (value - float(values[0]) - float(second)) / value
             if spent or _error(float(first) / value, apart) <= _AIM:
                 break
-    vector = known.T @ vectors[:, 1]
+    vector = basis[:stop].T @ vectors[:, 1]
     return vector / np.linalg.norm(vector), value, apart
-
-
-def _orthonormal(pair: Pair) -> tuple[Pair, Float[np.ndarray, "2 2"]]:
-    """Orthonormal rows Q and lower triangular L with pair = L Q."""
-    first, second = pair
-    long = float(np.linalg.norm(first)) or 1.0
-    first = first / long
-    along = float(first @ second)
-    second = second - along * first
-    rest = float(np.linalg.norm(second))
-    return np.stack([first, second / (rest or 1.0)]), np.array([[long, 0.0], [along, rest]])
 
 
 def _by_steps(multiply: Callable[[Vector], Vector], size: int, near: Vector | None) -> float:

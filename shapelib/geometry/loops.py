@@ -153,6 +153,49 @@ def _two_gram_times(x, center, v, w, scale, start, stop):  # type: ignore[no-unt
 
 
 @compiled
+def orthonormalize(pair, basis, along, lower):  # type: ignore[no-untyped-def]
+    """Make two vectors orthonormal to one another and to the rows of a basis, in place.
+
+    along: what of them lay along the last rows, written. lower: the triangle L with L · pair as now
+    = pair as it was, but for what lay along the basis, written. Zero where nothing is left.
+    """
+    d = pair.shape[1]
+    v, w = pair[0], pair[1]
+    # From the last row back: it is along the last few that much is taken, and with it go what
+    # these still hold of earlier ones.
+    for row in range(len(basis) - 1, -1, -1):
+        known = basis[row]
+        of_v, of_w = 0.0, 0.0
+        for j in range(d):
+            of_v += known[j] * v[j]
+            of_w += known[j] * w[j]
+        for j in range(d):
+            v[j] -= of_v * known[j]
+            w[j] -= of_w * known[j]
+        place = row - len(basis) + along.shape[1]
+        if place >= 0:
+            along[0, place], along[1, place] = of_v, of_w
+    lower[:] = 0.0
+    square, across = 0.0, 0.0
+    for j in range(d):
+        square += v[j] * v[j]
+        across += v[j] * w[j]
+    if square > 0.0:
+        lower[0, 0] = np.sqrt(square)
+        lower[1, 0] = across / lower[0, 0]
+        for j in range(d):
+            w[j] -= across / square * v[j]
+            v[j] /= lower[0, 0]
+    square = 0.0
+    for j in range(d):
+        square += w[j] * w[j]
+    if square > 0.0:
+        lower[1, 1] = np.sqrt(square)
+        for j in range(d):
+            w[j] /= lower[1, 1]
+
+
+@compiled
 def _hashes(x, weights, start, stop, result):  # type: ignore[no-untyped-def]
     row = np.empty(x.shape[1], x.dtype)
     bits = row.view(np.int32)
