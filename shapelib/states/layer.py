@@ -4,11 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from shapelib.errors import ShapelibError
 from shapelib.geometry.metrics import (
     DIRECTIONS,
     ESTIMATES,
@@ -17,12 +13,11 @@ from shapelib.geometry.metrics import (
     dimensions_of,
     dimensions_of_group,
     directions_of,
-    neighbors_at_most,
 )
-from shapelib.geometry.neighbors import Neighbors
-from shapelib.geometry.scale.overlap import IMBALANCE_K, Near, near_rows
+from shapelib.geometry.scale.overlap import IMBALANCE_K, near_rows
 from shapelib.states import further, pool
 from shapelib.states.choices import CHOICES
+from shapelib.states.searched import Searched, refused, search, token_sets
 from shapelib.states.settings import Measuring
 
 GROUPS = 8
@@ -47,91 +42,70 @@ def measure_layer(
     kept: who is near whom in each token set and layer, written where layers are compared.
     """
     groups = groups_of(pooled, asked.tokens, asked.batch)
+    sets = token_sets(pooled, layer, asked.sets, asked.tokens, asked.batch)
+    different = list({id(each): each for each in sets.values()}.values())
+    names = [row for each in asked.metrics for row in CHOICES[each].rows if row in ESTIMATES]
+    dealt = pooled.grouped(max(groups, 1))
+    search(pooled, layer, name, different, _neighbours(asked.metrics, names), dealt)
+    measured: dict[str, list[further.Row]] = {}
+    for each in different:
+        with refused(name, layer, each.tokens):
+            measured[each.tokens] = _measure_set(pooled, layer, each, groups, names, asked)
     rows: list[further.Row] = []
-    done: dict[bytes, tuple[list[further.Row], Near | None, int]] = {}
-    for each in asked.sets:
-        members = pooled.rows(each, layer)
-        key = members.tobytes()
-        if key not in done:
-            batches = min(asked.tokens, len(members)) // asked.batch
-            try:
-                done[key] = _measure_set(
-                    pooled, layer, each, asked.batch, batches, groups, asked.metrics
-                )
-            except ValueError as error:
-                raise ShapelibError(
-                    f"{name}, layer {layer}, {each} tokens: it cannot be measured: {error}"
-                ) from error
-        removed = 1 - len(members) / len(pooled.order)
-        measured, near, duplicates = done[key]
-        rows += [{**row, "tokens": each, "removed": removed} for row in measured]
+    for tokens, found in sets.items():
+        removed = 1 - found.size / len(pooled.order)
+        rows += [{**row, "tokens": tokens, "removed": removed} for row in measured[found.tokens]]
         if _BETWEEN & {*asked.metrics}:
-            kept[each, layer] = further.Kept(near, removed, duplicates)
+            near = near_rows(found.first, IMBALANCE_K, found.rows[0]) if found.first else None
+            copies = found.first.duplicates if found.first else 0
+            kept[tokens, layer] = further.Kept(near, removed, copies)
     return rows
 
 
 def _measure_set(
     pooled: pool.Pool,
     layer: int,
-    tokens: str,
-    batch: int,
-    batches: int,
+    found: Searched,
     groups: int,
-    chosen: Sequence[str],
-) -> tuple[list[further.Row], Near | None, int]:
-    """A row for each metric of one token set of one layer; and of its first batch, where layers are
-    compared, who is near whom, and how many copies it holds."""
-    rows = pooled.rows(tokens, layer)[: batches * batch].reshape(batches, batch)
-    dealt = pooled.grouped(max(groups, 1))
-    names = [row for each in chosen for row in CHOICES[each].rows if row in ESTIMATES]
-    by_batch: list[dict[Metric, float]] = [{} for _ in rows]
-    searched: list[tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]] = []
-    found: list[Neighbors] = []
-    # A hundred neighbours cost twice what twenty do, so they are sought in one batch.
-    for members, k, measured in zip(
-        rows, _neighbours(chosen, names, batches), by_batch, strict=True
-    ):
-        if k == 0:
-            break
-        near = neighbors_at_most(pooled.taken(layer, members), k)
-        measured.update(dimensions_of(near.distances, names))
-        group = torch.from_numpy(dealt[members])
-        searched.append((near.distances, group.to(near.first.device)[near.first]))
-        found.append(near)
-    resampled = groups >= 3 and batches > 0
-    directed = [metric for metric in DIRECTIONS if metric.name in chosen]
-    if directed:
-        for members, measured in zip(rows, by_batch, strict=True):
-            measured.update(directions_of(pooled.taken(layer, members)))
+    names: list[str],
+    asked: Measuring,
+) -> list[further.Row]:
+    """A row for each metric of one token set of one layer, whose batches have been searched."""
+    by_batch: list[dict[Metric, float]] = [{} for _ in found.rows]
+    for (distances, _), values in zip(found.near, by_batch, strict=False):
+        values.update(dimensions_of(distances, names))
+    resampled = groups >= 3 and len(found.rows) > 0
     over_groups: list[dict[Metric, float]] = [{} for _ in range(groups if resampled else 0)]
+    directed = [metric for metric in DIRECTIONS if metric.name in asked.metrics]
+    if directed:
+        for members, values in zip(found.rows, by_batch, strict=True):
+            values.update(directions_of(pooled.taken(layer, members)))
     if directed and resampled:
-        for each, of_group in zip(
-            pooled.group_rows(layer, tokens, groups), over_groups, strict=True
-        ):
-            of_group.update(directions_of(pooled.taken(layer, each)))
-    for number, of_group in enumerate(over_groups if names else ()):
-        of_group.update(dimensions_of_group(searched, number, names))
+        vectors = pooled.groups(layer, found.tokens, groups)
+        for each, values in zip(vectors, over_groups, strict=True):
+            values.update(directions_of(each))
+    for number, values in enumerate(over_groups if names else ()):
+        values.update(dimensions_of_group(found.near, number, names))
     shared = {
-        "layer": layer, "batch_size": batch, "groups": groups,
-        "duplicates": sum(each.duplicates for each in found),
+        "layer": layer, "batch_size": asked.batch, "groups": groups,
+        "duplicates": found.duplicates,
     }  # fmt: skip
     metrics = [*directed, *(Metric(name, None) for name in names)]
-    first, near_first = (rows[0], found[0] if found else None) if batches else (rows.ravel(), None)
-    more = further.rows_of(pooled, layer, tokens, first, near_first, groups, chosen)
-    return (
-        [*_averaged(metrics, by_batch, over_groups, shared), *more],
-        near_rows(near_first, IMBALANCE_K, first) if near_first and _BETWEEN & {*chosen} else None,
-        near_first.duplicates if near_first else 0,
-    )
+    first = found.rows[0] if len(found.rows) else found.rows.ravel()
+    more = further.rows_of(pooled, layer, found.tokens, first, found.first, groups, asked.metrics)
+    return [*_averaged(metrics, by_batch, over_groups, shared), *more]
 
 
-def _neighbours(chosen: Sequence[str], names: list[str], batches: int) -> list[int]:
-    """Neighbours searched in each batch; 0 where nothing needs any."""
+def _neighbours(chosen: Sequence[str], names: list[str]) -> tuple[int, int]:
+    """Neighbours sought in the first batch and in each other one; 0 where nothing needs any.
+
+    A hundred cost more than twenty do, so they are sought in one batch.
+    """
     first = [ESTIMATES[name][0] for name in names]
     first += [IMBALANCE_K for each in chosen if each in _BETWEEN]
     first += [2 for each in chosen if each == "relatives"]
     later = [ESTIMATES[name][0] for name in names if name not in ONCE]
-    return [max(first, default=0), *[max(later, default=0)] * batches][:batches]
+    return max(first, default=0), max(later, default=0)
 
 
 def _averaged(
