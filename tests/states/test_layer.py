@@ -8,7 +8,7 @@ import pytest
 
 from shapelib import profile as measure
 from shapelib.errors import ShapelibError
-from shapelib.states import searched
+from shapelib.states import layer as measuring
 from shapelib.states.settings import TOKEN_SETS
 
 SMALL: dict[str, Any] = {
@@ -26,8 +26,8 @@ def test_sets_measured_together_are_those_measured_alone(
         shared.append(len(arguments[1]))
         return together(*arguments)
 
-    together = searched.neighbors_of_subsets
-    monkeypatch.setattr(searched, "neighbors_of_subsets", spied)
+    together = measuring.neighbors_of_subsets
+    monkeypatch.setattr(measuring, "neighbors_of_subsets", spied)
     table = measure(encoder_folder, text_file, **SMALL, sets=tuple(TOKEN_SETS))
     # Three layers of two batches; no vector is massive, so that rest is all.
     assert shared == [3] * 6
@@ -51,8 +51,8 @@ def test_the_set_that_cannot_be_searched_is_named(
         raise ValueError("in one of them")
 
     alone_of: list[int] = []
-    alone = searched._alone
-    monkeypatch.setattr(searched, "neighbors_of_subsets", refused)
-    monkeypatch.setattr(searched, "_alone", spoiled)
+    alone = measuring._alone
+    monkeypatch.setattr(measuring, "neighbors_of_subsets", refused)
+    monkeypatch.setattr(measuring, "_alone", spoiled)
     with pytest.raises(ShapelibError, match=r"layer 0, content tokens: .* measured: no neighbours"):
         measure(encoder_folder, text_file, **SMALL, sets=("all", "content"))
