@@ -106,10 +106,25 @@ def neighbors_of_distinct(
             f"({copies} of {len(points)} points are exact copies)"
         )
     distinct = points if n == len(points) else points[first]
-    search = on_cpu.search if points.device.type == "cpu" else on_device.search
-    alone = torch.arange(n, device=points.device) if groups is None else groups
-    distances, indices, again = search(distinct.contiguous(), k, alone)
+    everyone = torch.arange(n, device=points.device)
+    found = neighbors_of_rows(distinct, everyone, k, everyone if groups is None else groups)
+    return Neighbors(*found[:2], distinct, first, multiplicity, found[2])
+
+
+def neighbors_of_rows(
+    distinct: Float[Tensor, "distinct features"],
+    rows: Int[Tensor, " rows"],
+    k: int,
+    groups: Int[Tensor, " distinct"],
+) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"], int]:
+    """Distances and indices of the k nearest of some of the points, and how many of these a float64
+    product had to find.
+
+    distinct: no two rows alike. groups: as in `neighbors_of_distinct`.
+    """
+    search = on_cpu.search if distinct.device.type == "cpu" else on_device.search
+    distances, indices, again = search(distinct.contiguous(), rows, k, groups)
     if not bool(((distances[:, 0] > 0) & (distances[:, -1] < torch.inf)).all()):
         span = f"{float(distances.min())} to {float(distances.max())}"
         raise ValueError(OUT_OF_RANGE.format(f"neighbours are {span} away"))
-    return Neighbors(distances, indices, distinct, first, multiplicity, again)
+    return distances, indices, again

@@ -63,29 +63,43 @@ def first_occurrences(
 ) -> tuple[Int[Tensor, " distinct"], Int[Tensor, " distinct"]]:
     """Where each different row of `x` first occurs, rising, and how often it occurs.
 
+    0 and −0 are one value.
+    """
+    return first_of(copies(x))
+
+
+def first_of(
+    number: Int[Tensor, " points"],
+) -> tuple[Int[Tensor, " distinct"], Int[Tensor, " distinct"]]:
+    """Where each different number, from 0 on, first occurs, rising, and how often it occurs."""
+    size, rows = int(number.max()) + 1, torch.arange(len(number), device=number.device)
+    first = torch.full((size,), len(rows), device=rows.device)
+    first.scatter_reduce_(0, number, rows, "amin")
+    counts = number.bincount(minlength=size)
+    first, by_row = first[counts > 0].sort()
+    return first, counts[counts > 0][by_row]
+
+
+def copies(x: Float[Tensor, "points features"]) -> Int[Tensor, " points"]:
+    """A number for each row of `x`, from 0 on, the same for exact copies alone.
+
     Rows are sorted by a hash instead of by their values, which is ten times faster; those with
     one hash are compared value by value. 0 and −0 are one value.
     """
     hashes, order = _hash(x).sort(stable=True)
     (same,) = torch.nonzero(hashes[1:] == hashes[:-1], as_tuple=True)
-    rows = torch.arange(len(x), device=x.device)
-    once = torch.ones_like(rows)
     if len(same) == 0:
-        return rows, once
+        return torch.arange(len(x), device=x.device)
     if not all(
         bool((x[order[some]] == x[order[some + 1]]).all())
         for some in same.split(max(1, _COMPARED // x.shape[1]))
     ):
         # Different rows with one hash, which is rare: sort by value after all.
-        _, group = torch.unique(x, dim=0, return_inverse=True)
-    else:
-        group = torch.empty_like(order)
-        group[order] = torch.cat([once[:1] * 0, (hashes[1:] != hashes[:-1]).cumsum(0)])
-    groups = int(group.max()) + 1
-    first = torch.full((groups,), len(x), device=x.device).scatter_reduce_(0, group, rows, "amin")
-    counts = torch.zeros(groups, dtype=torch.int64, device=x.device).scatter_add_(0, group, once)
-    first, by_row = first.sort()
-    return first, counts[by_row]
+        by_value: Int[Tensor, " points"] = torch.unique(x, dim=0, return_inverse=True)[1]
+        return by_value
+    number = torch.zeros_like(order)
+    number[order[1:]] = (hashes[1:] != hashes[:-1]).cumsum(0)
+    return number
 
 
 def _hash(x: Float[Tensor, "points features"]) -> Int[Tensor, " points"]:

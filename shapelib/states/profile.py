@@ -144,22 +144,7 @@ def profile(
         loaded = model if isinstance(model, loading.Model) else None
         loaded = loaded or loading.load(source, device=device, dtype=dtype, part=part)
         cut = corpus.windows(text, window, unit, tokenizer=loaded.tokenizer, seed=seed)
-        rows: list[dict[str, object]] = []
-        kept: dict[tuple[str, int], further.Kept] = {}
-        facts: dict[str, int] = {}
-        first: str | None = None
-        for held in pool.passes(
-            loaded, cut, tokens, seed=seed, memory=memory, beginning=beginning,
-            least_windows=least_windows, progress=progress,
-        ):  # fmt: skip
-            facts, first = _counts(held, tokens, batch), held.beginning
-            rows += _measure(held, loaded.name, asked, progress, kept)
-            count = groups_of(held, tokens, batch)
-            dealt = held.grouped(max(count, 1))
-        rows += further.between(kept, dealt, count, asked.metrics)
-        table = _table(rows, loaded, first, text, asked)
-        table.attrs["provenance"] = [run_facts(loaded, text, facts, started, **asked.as_dict())]
-        return table
+        return measured(loaded, text, cut, asked, started, memory, progress)
 
     # The weights of a loaded model may have changed since: only files can vouch for a kept table.
     if not reuse or isinstance(model, loading.Model):
@@ -167,6 +152,37 @@ def profile(
     where = str(loading.pick_device(device))
     kept = key(source, text, asked, device=where, dtype=dtype, part=part)
     return tables.cached(cache.named(source.name, kept), measure)
+
+
+def measured(
+    model: loading.Model,
+    text: corpus.Corpus,
+    cut: Iterable[corpus.Window],
+    asked: Measuring,
+    started: float,
+    memory: float = MEMORY,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """The table of `profile` for a loaded model that reads these windows of a text.
+
+    cut: what `corpus.windows` gives for what is asked. started: by `time.perf_counter`.
+    """
+    rows: list[dict[str, object]] = []
+    kept: dict[tuple[str, int], further.Kept] = {}
+    facts: dict[str, int] = {}
+    first: str | None = None
+    for held in pool.passes(
+        model, cut, asked.tokens, seed=asked.seed, memory=memory, beginning=asked.beginning,
+        least_windows=asked.least_windows, progress=progress,
+    ):  # fmt: skip
+        facts, first = _counts(held, asked.tokens, asked.batch), held.beginning
+        rows += _measure(held, model.name, asked, progress, kept)
+        count = groups_of(held, asked.tokens, asked.batch)
+        dealt = held.grouped(max(count, 1))
+    rows += further.between(kept, dealt, count, asked.metrics)
+    table = _table(rows, model, first, text, asked)
+    table.attrs["provenance"] = [run_facts(model, text, facts, started, **asked.as_dict())]
+    return table
 
 
 def _source_of(

@@ -222,11 +222,12 @@ def _states(
             output_hidden_states=True,
             use_cache=False,
         )
-    keep = mask.bool()
+    places = torch.nonzero(mask.flatten())[:, 0]
     states = states_of(output, model.network, tuple(padded.shape), model.name)
     for layer in layers:
-        vectors = states[layer][keep].float()
-        if not bool(torch.isfinite(vectors).all()):
+        vectors = states[layer].flatten(0, 1).index_select(0, places).float()
+        # One sum tells whether to look closer, as in `geometry.points`.
+        if not bool(vectors.sum().isfinite()) and not bool(vectors.isfinite().all()):
             raise ShapelibError(_not_finite(model, layer))
         yield layer, vectors.cpu().numpy()
 

@@ -74,7 +74,7 @@ def test_torch_operations_agree_with_the_compiled_search():
     # Small clusters, so that a row's fixed number of candidates is its own window's.
     window = torch.arange(300) // 60
     x += 30 * torch.from_numpy(rng.standard_normal((5, 8)))[window]
-    distances, indices, _ = on_device.search(x, 4, window)
+    distances, indices, _ = on_device.search(x, torch.arange(300), 4, window)
     expected = nearest_in_other_windows(x, window, 4)
     assert torch.allclose(distances, expected.distances, rtol=1e-12)
     assert torch.equal(indices, expected.indices)

@@ -386,3 +386,35 @@ def test_weights_that_fsdp_has_spread_are_refused(how: str, tmp_path: Path):
             watched(network).__enter__()
     finally:
         group.destroy_process_group()
+
+
+def test_the_text_is_cut_once_for_all_measurements_of_a_training(
+    tokenizer: Any, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from shapelib.text import corpus
+
+    cut: list[int] = []
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        cut.append(1)
+        return windows(*arguments, **named)
+
+    windows = corpus.windows
+    out, asked = tmp_path / "shape.parquet", {**SMALL, "unit": "tokens", "window": 20}
+    watch = ShapeCallback(text_file, out, every=2, **asked)
+    monkeypatch.setattr(corpus, "windows", counted)
+    run = trainer(tokenizer, tmp_path / "run", watch)
+    run.train()
+    assert len(cut) == 1
+    table = read_table(out)
+    assert table["step"].unique().tolist() == [0, 2, 4, 6]
+    # The last measurement, by hand.
+    whole = live(run.model.model.eval(), tokenizer, step=6)
+    expected = profile(whole, text_file, **asked, progress=False)
+    last = table[table["step"] == 6].reset_index(drop=True)
+    assert last["value"].equals(expected["value"])
+    assert last["stderr"].equals(expected["stderr"])
+    # The next training has a tokenizer of its own.
+    out.unlink()
+    trainer(tokenizer, tmp_path / "next", watch, steps=2).train()
+    assert len(cut) == 3

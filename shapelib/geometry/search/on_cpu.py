@@ -35,9 +35,9 @@ class _Lists(NamedTuple):
 
 
 def search(
-    x: Float[Tensor, "n d"], k: int, groups: Int[Tensor, " n"]
+    x: Float[Tensor, "n d"], rows: Int[Tensor, " m"], k: int, groups: Int[Tensor, " n"]
 ) -> tuple[Tensor, Tensor, int]:
-    """Distances, indices, and of how many points a float64 product had to find them.
+    """Distances and indices of some rows, and of how many a float64 product had to find them.
 
     groups: a number for each point; none is a neighbour of one with the same number.
     """
@@ -49,30 +49,30 @@ def search(
     indices = torch.empty(n, k, dtype=torch.int64)
     verdict = torch.zeros(n, dtype=torch.int8)
     out = (distances, indices, verdict)
-    narrow = bfloat16_units() and n >= _FEW
+    narrow = bfloat16_units() and len(rows) >= _FEW
     values, known = rounded.rounded(x, center, scale, narrow)
     summed, stored = (features + 1) * rounded.SUMMED_FLOAT32, rounded.STORED_BFLOAT16 * narrow
     most = min(n, max(64, 4 * k, n // _MOST))
 
-    def product(rows: Int[Tensor, " m"]) -> Float[Tensor, "m n"]:
-        return (values[rows] @ values.T).float()
+    def product(some: Int[Tensor, " m"]) -> Float[Tensor, "m n"]:
+        return (values[some] @ values.T).float()
 
     with _full_precision():
-        if not narrow:
+        if not narrow and len(rows) == n:
             _by_pairs(x, values, scale, known, summed, groups, out)
         # Of a search by pairs, what its lists had no room for.
-        left = torch.nonzero(verdict == compiled.UNPROVEN)[:, 0]
+        left = rows[verdict[rows] == compiled.UNPROVEN]
         _by_rows(x, left, product, scale, known, np.float32, summed, stored, most, groups, out)
     # Each examined pair tests the bound. Where one fails, hardware and assumption do not agree.
-    broken = bool((verdict == compiled.BROKEN).any())
-    again = torch.arange(n) if broken else torch.nonzero(verdict != compiled.PROVEN)[:, 0]
+    broken = bool((verdict[rows] == compiled.BROKEN).any())
+    again = rows if broken else rows[verdict[rows] != compiled.PROVEN]
     if len(again):
         wide, known = _wide(x, center, scale), rounded.known_wide(x, center, scale)
         summed = (features + 1) * rounded.SUMMED_FLOAT64
         _by_rows(x, again, wide, scale, known, np.float64, summed, 0.0, n, groups, out)
-        if not bool((verdict == compiled.PROVEN).all()):
+        if not bool((verdict[rows] == compiled.PROVEN).all()):
             raise RuntimeError("a float64 matrix product is less exact than float64 allows")
-    return distances, indices, len(again)
+    return distances[rows], indices[rows], len(again)
 
 
 def _wide(

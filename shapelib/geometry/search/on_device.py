@@ -11,7 +11,7 @@ _SPARE = 28
 
 
 def search(
-    x: Float[Tensor, "n d"], k: int, groups: Int[Tensor, " n"]
+    x: Float[Tensor, "n d"], rows: Int[Tensor, " m"], k: int, groups: Int[Tensor, " n"]
 ) -> tuple[Tensor, Tensor, int]:
     """As `on_cpu.search`; nothing is read back between blocks.
 
@@ -26,29 +26,30 @@ def search(
     wanted = min(k + _SPARE, n - 1)
     distances, indices, proven = [], [], []
     everyone = torch.arange(n, device=x.device)
-    for rows in everyone.split(rounded.BLOCK):
-        products = values[rows] @ values.T
+    for some in rows.split(rounded.BLOCK):
+        products = values[some] @ values.T
         key = squares - 2 * products
-        key.masked_fill_(groups[rows, None] == groups, torch.inf)
+        key.masked_fill_(groups[some, None] == groups, torch.inf)
         candidates = key.topk(wanted, dim=1, largest=False).indices.sort(dim=1).values
         # One candidate a row at a time: memory stays at block × features.
-        exact = torch.stack([_gaps(x, rows, each) for each in candidates.T], dim=1)
-        exact.masked_fill_(groups[candidates] == groups[rows, None], torch.inf)
+        exact = torch.stack([_gaps(x, some, each) for each in candidates.T], dim=1)
+        exact.masked_fill_(groups[candidates] == groups[some, None], torch.inf)
         nearest, place = exact.sort(dim=1, stable=True)
         distances.append(nearest[:, :k])
         indices.append(candidates.gather(1, place[:, :k]))
-        reach = (nearest[:, k - 1 : k] * scale + lost[rows, None]) * (1 + 1e-12)
-        limit = (reach + lost).square() + slack + (slack[rows] - squares[rows])[:, None]
-        limit += 2 * (features + 1) * rounded.SUMMED_FLOAT64 * norms[rows, None] * norms
+        reach = (nearest[:, k - 1 : k] * scale + lost[some, None]) * (1 + 1e-12)
+        limit = (reach + lost).square() + slack + (slack[some] - squares[some])[:, None]
+        limit += 2 * (features + 1) * rounded.SUMMED_FLOAT64 * norms[some, None] * norms
         limit.scatter_(1, candidates, -torch.inf)
         proven.append(~(key <= limit).any(dim=1))
     near, who = torch.cat(distances), torch.cat(indices)
     again = torch.nonzero(~torch.cat(proven))[:, 0]
-    for row in again:
+    for place in again:
+        row = rows[place]
         gaps = torch.cat([_gaps(x, row[None], part) for part in everyone.split(4 * rounded.BLOCK)])
         gaps.masked_fill_(groups == groups[row], torch.inf)
-        nearest, place = gaps.sort(stable=True)
-        near[row], who[row] = nearest[:k], place[:k]
+        nearest, order = gaps.sort(stable=True)
+        near[place], who[place] = nearest[:k], order[:k]
     return near, who, len(again)
 
 
