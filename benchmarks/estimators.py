@@ -31,6 +31,7 @@ from apart import Peer, dadapy
 from threadpoolctl import threadpool_limits
 
 from shapelib import anisotropy, average_cosine, dimensions
+from shapelib.geometry import loops
 from shapelib.geometry.metrics import measure_points
 from shapelib.geometry.search import on_cpu
 
@@ -46,6 +47,12 @@ AUTHORS = "llm-microscope==0.0.7"
 NEARLY_EQUAL = "two nearly equal directions"
 HUNDRED, WHOLE = "shapelib three dimensions, k = 100", "shapelib all of a layer"
 LAYER, APART = "A layer", "DADApy, measured apart"
+STEP = "shapelib one step of two vectors"
+# What bounds a row with a limit, by the beginning of its name: another row, and what that is.
+BOUNDS = {
+    "shapelib anisotropy, ": (STEP, "it takes some tens of steps, and one step"),
+    WHOLE: (HUNDRED, "the search for a hundred neighbours alone"),
+}
 # What a layer may cost on one thread, by the beginning of a name and by features.
 LIMITS = {
     "shapelib anisotropy, ": {384: 0.1, 768: 0.1, 2560: 0.2},
@@ -95,7 +102,16 @@ def our_contestants(features: int) -> dict[str, Contestant]:
             ours["shapelib three dimensions, no bfloat16"] = lambda x=x: without_units(x)
             ours["shapelib average cosine"] = lambda x=x: average_cosine(x)
             ours[WHOLE] = lambda x=x: measure_points(x)
+            ours[STEP] = one_step(x)
     return ours
+
+
+def one_step(x: torch.Tensor) -> Contestant:
+    """What `anisotropy` does over and over: points and their transpose times two vectors."""
+    center = x.double().mean(dim=0).numpy()
+    vectors = np.random.default_rng(0).standard_normal((2, x.shape[1]))
+    total = float((x.double() - torch.from_numpy(center)).square().sum())
+    return lambda: loops.two_gram_times(x.numpy(), center, vectors, total)
 
 
 def peer_contestants(features: int, authors: ModuleType | None) -> dict[str, Contestant]:
@@ -288,11 +304,11 @@ def as_rows(found: dict[str, list[float]], threads: int, features: int) -> list[
         record.row(name, each, threads=threads, features=features, **limit(name, threads, features))
         for name, each in found.items()
     ]
-    layer = next((each["median"] for each in rows if each["name"] == WHOLE), None)
-    search = next((each["median"] for each in rows if each["name"] == HUNDRED), None)
+    medians = {each["name"]: each["median"] for each in rows}
     for each in rows:
-        if each["name"] == WHOLE and "limit" in each and layer and search:
-            each["bound"] = f"the search for a hundred neighbours alone is {search:g}"
+        for start, (part, words) in BOUNDS.items():
+            if "limit" in each and each["name"].startswith(start) and part in medians:
+                each["bound"] = f"{words} is {medians[part]:g}"
         print(f"   {record.line(each)}", flush=True)
     return rows
 

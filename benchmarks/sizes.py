@@ -40,7 +40,7 @@ BLOCK, WARM = 256, 2048
 SHARED, SCALED = 65536, 16384
 # Turns where there are so few points; one beyond.
 TURNS = {4096: 3}
-SECONDS, SHARE = 600, 0.5
+SECONDS, SHARE = 240, 0.5
 OURS = "shapelib"
 
 

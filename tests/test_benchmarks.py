@@ -139,9 +139,11 @@ def test_limits_of_a_layer_are_of_one_thread_and_of_every_cloud(monkeypatch: pyt
         assert found == [0.1, 0.1, 0.2], name
         assert estimators.limit(name, 2, 384) == {}
     assert estimators.limit("shapelib average cosine", 1, 384) == {}
-    rows = estimators.as_rows({estimators.WHOLE: [1.2], estimators.HUNDRED: [0.8]}, 1, 768)
+    found = {estimators.WHOLE: [1.2], estimators.HUNDRED: [0.8], names[0]: [0.2]}
+    rows = estimators.as_rows({**found, estimators.STEP: [0.004]}, 1, 768)
     assert rows[0]["limit"] == 1.0
     assert rows[0]["bound"] == "the search for a hundred neighbours alone is 0.8"
+    assert rows[2]["bound"] == "it takes some tens of steps, and one step is 0.004"
 
 
 def test_the_benchmark_of_scale_measures_what_a_table_can_hold(monkeypatch: pytest.MonkeyPatch):
