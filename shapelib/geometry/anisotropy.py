@@ -46,8 +46,8 @@ def anisotropy(x: Points, centered: bool = True) -> float:
     Gram matrix, with two vectors at a time and, for float32 points, in float32: about six passes
     over the points where one direction or two stand out, thirty to sixty where all are alike. All
     else is float64, centering included, and so is the product with the exact points that says how
-    far off σ₁² may be: by at most 1e-7 of it. The standard error of
-    a share is a thousand times that.
+    far off σ₁² may be: by at most 1e-7 of it. The standard error of a share is a thousand times
+    that.
 
     :param x: points × features, at least two of each; half precision and integers are promoted.
     :param centered: whether the mean point is subtracted first.

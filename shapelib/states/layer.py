@@ -27,7 +27,7 @@ from shapelib.geometry.metrics import (
 )
 from shapelib.geometry.neighbors import Neighbors
 from shapelib.geometry.scale.overlap import IMBALANCE_K, near_rows
-from shapelib.geometry.subsets import neighbors_of_subsets, worth_sharing
+from shapelib.geometry.search.subsets import neighbors_of_subsets, worth_sharing
 from shapelib.states import further, pool
 from shapelib.states.choices import CHOICES
 from shapelib.states.settings import Measuring

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stress import often
 
-from shapelib.geometry import subsets
 from shapelib.geometry.metrics import neighbors_at_most
-from shapelib.geometry.search import on_cpu, on_device
-from shapelib.geometry.subsets import neighbors_of_subsets, worth_sharing
+from shapelib.geometry.search import on_cpu, on_device, subsets
+from shapelib.geometry.search.subsets import neighbors_of_subsets, worth_sharing
 
 
 def check(x: np.ndarray, chosen: Sequence[np.ndarray], k: int) -> list[int]:

@@ -1,1 +1,1 @@
-"""The two compiled searches of `shapelib.geometry.neighbors`: row by row, and each pair once."""
+"""How `shapelib.geometry.neighbors` searches: the compiled loops, by rows and by pairs, and subsets."""
