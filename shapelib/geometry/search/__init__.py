@@ -1,1 +1,1 @@
-"""How `shapelib.geometry.neighbors` searches: the compiled loops, by rows and by pairs, and subsets."""
+"""How `shapelib.geometry.neighbors` searches: compiled loops by rows and by pairs, and subsets."""
