@@ -3,8 +3,12 @@
 The passes are those that `profile` makes, without hidden states; the two precisions take turns.
 Where the processor has no units for bfloat16, this says what it costs to ask for it all the same.
 A model whose weights cannot be had (Gemma's terms must have been accepted) is left out by name.
+
+    python benchmarks/reading.py              # 135 M, 270 M and 1.5 G parameters
+    python benchmarks/reading.py MODEL …      # some of them
 """
 
+import sys
 import time
 
 import record
@@ -67,9 +71,13 @@ def ratios(name: str, text: Corpus, tokens: int) -> tuple[int, list[float]]:
 
 
 def main() -> None:
+    names = sys.argv[1:] or list(TOKENS)
+    if unknown := [name for name in names if name not in TOKENS]:
+        sys.exit(f"not timed: {', '.join(unknown)}; known: {', '.join(TOKENS)}")
     text = load_corpus()
     rows, left = [], []
-    for name, tokens in TOKENS.items():
+    for name in names:
+        tokens = TOKENS[name]
         try:
             parameters, found = ratios(name, text, tokens)
         except ShapelibError as error:

@@ -503,8 +503,12 @@ def test_reading_is_timed_on_every_window_and_says_whom_it_left_out(
     monkeypatch.setattr(reading, "seconds", took)
     monkeypatch.setattr(reading, "load_corpus", lambda: text)
     monkeypatch.setattr(reading, "TOKENS", {str(decoder_folder): 400, "no-such-model": 400})
+    monkeypatch.setattr(sys, "argv", ["reading.py"])
     reading.main()
     (section,) = record.here("reading")["sections"]
     assert [row["median"] for row in section["ratios"]] == [0.5]
     assert seen[2:] == ["bfloat16", "float32", "float32", "bfloat16", "bfloat16", "float32"]
     assert "no-such-model" in section["note"]
+    monkeypatch.setattr(sys, "argv", ["reading.py", "another"])
+    with pytest.raises(SystemExit, match=r"another; known: .*no-such-model"):
+        reading.main()

@@ -46,8 +46,8 @@ def place(folder: Path, name: str, device: str, dtype: str) -> Placement:
     dtype = choose_dtype(dtype, size, where)
     if dtype == "bfloat16" and where.type == "cpu" and not bfloat16_units():
         _log.warning(
-            "%s: this processor has no units for bfloat16, so that it reads no faster than in "
-            "float32", name,
+            "%s: this processor has no units for bfloat16, and may read several times slower in "
+            "it than in float32", name,
         )  # fmt: skip
     need, free = size * getattr(torch, dtype).itemsize, room()
     here = free.get((where.index or 0) if where.type == "cuda" else "cpu", 0)
