@@ -10,7 +10,7 @@ import numpy as np
 from shapebook.pages.timings import packages, records
 
 # Benchmarks of which each section is a table of one column.
-_SMALL = ("leverage", "pretrain", "profiles", "reading", "scale", "stages", "subspace")
+_SMALL = ("leverage", "pretrain", "profiles", "scale", "stages", "subspace")
 # From here on a range is so wide that its median says little: greatest ÷ least.
 _WIDE = 3.0
 
