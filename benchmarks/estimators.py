@@ -30,6 +30,7 @@ import torch
 from apart import Peer, dadapy
 from threadpoolctl import threadpool_limits
 
+from shapebook.pages.timings.packages import APART, LAYER
 from shapelib import anisotropy, average_cosine, dimensions
 from shapelib.geometry import loops
 from shapelib.geometry.metrics import measure_points
@@ -46,7 +47,6 @@ APART_TURNS = 7
 AUTHORS = "llm-microscope==0.0.7"
 NEARLY_EQUAL = "two nearly equal directions"
 HUNDRED, WHOLE = "shapelib three dimensions, k = 100", "shapelib all of a layer"
-LAYER, APART = "A layer", "DADApy, measured apart"
 STEP = "shapelib one step of two vectors"
 # What bounds a row with a limit, by the beginning of its name: another row, and what that is.
 BOUNDS = {

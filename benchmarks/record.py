@@ -9,11 +9,9 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,10 @@ import torch
 
 from shapebook.pages.timings import records
 from shapelib.processor import path
+from shapelib.store import tables
 
 ROOT = Path(__file__).parent.parent
 RECORDS = Path(__file__).with_name("records")
-# What is written here while `make bench` goes on is no change of what measures.
-_KEPT = (":(exclude)results/*/*", ":(exclude)benchmarks/records")
 _VERSIONS = ("shapelib", "torch", "numpy", "numba", "scipy", "transformers", "scikit-dimension",
              "scikit-learn", "faiss-cpu")  # fmt: skip
 _POINTS, _FEATURES, _TURNS = 4096, 768, 3
@@ -49,9 +46,8 @@ def put(record: records.Record) -> Path:
         folder /= records.place(record["processor"])
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{record['benchmark']}.json"
-    whole = file.with_suffix(".new")
-    whole.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    whole.replace(file)
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    tables.write_atomically(file, lambda whole: whole.write_text(text, "utf-8"))
     print(f"recorded: {file.relative_to(RECORDS)}")
     return file
 
@@ -88,26 +84,14 @@ def envelope(benchmark: str) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Of Python and of what is installed of what is timed."""
-    found = {"python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **tables.versions_of(_VERSIONS)}
 
 
 def commit(checkout: Path = ROOT) -> str | None:
     """The commit that is measured, ``-dirty`` where a tracked file has changes that are no kept
     result; None outside a checkout."""
-
-    def said(*asked: str) -> str | None:
-        run = subprocess.run(["git", "-C", str(checkout), *asked], capture_output=True, text=True)
-        return run.stdout.strip() if run.returncode == 0 else None
-
-    head = said("describe", "--always", "--abbrev=12")
-    changed = said("status", "--porcelain", "--untracked-files=no", "--", ".", *_KEPT)
-    return head if not head or changed == "" else f"{head}-dirty"
+    # What is written here while `make bench` goes on is no change of what measures.
+    return tables.commit_of(checkout, "benchmarks/records")
 
 
 def processor() -> dict[str, Any]:

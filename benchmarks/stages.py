@@ -18,7 +18,7 @@ from unittest import mock
 import numpy as np
 import record
 import torch
-from estimators import POINTS, clouds
+from estimators import POINTS, clouds, seconds
 
 from shapelib import nearest_neighbors
 from shapelib.geometry.loops import compiled
@@ -138,12 +138,6 @@ def staged_by_pairs(x: torch.Tensor, k: int, made: Rounded, clock: Clock) -> Non
         product = half @ made.values.T
     with clock.of(COPY):
         product.clone()
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def measured(features: int, k: int, turns: int) -> dict[str, list[float]]:

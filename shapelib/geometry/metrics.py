@@ -19,7 +19,7 @@ from shapelib.geometry.dimension import (
     mom_from_distances,
     two_nn_from_distances,
 )
-from shapelib.geometry.neighbors import Neighbors, neighbors_of_distinct
+from shapelib.geometry.neighbors import Neighbors, at_most, neighbors_of_distinct
 from shapelib.geometry.points import Points, as_points, first_occurrences
 from shapelib.geometry.scale.curves import SCALES, likelihoods
 from shapelib.geometry.scale.robust import mle_from_distances
@@ -88,7 +88,7 @@ def neighbors_at_most(x: Points, k: int) -> Neighbors:
     """
     x = as_points(x)
     first, multiplicity = first_occurrences(x)
-    return neighbors_of_distinct(x, first, multiplicity, max(2, min(k, len(first) - 2)))
+    return neighbors_of_distinct(x, first, multiplicity, at_most(k, len(first)))
 
 
 def directions_of(x: Points) -> dict[Metric, float]:

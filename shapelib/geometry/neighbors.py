@@ -111,6 +111,11 @@ def neighbors_of_distinct(
     return Neighbors(*found[:2], distinct, first, multiplicity, found[2])
 
 
+def at_most(k: int, distinct: int) -> int:
+    """k neighbours, or as many as can be told among so many distinct points; 2 at the least."""
+    return max(2, min(k, distinct - 2))
+
+
 def neighbors_of_rows(
     distinct: Float[Tensor, "distinct features"],
     rows: Int[Tensor, " rows"],

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -256,8 +256,13 @@ def _umask() -> int:
 
 @functools.cache
 def _versions() -> dict[str, str]:
+    return versions_of(_VERSIONS)
+
+
+def versions_of(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
     found = {}
-    for name in _VERSIONS:
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -269,17 +274,19 @@ def _versions() -> dict[str, str]:
 def _commit() -> str | None:
     """The commit of the checkout this package runs from, or None for an installed package."""
     checkout = Path(__file__).resolve().parents[2]
-    return _commit_of(checkout) if (checkout / ".git").exists() else None
+    return commit_of(checkout) if (checkout / ".git").exists() else None
 
 
-def _commit_of(checkout: Path) -> str | None:
-    """Its commit, ``-dirty`` where a tracked file of what measures has changes.
+def commit_of(checkout: Path, *kept: str) -> str | None:
+    """Its commit, ``-dirty`` where a tracked file of what measures has changes, or None.
 
-    The kept tables, which are all that lies in folders of ``results/``, are what is measured: a
-    command that writes several of them stays on the commit it began with.
+    The kept tables, which are all that lies in folders of ``results/``, are what is measured, and
+    so is what lies in the folders of `kept`: a command that writes several of them stays on the
+    commit it began with.
     """
     head = _git(checkout, "describe", "--always", "--abbrev=12")
-    asked = ("status", "--porcelain", "--untracked-files=no", "--", ".", _KEPT_TABLES)
+    excluded = (_KEPT_TABLES, *(f":(exclude){each}" for each in kept))
+    asked = ("status", "--porcelain", "--untracked-files=no", "--", ".", *excluded)
     if not head:
         return None
     # Where git cannot say whether there are changes, nobody can say that there are none.

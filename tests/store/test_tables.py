@@ -94,28 +94,28 @@ def test_a_kept_table_that_is_made_anew_leaves_the_commit_clean(tmp_path: Path):
     git("init", "-q")
     git("add", ".")
     git("commit", "-q", "-m", "all")
-    clean = tables._commit_of(tmp_path)
+    clean = tables.commit_of(tmp_path)
     assert clean is not None
     assert len(clean) == 12
     (tmp_path / files[0]).write_text("made anew")
     (tmp_path / "results" / "training" / "new.parquet").write_text("new")
-    assert tables._commit_of(tmp_path) == clean
+    assert tables.commit_of(tmp_path) == clean
     for measures in files[1:]:
         (tmp_path / measures).write_text("changed")
-        assert tables._commit_of(tmp_path) == f"{clean}-dirty"
+        assert tables.commit_of(tmp_path) == f"{clean}-dirty"
         git("checkout", "-q", measures)
-        assert tables._commit_of(tmp_path) == clean
+        assert tables.commit_of(tmp_path) == clean
     (tmp_path / ".git" / "index").write_bytes(b"damaged: git tells no changes")
-    assert tables._commit_of(tmp_path) == f"{clean}-dirty"
+    assert tables.commit_of(tmp_path) == f"{clean}-dirty"
     (tmp_path / ".git" / "index").unlink()
     git("reset", "-q", "--hard")
-    assert tables._commit_of(tmp_path) == clean
+    assert tables.commit_of(tmp_path) == clean
     git("rm", "-q", files[2])
-    assert tables._commit_of(tmp_path) == f"{clean}-dirty"
+    assert tables.commit_of(tmp_path) == f"{clean}-dirty"
 
 
 def test_a_folder_that_git_does_not_know_has_no_commit(tmp_path: Path):
-    assert tables._commit_of(tmp_path) is None
+    assert tables.commit_of(tmp_path) is None
 
 
 @pytest.mark.parametrize(

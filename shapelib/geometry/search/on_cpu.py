@@ -39,7 +39,7 @@ def search(
 ) -> tuple[Tensor, Tensor, int]:
     """Distances and indices of some rows, and of how many a float64 product had to find them.
 
-    groups: a number for each point; none is a neighbour of one with the same number.
+    rows: rising. groups: a number for each point; none is a neighbour of one with the same number.
     """
     from shapelib.geometry.search import rows as compiled
 
@@ -72,7 +72,9 @@ def search(
         _by_rows(x, again, wide, scale, known, np.float64, summed, 0.0, n, groups, out)
         if not bool((verdict[rows] == compiled.PROVEN).all()):
             raise RuntimeError("a float64 matrix product is less exact than float64 allows")
-    return distances[rows], indices[rows], len(again)
+    if len(rows) < n:
+        distances, indices = distances[rows], indices[rows]
+    return distances, indices, len(again)
 
 
 def _wide(

@@ -14,7 +14,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shapelib.geometry.neighbors import Neighbors, neighbors_of_distinct, neighbors_of_rows
+from shapelib.geometry.neighbors import (
+    Neighbors,
+    at_most,
+    neighbors_of_distinct,
+    neighbors_of_rows,
+)
 from shapelib.geometry.points import Points, as_points, copies, first_of
 
 Subset = Bool[np.ndarray, " points"]
@@ -69,17 +74,13 @@ def neighbors_of_subsets(x: Points, subsets: Sequence[Subset], k: int) -> list[N
     index = torch.full((int(number.max()) + 1,), -1, device=points.device)
     index[number[first]] = torch.arange(len(first), device=points.device)
     among = [_among(points, torch.from_numpy(each), index[number]) for each in subsets]
-    counts = [_at_most(k, len(each.of)) for each in among]
+    counts = [at_most(k, len(each.of)) for each in among]
     more = max(
         count + _spare(count, 1 - len(each.of) / len(first))
         for each, count in zip(among, counts, strict=True)
     )
-    found = neighbors_of_distinct(points, first, multiplicity, _at_most(more, len(first)))
+    found = neighbors_of_distinct(points, first, multiplicity, at_most(more, len(first)))
     return [_taken(found, each, count) for each, count in zip(among, counts, strict=True)]
-
-
-def _at_most(k: int, distinct: int) -> int:
-    return max(2, min(k, distinct - 2))
 
 
 def _spare(k: int, outside: float) -> int:
