@@ -55,14 +55,10 @@ def put(record: records.Record) -> Path:
 def _others(benchmark: str, machine: dict[str, Any], anew: set[str]) -> list[dict[str, Any]]:
     """Sections of this very processor that were not measured anew, each with its own run."""
     before = here(benchmark)
-    if before is None or any(before["processor"].get(name) != machine[name] for name in _SAME):
+    if before is None:
         return []
     run = {name: before[name] for name in ("commit", "measured", "versions") if name in before}
     return [{**run, **each} for each in before["sections"] if each["title"] not in anew]
-
-
-# Two generations can have one name, and units of one kind.
-_SAME = ("name", "family", "model", "path")
 
 
 def here(benchmark: str) -> records.Record | None:

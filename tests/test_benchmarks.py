@@ -260,7 +260,7 @@ def test_what_is_recorded_is_read_again(record: Any):
     }  # fmt: skip
     sections = [made(record, "A", 1.0, k=20), made(record, "B", 2.0)]
     file = record.write("speed", sections)
-    assert file.parent.name == "n9-epyc-float32"
+    assert file.parent.name == "n9-epyc-9-1-float32"
     found = record.here("speed")
     assert found["sections"] == sections
     assert found["processor"] == {**record.processor(), "gflops": record.products()}
@@ -277,7 +277,7 @@ def test_processors_are_never_mixed(record: Any, monkeypatch: pytest.MonkeyPatch
     assert [each["title"] for each in record.here("speed")["sections"]] == ["A"]
     both = records.of_processors(record.RECORDS, "speed")
     assert {name: len(each["sections"]) for name, each in both.items()} == {
-        "n9-epyc-amx": 1, "n9-epyc-float32": 2
+        "n9-epyc-9-1-amx": 1, "n9-epyc-9-1-float32": 2
     }  # fmt: skip
 
 
@@ -299,6 +299,7 @@ def test_a_part_measured_anew_leaves_the_rest_with_its_own_run(
     on(record, monkeypatch, family=10)
     record.write("speed", [made(record, "B", 5.0)], keep=True)
     assert [each["title"] for each in record.here("speed")["sections"]] == ["B"]
+    assert len(list(record.RECORDS.glob("*/speed.json"))) == 2
 
 
 def test_what_no_reader_knows_is_not_recorded(record: Any):
@@ -384,7 +385,7 @@ def test_the_table_of_limits_is_of_this_processor_alone(
     limits.main()
     said = capsys.readouterr().out
     lines = said.strip().splitlines()
-    assert lines[0] == "N9 EPYC (family 9), float32: every line with a limit"
+    assert lines[0] == "N9 EPYC (family 9, model 1), float32: every line with a limit"
     assert [line.split()[0] for line in lines[1:-2]] == ["speed"] * len(LIMITED)
     for line, (_, verdict) in zip(lines[1:], LIMITED, strict=False):
         assert line.endswith(verdict)

@@ -22,7 +22,8 @@ themselves, since each pair has a bound of its own. A point for which too many a
 once more with a float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖.
 Every pair that is looked at also tests the bound; if one contradicts it, all points are searched
 again. Without bfloat16 units, where the product is nearly all of the cost, each pair is multiplied
-once for both its points (`search.pairs`).
+once for both its points (`search.pairs`), by threads that have columns of their own
+(`search.by_pairs`).
 """
 
 from typing import NamedTuple

@@ -10,7 +10,7 @@ from stress import often
 
 from shapelib import nearest_neighbors
 from shapelib.geometry.neighbors import Neighbors
-from shapelib.geometry.search import on_cpu, on_device, rounded
+from shapelib.geometry.search import by_pairs, on_cpu, on_device, rounded
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -373,7 +373,7 @@ def test_a_float64_product_that_breaks_its_promise_stops(monkeypatch: pytest.Mon
             wide(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(on_cpu, "_by_rows", nothing_is_proven)
-    monkeypatch.setattr(on_cpu, "_by_pairs", nothing_is_proven)
+    monkeypatch.setattr(by_pairs, "search", nothing_is_proven)
     with pytest.raises(RuntimeError, match="less exact than float64"):
         nearest_neighbors(x, 5)
 
@@ -405,10 +405,11 @@ def test_a_pair_lies_between_what_both_lists_are_told(features: int) -> None:
     assert wide.max() < 4 * summed + 4e-5
 
 
+@pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("room", [1, 30, 128])
 @pytest.mark.parametrize("kind", ["ordinary", "massive", "clusters", "ties"])
 def test_lists_of_any_room_give_the_same_neighbours(
-    kind: str, room: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, room: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list that is too short for a row is closed, and its row searched with all points."""
     monkeypatch.setattr(on_cpu, "bfloat16_units", lambda: False)
@@ -427,15 +428,14 @@ def test_lists_of_any_room_give_the_same_neighbours(
         "_by_rows",
         lambda x, rows, *rest: closed.append(len(rows)) or by_rows(x, rows, *rest),
     )
-    monkeypatch.setattr(on_cpu, "_ROOM", room)
-    monkeypatch.setattr(on_cpu, "_COLUMNS", 100)
+    monkeypatch.setattr(by_pairs, "_ROOM", room)
     monkeypatch.setattr(rounded, "BLOCK", 60)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         found = nearest_neighbors(x, 7)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
     assert torch.equal(found.distances, expected.distances)
     assert torch.equal(found.indices, expected.indices)
     if kind == "clusters" and room == 1:

@@ -21,6 +21,8 @@ UNKNOWN = "not recorded"
 """The name and path of a processor that nobody wrote down."""
 FLOAT32 = "float32"
 """The path of a processor without units for bfloat16 products."""
+# What tells processors of one name apart.
+_GENERATION = ("family", "model")
 MAKERS = ("AMD", "Intel", "Apple", "Ampere", "ARM", "IBM")
 
 Record = dict[str, Any]
@@ -35,17 +37,20 @@ _LIMIT = {"limit", "at_least", "where", "bound"}
 
 
 def place(processor: dict[str, Any]) -> str:
-    """The folder of a processor's records: maker, line and path, as ``amd-epyc-avx512-bf16``.
+    """The folder of a processor's records: maker, line, generation where it is known, and path.
 
     >>> place({"name": "Intel(R) Xeon(R) Platinum 8480+", "path": "AMX"})
     'intel-xeon-amx'
+    >>> place({"name": "AMD EPYC", "family": 25, "model": 1, "path": "float32"})
+    'amd-epyc-25-1-float32'
     """
     if processor["path"] == UNKNOWN:
         return _plain(UNKNOWN)
     words = re.sub(r"\((R|TM)\)", " ", processor["name"], flags=re.I).split()
     makers = [each.lower() for each in MAKERS]
     first = next((at for at, each in enumerate(words) if each.lower() in makers), 0)
-    return _plain("-".join([*words[first : first + 2], processor["path"]]))
+    generation = [str(processor[each]) for each in _GENERATION if processor.get(each) is not None]
+    return _plain("-".join([*words[first : first + 2], *generation, processor["path"]]))
 
 
 def _plain(words: str) -> str:
@@ -146,8 +151,9 @@ def shown(processor: dict[str, Any]) -> str:
     if processor["path"] == UNKNOWN:
         return "Processor not recorded"
     name = re.sub(r"\((R|TM)\)| Processor| CPU", "", processor["name"], flags=re.I)
-    family = f" (family {processor['family']})" if "family" in processor else ""
-    return f"{' '.join(name.split())}{family}, {processor['path']}"
+    known = [f"{each} {processor[each]}" for each in _GENERATION if processor.get(each) is not None]
+    generation = f" ({', '.join(known)})" if known else ""
+    return f"{' '.join(name.split())}{generation}, {processor['path']}"
 
 
 def products(processor: dict[str, Any]) -> str:

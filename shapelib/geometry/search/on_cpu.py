@@ -1,17 +1,14 @@
 """The search on a CPU: by rows of a bfloat16 product, or by pairs of a float32 one."""
 
-import itertools
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapelib.geometry.search import rounded
+from shapelib.geometry.search import by_pairs, rounded
 from shapelib.geometry.search.rounded import Known
 from shapelib.processor import bfloat16_units
 from shapelib.threads import in_threads
@@ -20,18 +17,6 @@ from shapelib.threads import in_threads
 _FEW = 256
 # A float64 row of the product costs as much as exact distances to a fifth of all points.
 _MOST = 8
-# Columns of a product of which each pair is seen once, and the least room of a point's list.
-_COLUMNS, _ROOM = 2048, 128
-
-
-class _Lists(NamedTuple):
-    """Who may be among the nearest of each point, see `pairs`."""
-
-    who: Int[np.ndarray, "n room"]
-    low: Float[np.ndarray, "n room"]
-    high: Float[np.ndarray, "n room"]
-    held: Int[np.ndarray, " n"]
-    bars: Float[np.ndarray, " n"]
 
 
 def search(
@@ -59,7 +44,7 @@ def search(
 
     with _full_precision():
         if not narrow and len(rows) == n:
-            _by_pairs(x, values, scale, known, summed, groups, out)
+            by_pairs.search(x, values, scale, known, summed, _tiny(x), groups, out)
         # Of a search by pairs, what its lists had no room for.
         left = rows[verdict[rows] == compiled.UNPROVEN]
         _by_rows(x, left, product, scale, known, np.float32, summed, stored, most, groups, out)
@@ -131,73 +116,6 @@ def _tiny(x: Float[Tensor, "n d"]) -> float:
     """What underflow can take from a product."""
     # A product of coordinates above 2⁻⁶⁰ is normal, but a sum that nearly cancels may be flushed.
     return (x.shape[1] + 2) * 2.0**-120
-
-
-def _by_pairs(
-    x: Float[Tensor, "n d"],
-    values: Float[Tensor, "n d"],
-    scale: float,
-    known: Known,
-    summed: float,
-    groups: Int[Tensor, " n"],
-    out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
-) -> None:
-    """Search all points block by block, each pair once: see `pairs`.
-
-    The threads share a block's columns; then each settles some of its rows, while others may have
-    begun the next block, whose lists are others.
-    """
-    from shapelib.geometry.search import pairs
-
-    n, k = out[0].shape
-    room = min(n, max(_ROOM, 3 * k))
-    points, about = x.numpy(), torch.stack(list(known)).numpy()
-    screen = pairs.screened(about, summed, _tiny(x))
-    targets, group = [each.numpy() for each in out], groups.numpy()
-    blocks = [n * part // -(-n // rounded.BLOCK) for part in range(-(-n // rounded.BLOCK) + 1)]
-    largest = max(b - a for a, b in itertools.pairwise(blocks))
-    threads = min(torch.get_num_threads(), max(1, n // rounded.BLOCK))
-    lists = _lists(n, room)
-    # While some settle a block's rows, others may be at the next block's.
-    own = [[_lists(largest, room) for _ in range(threads)] for _ in range(2)]
-    all_are_here = threading.Barrier(threads)
-
-    def turn(thread: int) -> None:
-        tile = torch.empty(largest * _COLUMNS)
-        for number, (first, last) in enumerate(itertools.pairwise(blocks)):
-            mine, size = own[number % 2][thread], last - first
-            mine.held[:] = 0
-            mine.bars[:size] = lists.bars[first:last]
-            edges = [first + (n - first) * part // threads for part in (thread, thread + 1)]
-            for start in range(edges[0], edges[1], _COLUMNS):
-                right = values[start : min(start + _COLUMNS, edges[1])]
-                product = tile[: size * len(right)].view(size, len(right))
-                torch.matmul(values[first:last], right.T, out=product)
-                if number == 0:
-                    pairs.first_bars(product.numpy(), first, start, k, group, screen, lists.bars)
-                pairs.sift(product.numpy(), first, start, k, group, screen, *lists, *mine)
-            all_are_here.wait()
-            parts = tuple(each[:4] for each in own[number % 2])
-            begin, end = (size * part // threads for part in (thread, thread + 1))
-            pairs.settle(points, first, begin, end, scale, *lists, parts, *targets)
-
-    def work(thread: int, _: int) -> None:
-        try:
-            turn(thread)
-        except threading.BrokenBarrierError:
-            return  # Another thread failed, and says why.
-        except BaseException:
-            all_are_here.abort()
-            raise
-
-    in_threads(threads, work, 1)
-
-
-def _lists(n: int, room: int) -> _Lists:
-    return _Lists(
-        np.empty((n, room), np.int32), np.empty((n, room), np.float32),
-        np.empty((n, room), np.float32), np.zeros(n, np.int64), np.full(n, np.inf, np.float32),
-    )  # fmt: skip
 
 
 @contextmanager

@@ -76,7 +76,8 @@ def sift(  # type: ignore[no-untyped-def]
 
     products: as in `first_bars`; rows meet only columns after themselves.
     who, low, high: points × room, the lists of all: a point, l and h. held: how many there are, −1
-    in a closed list. bars: t. Those of `own_…` are the block's rows' in this thread.
+    in a closed list. bars: t. Those of `own_…` are the block's rows' in this thread, but for their
+    bars, which threads share: what any of them sets there holds.
     """
     room = who.shape[1]
     most_left = room - room // 4

@@ -60,12 +60,13 @@ def rounded(
     def work(start: int, stop: int) -> None:
         for first in range(start, stop, BLOCK):
             part = slice(first, min(first + BLOCK, stop))
-            rows = torch.empty(len(x[part]), features)
+            rows = torch.empty(len(x[part]), features) if narrow else values[part]
             loops.round_rows(
                 x[part].numpy(), center.numpy(), scale, narrow,
                 rows.numpy(), squares[part].numpy(), lost[part].numpy(),
             )  # fmt: skip
-            values[part] = rows
+            if narrow:
+                values[part] = rows
 
     in_threads(n, work)
     return values, known_of(squares, lost, features)

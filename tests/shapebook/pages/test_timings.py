@@ -215,7 +215,6 @@ def test_answers_stand_beside_those_of_the_same_fit(tmp_path: Path):
     ("name", "path", "folder"),
     [
         ("AMD EPYC", "AVX-512 bf16", "amd-epyc-avx512-bf16"),
-        ("AMD EPYC", "float32", "amd-epyc-float32"),
         ("AMD EPYC 7763 64-Core Processor", "float32", "amd-epyc-float32"),
         ("Intel(R) Xeon(R) Processor", "AMX", "intel-xeon-amx"),
         ("12th Gen Intel(R) Core(TM) i7-1260P", "float32", "intel-core-float32"),
@@ -226,6 +225,15 @@ def test_answers_stand_beside_those_of_the_same_fit(tmp_path: Path):
 )
 def test_a_processor_has_a_folder_by_maker_and_path(name: str, path: str, folder: str):
     assert records.place({"name": name, "path": path}) == folder
+
+
+def test_generations_of_one_name_have_folders_and_names_of_their_own():
+    rome = {"name": "AMD EPYC", "family": 23, "model": 49, "path": "float32"}
+    milan = {**rome, "family": 25, "model": 1}
+    assert records.place(rome) == "amd-epyc-23-49-float32"
+    assert records.place(milan) == "amd-epyc-25-1-float32"
+    assert records.shown(rome) != records.shown(milan) == "AMD EPYC (family 25, model 1), float32"
+    assert records.place({**rome, "family": None, "model": None}) == "amd-epyc-float32"
 
 
 @pytest.mark.parametrize(
