@@ -21,8 +21,9 @@ from shapelib.geometry.search import rounded
 from shapelib.geometry.search.rounded import Known
 from shapelib.threads import in_threads
 
-# Columns of a strip at most: a product of a block with it stays in a core's own cache.
-_COLUMNS = 512
+# Columns of a strip: at most so many that a product of a block with it stays in a core's own cache,
+# at least so many that the product is worth its call.
+_COLUMNS, _NARROW = 512, 64
 # Strips of a thread at least, where there are points enough: later ones meet more blocks.
 _STRIPS = 4
 # The least room of a point's list.
@@ -75,7 +76,7 @@ def search(
         mine.held[:] = 0
         # A row has one bar in all threads: what any list says of it holds.
         rows = (*mine, bars[first:last])
-        for start, stop in _tiles(edges, first, thread, threads):
+        for start, stop in _tiles(n, first, thread, threads):
             product = tile[: (last - first) * (stop - start)].view(last - first, stop - start)
             torch.matmul(values[first:last], values[start:stop].T, out=product)
             if number == 0:
@@ -110,18 +111,16 @@ def _lists(n: int, room: int) -> _Lists:
     )  # fmt: skip
 
 
-def _tiles(edges: list[int], first: int, thread: int, threads: int) -> Iterator[tuple[int, int]]:
-    """The columns from `first` on that are a thread's, strip by strip.
+def _tiles(n: int, first: int, thread: int, threads: int) -> Iterator[tuple[int, int]]:
+    """The columns from `first` to `n` that are a thread's, strip by strip.
 
     Strips go to and fro between threads (0, 1, 1, 0, 0, 1, …), since later ones meet more blocks.
     """
-    blocks = len(edges) - 1
-    step = max(1, min(_COLUMNS // rounded.BLOCK, blocks // (_STRIPS * threads)))
-    lanes = [*range(threads), *reversed(range(threads))]
-    strips = itertools.pairwise([*edges[:-1:step], edges[-1]])
-    for (start, stop), lane in zip(strips, itertools.cycle(lanes), strict=False):
-        if lane == thread and stop > first:
-            yield max(start, first), stop
+    width = max(_NARROW, min(_COLUMNS, n // (_STRIPS * threads)))
+    lanes = itertools.cycle([*range(threads), *reversed(range(threads))])
+    for start, lane in zip(range(0, n, width), lanes, strict=False):
+        if lane == thread and start + width > first:
+            yield max(start, first), min(start + width, n)
 
 
 class _Failed(Exception):
