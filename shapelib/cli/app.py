@@ -181,6 +181,8 @@ def d90(
     batch: options.Texts = Tuning.batch,
     length: options.Length = Tuning.length,
     block: options.Block = Tuning.block,
+    pooling: options.Pooling = Tuning.pooling,
+    dtype: options.RunDtype = Tuning.dtype,
     level: options.Level = LEVEL,
     search: options.Search = False,
     checkpoints: options.Checkpoints = "all",
@@ -200,8 +202,9 @@ def d90(
         "learning_rates": numbers(learning_rates, "--learning-rates", float),
         "full_rates": numbers(full_rates, "--full-rates", float),
         "seeds": numbers(seeds, "--seeds"), "checkpoints": checkpoints, "steps": steps,
-        "batch": batch, "length": length, "block": block, "output": output, "workers": workers,
-        "dask": dask, "device": device, "allow_pickle": allow_pickle,
+        "batch": batch, "length": length, "block": block, "pooling": pooling,
+        "dtype": dtype, "output": output, "workers": workers, "dask": dask, "device": device,
+        "allow_pickle": allow_pickle,
     }  # fmt: skip
     if search:
         found = d90_search(

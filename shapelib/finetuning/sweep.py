@@ -36,6 +36,8 @@ def dimension_sweep(
     batch: int = Tuning.batch,
     length: int = Tuning.length,
     block: int | None = Tuning.block,
+    pooling: str = Tuning.pooling,
+    dtype: str = Tuning.dtype,
     output: str | Path,
     workers: int = 1,
     dask: str | None = None,
@@ -54,10 +56,10 @@ def dimension_sweep(
 
     There is a run for each of `dimensions` × `methods` × `learning_rates` × `seeds` × `inits`, and
     one of full fine-tuning for each of `full_rates` × `seeds` × `inits`. A run trains a classifier:
-    the model, the mean of its last states over tokens, and a random linear head, which is part of
-    what trains. It uses AdamW without weight decay or dropout, a linear warm-up over a tenth of the
-    steps and a linear decay to zero. One that has learned nothing after half of the steps is
-    stopped there.
+    the model, the mean of its last states over tokens (or the last token's), and a random linear
+    head, which is part of what trains. It uses AdamW without weight decay or dropout, a linear
+    warm-up over a tenth of the steps and a linear decay to zero. One that has learned nothing after
+    half of the steps is stopped there.
 
     `output` is a store that the same call goes on with after a crash. Rows come in the order of the
     grid: models, tasks, initialisations, full before subspaces, dimensions, rates, seeds. A run
@@ -78,6 +80,11 @@ def dimension_sweep(
     :param batch: texts of a step.
     :param length: tokens of a text at most; what is longer is cut.
     :param block: that of `fastfood`.
+    :param pooling: what of a text's last states the head reads: their ``mean`` over tokens, or that
+        of the ``last`` token, which alone has seen the whole text in a decoder.
+    :param dtype: ``float32``; or ``bfloat16`` for the network's products, forward and backward, by
+        autocast, which is faster where there are units for it. Weights, P z, head and AdamW are
+        float32 in both.
     :param output: the store's folder.
     :param workers: processes on this machine; or
     :param dask: the address of a running cluster, both as in `sweep`.
@@ -95,7 +102,7 @@ def dimension_sweep(
             among them; groups with a scale of their own (0 but for SAID).
         ``rate``, ``learning_rate``
             As asked for; and with its factor √(D / d).
-        ``seed``, ``steps``, ``batch``, ``length``, ``block``
+        ``seed``, ``steps``, ``batch``, ``length``, ``block``, ``pooling``, ``dtype``
             As asked for.
         ``score``, ``train_score``
             Accuracy from 0 to 1 on the test set, and on at most 1024 training texts.
@@ -117,6 +124,7 @@ def dimension_sweep(
     asked = Tuning(
         dimensions=dimensions, methods=methods, inits=inits, learning_rates=learning_rates,
         full_rates=full_rates, seeds=seeds, steps=steps, batch=batch, length=length, block=block,
+        pooling=pooling, dtype=dtype,
     )  # fmt: skip
     kept = look(output, KIND)
     cells = plan(
