@@ -33,7 +33,7 @@ from shapelib.cli.options import (  # fmt: skip
     complete_models,
 )
 from shapelib.errors import ShapelibError, nearest
-from shapelib.finetuning.settings import LEVEL, Tuning
+from shapelib.finetuning.settings import LEVEL, SCORED, Tuning
 from shapelib.states.settings import MEMORY, Measuring
 
 app = typer.Typer(
@@ -184,7 +184,9 @@ def d90(
     pooling: options.Pooling = Tuning.pooling,
     dtype: options.RunDtype = Tuning.dtype,
     level: options.Level = LEVEL,
+    rates: options.ChosenOn = SCORED,
     search: options.Search = False,
+    last_seeds: options.LastSeeds = "",
     checkpoints: options.Checkpoints = "all",
     workers: options.Workers = 1,
     dask: options.Dask = None,
@@ -208,8 +210,9 @@ def d90(
     }  # fmt: skip
     if search:
         found = d90_search(
-            model, task, level=level, method=methods, init=inits, low=min(tried),
-            high=max(tried), **whole,
+            model, task, level=level, method=methods, init=inits, rates=rates, low=min(tried),
+            high=max(tried), last_seeds=numbers(last_seeds, "--last-seeds") if last_seeds else (),
+            **whole,
         )  # fmt: skip
         show(tables.estimate(found))
         return
@@ -220,7 +223,7 @@ def d90(
     if failures := table.attrs["failures"]:
         print_failures(failures)
     if len(table):
-        show(tables.estimate(estimate(table, level)))
+        show(tables.estimate(estimate(table, level, rates=rates)))
         typer.echo(f"{len(table)} runs in {output / 'table.parquet'}")
     if failures:
         raise typer.Exit(1)

@@ -16,6 +16,8 @@ Pooling = Literal["mean", "last"]
 Dtype = Literal["float32", "bfloat16"]
 INITS, METHODS = get_args(Init), get_args(Method)
 POOLINGS, DTYPES = get_args(Pooling), get_args(Dtype)
+SCORED, OTHER = RATES = ("scored texts", "other texts")
+"""On which texts a learning rate is chosen: on those that are scored, or on others."""
 LEVEL = 0.9
 """The share of full fine-tuning that d90 is to reach."""
 

@@ -439,6 +439,15 @@ def test_search_tries_few_dimensions_and_shares_the_store(
     assert len(reached)
     assert found["grid"] == reached.min()
     assert tried[tried["d"] < found["grid"]]["d"].max() >= found["grid"] / 2
+    # The last two by more seeds, and nothing else.
+    more = d90_search(encoder_folder, animals, last_seeds=(1, 2, 3), **words)
+    of_more = more.query("definition == 'papers'").iloc[0]
+    assert (found["seeds"], of_more["seeds"]) == (1, 3)
+    assert len(finished(tmp_path / "store")) == len(made) + 2 * (1 + 2)
+    whole = more.attrs["runs"]
+    assert len(whole) == len(made) + 6
+    last = whole[(whole["seed"] > 1) & (whole["method"] == "DID")]["d"]
+    assert set(last) == {found["grid"], max(tried[tried["d"] < found["grid"]]["d"])}
     with pytest.raises(ShapelibError, match="1 ≤ low < high and ratio ≥ 1"):
         d90_search(encoder_folder, animals, **{**words, "low": 2000})
     with pytest.raises(ShapelibError, match="one model, checkpoint and task at a time"):
@@ -495,6 +504,19 @@ def test_the_command(serial: Path, encoder_folder: Path, animals: Path, tmp_path
     assert found.returncode == 0, found.stderr
     assert "animals: the smallest d that reaches 90%" in found.stdout
     assert "SAID" not in found.stdout
+    before = len(finished(store_of_search))
+    more = ("--last-seeds", "0,1,2", "--rates", "other texts")
+    found = d90_command(encoder_folder, animals, "--output", store_of_search, *alone, *more)
+    assert found.returncode == 0, found.stderr
+    assert len(finished(store_of_search)) > before
+    for words, said in (
+        (("--last-seeds", "some"), "--last-seeds 'some': whole numbers with commas"),
+        (("--rates", "all texts"), "rates='all texts'; "),
+        (("--pooling", "first"), "pooling: 'first' is none; "),
+    ):
+        wrong = d90_command(encoder_folder, animals, "--output", store_of_search, *alone, *words)
+        assert wrong.returncode == 2
+        assert said in wrong.stderr
     labelless = tmp_path / "labelless.csv"
     pd.DataFrame({"text": ["a", "b"], "stars": [1, 2]}).to_csv(labelless, index=False)
     wrong = d90_command(encoder_folder, labelless, "--output", tmp_path / "new", *OPTIONS)
