@@ -209,17 +209,15 @@ def d90(
         "allow_pickle": allow_pickle,
     }  # fmt: skip
     if search:
+        more = numbers(last_seeds, "--last-seeds") if last_seeds else ()
         found = d90_search(
             model, task, level=level, method=methods, init=inits, rates=rates, low=min(tried),
-            high=max(tried), last_seeds=numbers(last_seeds, "--last-seeds") if last_seeds else (),
-            **whole,
+            high=max(tried), last_seeds=more, **whole,
         )  # fmt: skip
         show(tables.estimate(found))
         return
-    table = dimension_sweep(
-        model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
-        **whole,
-    )  # fmt: skip
+    whole |= {"methods": methods.split(","), "inits": inits.split(",")}
+    table = dimension_sweep(model, task, dimensions=tried, **whole)
     if failures := table.attrs["failures"]:
         print_failures(failures)
     if len(table):

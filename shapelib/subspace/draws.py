@@ -14,7 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 from numba import njit
+
+from shapelib.threads import in_threads
+
+# Numbers that repay a thread's start.
+_WORTH = 2**16
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -32,6 +38,29 @@ def key(seed: int, stream: str) -> np.uint64:
     return np.uint64(int.from_bytes(digest[:8], "little"))
 
 
+def permutations(
+    seed: int, shape: tuple[int, int], period: int, kind: type[np.generic]
+) -> Int[np.ndarray, "rows n"]:
+    """A permutation of 0, 1, … in each row, modulo `period`."""
+    return _rows(_permute, np.empty(shape, kind), key(seed, "permutations"), period)
+
+
+def signs(seed: int, shape: tuple[int, int]) -> Int[np.ndarray, "rows n"]:
+    """−1 or 1."""
+    return _rows(_sign, np.empty(shape, np.int8), key(seed, "signs"))
+
+
+def normal(seed: int, shape: tuple[int, int]) -> Float[np.ndarray, "rows n"]:
+    """Standard normal numbers, by Box and Muller."""
+    return _rows(_normal, np.empty(shape, np.float32), key(seed, "normal"))
+
+
+def _rows(loop: Callable[..., Any], out: np.ndarray, *given: Any) -> np.ndarray:
+    """`out`, with its rows filled by as many threads as there are."""
+    in_threads(len(out), lambda *part: loop(*given, *part, out), max(1, _WORTH // out.shape[1]))
+    return out
+
+
 @_compiled
 def number(key, i):  # type: ignore[no-untyped-def]
     """Number i of a key's stream, from 0 to 2⁶⁴ − 1."""
@@ -42,8 +71,8 @@ def number(key, i):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def permutations(key, period, first, last, out):  # type: ignore[no-untyped-def]
-    """In rows `first` to `last` of `out`, a permutation each of 0, 1, … modulo `period`."""
+def _permute(key, period, first, last, out):  # type: ignore[no-untyped-def]
+    """Rows `first` to `last` of `out`."""
     for b in range(first, last):
         row, own, value = out[b], number(key, b), 0
         for i in range(len(row)):
@@ -56,8 +85,8 @@ def permutations(key, period, first, last, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def signs(key, first, last, out):  # type: ignore[no-untyped-def]
-    """In rows `first` to `last` of `out`, −1 or 1."""
+def _sign(key, first, last, out):  # type: ignore[no-untyped-def]
+    """Rows `first` to `last` of `out`."""
     for b in range(first, last):
         row, own = out[b], number(key, b)
         for i in range(len(row)):
@@ -66,8 +95,8 @@ def signs(key, first, last, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def normal(key, first, last, out):  # type: ignore[no-untyped-def]
-    """In rows `first` to `last` of `out`, standard normal numbers (Box and Muller)."""
+def _normal(key, first, last, out):  # type: ignore[no-untyped-def]
+    """Rows `first` to `last` of `out`."""
     for b in range(first, last):
         row, own = out[b], number(key, b)
         for i in range(0, len(row), 2):

@@ -5,7 +5,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +27,8 @@ _DENSE = 2**28
 class Projection(ABC):
     """A linear map P from d numbers to D parameters, fixed by its seed.
 
-    All arithmetic is float32, under autocast too. The numbers of P are drawn on the CPU, from the
-    seed by integer arithmetic (`subspace.draws`), so that P is the same on every device, and with
-    every version of numpy and torch.
+    All arithmetic is float32, under autocast too. The numbers of P are drawn from the seed by our
+    own integer arithmetic (splitmix64): P is the same on every device and for ever.
 
     :ivar kind: ``fastfood``, ``partition`` or ``dense``.
     :ivar size: how many parameters it gives: D.
@@ -107,14 +106,17 @@ class _Fastfood(Projection):
     kind = "fastfood"
 
     def __init__(self, size: int, dimension: int, seed: int, block: int) -> None:
+        from shapelib.subspace import draws
+
         super().__init__(size, dimension, seed, block)
         self._width = _power_of_two(dimension)
         blocks = -(-size // block)
         # Only the first d inputs are not zero, so H B pad(z) has the period `_width`, and of a
         # permutation only the remainder matters.
-        self._index = _index(_permuted(seed, blocks, block, self._width))
-        self._signs = torch.from_numpy(_drawn("signs", seed, (blocks, dimension), np.int8))
-        gains = _drawn("normal", seed, (blocks, block), np.float32)
+        shape, kind = (blocks, block), _index_type(self._width)
+        self._index = _index(draws.permutations(seed, shape, self._width, kind))
+        self._signs = torch.from_numpy(draws.signs(seed, (blocks, dimension)))
+        gains = draws.normal(seed, shape)
         # Each column of H G Π H B has the squared norm block · Σg².
         gains /= np.sqrt(size * np.square(gains, dtype=np.float64).sum(1, keepdims=True))
         self._gains = torch.from_numpy(gains)
@@ -169,9 +171,12 @@ class _Partition(Projection):
     kind = "partition"
 
     def __init__(self, size: int, dimension: int, seed: int) -> None:
+        from shapelib.subspace import draws
+
         super().__init__(size, dimension, seed, 1)
         # As equal as can be, so that no column is empty: P is an isometry.
-        self._index = _index(_permuted(seed, 1, size, dimension)[0])
+        index = draws.permutations(seed, (1, size), dimension, _index_type(dimension))
+        self._index = _index(index[0])
         count = size // dimension + (np.arange(dimension) < size % dimension)
         self._scale = torch.from_numpy((count**-0.5).astype(np.float32))
 
@@ -207,9 +212,10 @@ class _Dense(Projection):
     kind = "dense"
 
     def __init__(self, size: int, dimension: int, seed: int) -> None:
+        from shapelib.subspace import draws
+
         super().__init__(size, dimension, seed, None)
-        entries = _drawn("normal", seed, (size, dimension), np.float32)
-        self._entries = torch.from_numpy(entries).mul_(size**-0.5)
+        self._entries = torch.from_numpy(draws.normal(seed, (size, dimension))).mul_(size**-0.5)
 
     def _expand(self, z: Tensor, out: Tensor) -> None:
         torch.mv(self._entries, z, out=out)
@@ -292,27 +298,6 @@ def _check(size: int, dimension: int, seed: int) -> None:
         raise ShapelibError(
             f"d is {dimension}, more than the D = {size} parameters; accepted: 1 to {size}"
         )
-
-
-def _permuted(seed: int, rows: int, size: int, period: int) -> np.ndarray:
-    """A permutation a row, modulo `period`."""
-    from shapelib.subspace import draws
-
-    out, key = np.empty((rows, size), _index_type(period)), draws.key(seed, "permutations")
-    work = draws.permutations
-    in_threads(rows, lambda *part: work(key, period, *part, out), max(1, _LEAST // size))
-    return out
-
-
-def _drawn(
-    what: Literal["signs", "normal"], seed: int, shape: tuple[int, int], kind: type[np.generic]
-) -> np.ndarray:
-    """An array of random signs or normal numbers."""
-    from shapelib.subspace import draws
-
-    out, key, work = np.empty(shape, kind), draws.key(seed, what), getattr(draws, what)
-    in_threads(shape[0], lambda *part: work(key, *part, out), max(1, _LEAST // shape[1]))
-    return out
 
 
 def _power_of_two(least: int) -> int:

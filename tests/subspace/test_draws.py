@@ -15,14 +15,14 @@ from shapelib.subspace.projection import dense
 
 # The published first outputs of splitmix64 from state 1234567 (Vigna's reference code).
 PUBLISHED = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-STREAMS = {"permutations": np.int32, "signs": np.int8, "normal": np.float32}
+STREAMS = ("permutations", "signs", "normal")
 
 
 def drawn(stream: str, seed: int, rows: int, size: int, period: int | None = None) -> np.ndarray:
-    out = np.empty((rows, size), STREAMS[stream])
-    of = (period or size,) if stream == "permutations" else ()
-    getattr(draws, stream)(draws.key(seed, stream), *of, 0, rows, out)
-    return out
+    if stream == "permutations":
+        return draws.permutations(seed, (rows, size), period or size, np.int32)
+    found: np.ndarray = getattr(draws, stream)(seed, (rows, size))
+    return found
 
 
 def test_the_generator_is_splitmix64():
