@@ -189,7 +189,9 @@ def test_values_are_told():
             *reference.value("finetuning.tasks.HUB"),
         },
         "dimension_sweep": reference.value("finetuning.settings.METHODS")
-        + reference.value("finetuning.settings.INITS"),
+        + reference.value("finetuning.settings.INITS")
+        + reference.value("finetuning.settings.POOLINGS")
+        + reference.value("finetuning.settings.DTYPES"),
         "d90": reference.value("finetuning.d90.DEFINITIONS"),
     }
     for name, each in words.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapelib.finetuning.best_rate import SCORED
+from shapelib.finetuning.settings import SCORED
 
 # The pair's models, as tables name them: what a reader needs of it are kind and width.
 _PAIR = re.compile(r"^(encoder|decoder)-(\d+)-warmup\d+-seed\d+(?:-[0-9a-f]{16})?$")

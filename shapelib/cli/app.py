@@ -33,7 +33,7 @@ from shapelib.cli.options import (  # fmt: skip
     complete_models,
 )
 from shapelib.errors import ShapelibError, nearest
-from shapelib.finetuning.settings import LEVEL, Tuning
+from shapelib.finetuning.settings import LEVEL, SCORED, Tuning
 from shapelib.states.settings import MEMORY, Measuring
 
 app = typer.Typer(
@@ -181,8 +181,12 @@ def d90(
     batch: options.Texts = Tuning.batch,
     length: options.Length = Tuning.length,
     block: options.Block = Tuning.block,
+    pooling: options.Pooling = Tuning.pooling,
+    dtype: options.RunDtype = Tuning.dtype,
     level: options.Level = LEVEL,
+    rates: options.ChosenOn = SCORED,
     search: options.Search = False,
+    last_seeds: options.LastSeeds = "",
     checkpoints: options.Checkpoints = "all",
     workers: options.Workers = 1,
     dask: options.Dask = None,
@@ -200,24 +204,24 @@ def d90(
         "learning_rates": numbers(learning_rates, "--learning-rates", float),
         "full_rates": numbers(full_rates, "--full-rates", float),
         "seeds": numbers(seeds, "--seeds"), "checkpoints": checkpoints, "steps": steps,
-        "batch": batch, "length": length, "block": block, "output": output, "workers": workers,
-        "dask": dask, "device": device, "allow_pickle": allow_pickle,
+        "batch": batch, "length": length, "block": block, "pooling": pooling,
+        "dtype": dtype, "output": output, "workers": workers, "dask": dask, "device": device,
+        "allow_pickle": allow_pickle,
     }  # fmt: skip
     if search:
+        more = numbers(last_seeds, "--last-seeds") if last_seeds else ()
         found = d90_search(
-            model, task, level=level, method=methods, init=inits, low=min(tried),
-            high=max(tried), **whole,
+            model, task, level=level, method=methods, init=inits, rates=rates, low=min(tried),
+            high=max(tried), last_seeds=more, **whole,
         )  # fmt: skip
         show(tables.estimate(found))
         return
-    table = dimension_sweep(
-        model, task, dimensions=tried, methods=methods.split(","), inits=inits.split(","),
-        **whole,
-    )  # fmt: skip
+    whole |= {"methods": methods.split(","), "inits": inits.split(",")}
+    table = dimension_sweep(model, task, dimensions=tried, **whole)
     if failures := table.attrs["failures"]:
         print_failures(failures)
     if len(table):
-        show(tables.estimate(estimate(table, level)))
+        show(tables.estimate(estimate(table, level, rates=rates)))
         typer.echo(f"{len(table)} runs in {output / 'table.parquet'}")
     if failures:
         raise typer.Exit(1)

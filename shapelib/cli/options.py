@@ -193,6 +193,19 @@ Length = Annotated[int, typer.Option(help="Tokens of a text at most.")]
 Block = Annotated[
     int | None, typer.Option(help="Of the projection: 1, or a power of two; chosen if unset.")
 ]
+ChosenOn = Annotated[
+    str,
+    typer.Option(help="Which texts choose a learning rate: 'scored texts', or 'other texts'."),
+]
+LastSeeds = Annotated[
+    str, typer.Option(help="With --search: of the last two dimensions; else those of the search.")
+]
+Pooling = Annotated[
+    str, typer.Option(help="Of a text's last states: mean, or last (that of its last token).")
+]
+RunDtype = Annotated[
+    str, typer.Option(help="Of the network's products: float32 or bfloat16; all else is float32.")
+]
 Level = Annotated[float, typer.Option(help="Share of full fine-tuning to reach.")]
 Search = Annotated[
     bool,

@@ -1,11 +1,13 @@
 """At which of the learning rates tried a run of fine-tuning counts."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-SCORED, OTHER = RATES = ("scored texts", "other texts")
-"""On which texts a rate is chosen: on those that are scored, or on others."""
+from shapelib.finetuning.settings import SCORED
 
 
 def at_best_rate(runs: pd.DataFrame, by: list[str], rates: str) -> pd.DataFrame:
@@ -23,9 +25,7 @@ def at_best_rate(runs: pd.DataFrame, by: list[str], rates: str) -> pd.DataFrame:
     if rates == SCORED or known.empty:
         best = known.loc[known.groupby(by)["score"].idxmax()]
         return best[[*by, "score", "train_score"]].sort_values(by)
-    right = np.array(
-        [right_texts(each, size) for each, size in zip(known["right"], known["test"], strict=True)]
-    )
+    right = _right(known)
     halves = {"even": right[:, 0::2], "odd": right[:, 1::2]}
     sizes = {name: each.shape[1] for name, each in halves.items()}
     known = known.assign(**{name: each.mean(axis=1) for name, each in halves.items()})
@@ -38,6 +38,58 @@ def at_best_rate(runs: pd.DataFrame, by: list[str], rates: str) -> pd.DataFrame:
         }
     )
     return found.reset_index().sort_values(by)
+
+
+class BestRuns(NamedTuple):
+    """What each seed scores at each of some dimensions, at the rate that counts."""
+
+    dimensions: Float[np.ndarray, " d"]
+    scores: Float[np.ndarray, "d seeds"]
+    """NaN where all of a seed's runs diverged."""
+    right: Float[np.ndarray, "d seeds texts"] | None
+    """Which test texts were classified rightly; None of a table that does not say."""
+
+
+def best_runs(runs: pd.DataFrame, seeds: list[int], rates: str) -> BestRuns:
+    """The curve of each of some seeds, as `at_best_rate` chooses rates.
+
+    Where a rate is chosen on other texts, a text is right if the run is whose rate its half of the
+    texts had no say in.
+    """
+    dimensions = sorted(set(runs["d"]))
+    scores = np.full((len(dimensions), len(seeds)), math.nan)
+    right = None
+    for (d, seed), tried in runs.dropna(subset=["score"]).groupby(["d", "seed"]):
+        if seed not in seeds:
+            continue
+        place = dimensions.index(d), seeds.index(seed)
+        best = tried["score"].to_numpy(float).argmax()
+        scores[place] = tried["score"].iloc[best]
+        if "right" not in tried:
+            continue
+        texts = _right(tried)
+        chosen = texts[best] if rates == SCORED else _on_other_halves(texts)
+        scores[place] = scores[place] if rates == SCORED else chosen.mean()
+        if right is None:
+            right = np.zeros((*scores.shape, len(chosen)), dtype=np.float32)
+        right[place] = chosen
+    return BestRuns(np.array(dimensions, dtype=float), scores, right)
+
+
+def _right(runs: pd.DataFrame) -> Float[np.ndarray, "runs texts"]:
+    """Which test texts each run got right."""
+    return np.array(
+        [right_texts(each, size) for each, size in zip(runs["right"], runs["test"], strict=True)]
+    )
+
+
+def _on_other_halves(right: Float[np.ndarray, "runs texts"]) -> Float[np.ndarray, " texts"]:
+    """Of each half of the texts, those of the run that does best on the other half."""
+    chosen = np.empty(right.shape[1], dtype=np.float32)
+    for scored, judges in ((0, 1), (1, 0)):
+        best = right[:, judges::2].mean(axis=1).argmax()
+        chosen[scored::2] = right[best, scored::2]
+    return chosen
 
 
 def right_texts(bits: str, size: int) -> Float[np.ndarray, " texts"]:

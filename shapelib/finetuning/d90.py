@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from shapelib.errors import ShapelibError, is_number
-from shapelib.finetuning.best_rate import RATES, SCORED, at_best_rate, right_texts
-from shapelib.finetuning.settings import LEVEL
+from shapelib.errors import ShapelibError, is_number, nearest
+from shapelib.finetuning.best_rate import BestRuns, at_best_rate, best_runs
+from shapelib.finetuning.settings import LEVEL, OTHER, RATES, SCORED
 
 DEFINITIONS = ("papers", "chance-corrected")
 _KEYS = ["task", "model", "checkpoint", "step"]
@@ -26,14 +26,15 @@ COLUMNS = {
 
 
 def d90(
-    table: pd.DataFrame, level: float = LEVEL, *, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+    table: pd.DataFrame, level: float = LEVEL, *, rates: str = SCORED, resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """The smallest d at which fine-tuning in a subspace reaches `level` of full fine-tuning.
 
     **d90** is one thing: where the *mean curve* reaches 0.9 × F, with F the score of full
     fine-tuning from the same initialisation. A curve's score at a d is that of the best learning
-    rate of each seed, chosen on the test set as in the papers (which is optimistic, for full
-    fine-tuning as well); the mean curve is averaged over seeds. d90 lies between the smallest
+    rate of each seed, by default chosen on the test set as in the papers (which is optimistic, for
+    full fine-tuning as well); the mean curve is averaged over seeds. d90 lies between the smallest
     tested d that reaches the threshold and the one before, where the line between their scores over
     log d crosses it. A d at which all of a seed's runs diverged has no score and reaches nothing.
 
@@ -49,6 +50,9 @@ def d90(
         ``checkpoint``, ``step``, ``init``, ``method``, ``d``, ``seed``, ``score``, ``majority``,
         ``test`` and ``diverged``.
     :param level: the share of full fine-tuning that is to be reached, up to 1.
+    :param rates: on which texts each seed's learning rate is chosen, that of full fine-tuning as
+        well: ``scored texts``, the test set as a whole; or ``other texts``, every other test text
+        for those between them, which is not optimistic and needs the column ``right``.
     :param resamples: draws of seeds and test texts behind an interval.
     :param seed: of those draws.
     :returns: a row for each task, model, checkpoint, initialisation, method and definition:
@@ -75,7 +79,8 @@ def d90(
             be smaller; the largest where none does. Else missing.
         ``seeds``, ``failed``
             How many seeds took part, and how many runs diverged.
-    :raises ShapelibError: for a table without these columns or without full fine-tuning.
+    :raises ShapelibError: for a table without these columns or without full fine-tuning, and for
+        other `level` and `rates`.
 
     >>> import pandas as pd
     >>> from shapelib import d90
@@ -90,7 +95,10 @@ def d90(
     """
     if not is_number(level) or not 0 < level <= 1:
         raise ShapelibError(f"level={level!r}; a share of full fine-tuning up to 1 is accepted")
-    lacking = [each for each in _NEEDED if each not in table]
+    if rates not in RATES:
+        raise ShapelibError(f"rates={rates!r}; {nearest(str(rates), list(RATES))}")
+    needed = [*_NEEDED, "right"] if rates == OTHER else _NEEDED
+    lacking = [each for each in needed if each not in table]
     if lacking:
         raise ShapelibError(
             f"a table of fine-tuning runs has a column {lacking[0]!r}; this has not"
@@ -106,7 +114,8 @@ def d90(
             raise ShapelibError(f"{name}: {why}, and d90 is a share of its score")
         for method, tried in runs[runs["method"] != "full"].groupby("method", sort=False):
             facts = dict(zip([*_KEYS, "init"], where, strict=True)) | {"method": method}
-            rows += _estimates(facts, full, tried, level, np.random.default_rng(seed), resamples)
+            draw = np.random.default_rng(seed)
+            rows += _estimates(facts, full, tried, level, rates, draw, resamples)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -220,26 +229,19 @@ def bisect(
     return high
 
 
-class _Runs(NamedTuple):
-    """The best run of each seed, at each of some dimensions."""
-
-    dimensions: Float[np.ndarray, " d"]
-    scores: Float[np.ndarray, "d seeds"]
-    right: Float[np.ndarray, "d seeds texts"] | None
-
-
 def _estimates(
     facts: dict[str, object],
     full: pd.DataFrame,
     tried: pd.DataFrame,
     level: float,
+    rates: str,
     draw: np.random.Generator,
     resamples: int,
 ) -> list[dict[str, object]]:
     seeds = sorted(set(full.dropna(subset=["score"])["seed"]) & set(tried["seed"]))
     if not seeds:
         raise ShapelibError("full fine-tuning and the subspaces have no seed in common")
-    whole, curve = _best(full.assign(d=1), seeds), _best(tried, seeds)
+    whole, curve = (best_runs(each, seeds, rates) for each in (full.assign(d=1), tried))
     chance = _chance(full)
     drawn = [_drawn(whole, curve, draw) for _ in range(resamples)]
     rows = []
@@ -293,28 +295,8 @@ def _threshold(definition: str, level: float, full: float, chance: _Chance) -> f
     return floor + level * (full - floor)
 
 
-def _best(runs: pd.DataFrame, seeds: list[int]) -> _Runs:
-    dimensions = sorted(set(runs["d"]))
-    scores = np.full((len(dimensions), len(seeds)), math.nan)
-    chosen: dict[tuple[int, int], str] = {}
-    for (d, seed), tried in runs.dropna(subset=["score"]).groupby(["d", "seed"]):
-        if seed in seeds:
-            place = dimensions.index(d), seeds.index(seed)
-            best = tried.loc[tried["score"].idxmax()]
-            scores[place] = best["score"]
-            if "right" in best:
-                chosen[place] = best["right"]
-    right = None
-    if chosen:
-        size = int(runs["test"].iloc[0])
-        right = np.zeros((*scores.shape, size), dtype=np.float32)
-        for place, each in chosen.items():
-            right[place] = right_texts(each, size)
-    return _Runs(np.array(dimensions, dtype=float), scores, right)
-
-
 def _drawn(
-    whole: _Runs, curve: _Runs, draw: np.random.Generator
+    whole: BestRuns, curve: BestRuns, draw: np.random.Generator
 ) -> tuple[float, Float[np.ndarray, " d"]]:
     """The score of full fine-tuning, and the curve, on drawn seeds and drawn test texts."""
     count = curve.scores.shape[1]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from shapelib.finetuning import encoding
-from shapelib.finetuning.settings import Init, Setting
+from shapelib.finetuning.settings import Dtype, Init, Pooling, Setting
 from shapelib.models import loading, masks
 from shapelib.subspace.reparameterize import Subspace, reparameterize
 
@@ -46,14 +46,20 @@ class Score(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """A base network, the mean of its last states over tokens, and a linear head.
+    """A base network, one vector of a text's last states, and a linear head.
 
-    The mean works for encoders and decoders alike, and needs no special token.
+    Their mean works for encoders and decoders alike, and needs no special token; the last token's
+    is what a decoder has read the whole text for. The network's products are in `dtype`, by
+    autocast; its weights, the vector and the head are float32.
     """
 
-    def __init__(self, network: Any, classes: int, seed: int, leaks: bool = False) -> None:
+    def __init__(
+        self, network: Any, classes: int, seed: int, leaks: bool = False,
+        pooling: Pooling = "mean", dtype: Dtype = "float32",
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.network, self.leaks = network, leaks
+        self.network, self.leaks, self.pooling = network, leaks, pooling
+        self._narrow = dtype == "bfloat16"
         self.head = nn.Linear(network.config.get_text_config().hidden_size, classes)
         draw = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -61,27 +67,34 @@ class Classifier(nn.Module):
             self.head.bias.zero_()
 
     def forward(self, given: dict[str, Tensor]) -> Float[Tensor, "batch classes"]:
-        return self.head(self._apart(given) if self.leaks else self._mean(given))  # type: ignore[no-any-return]
+        return self.head(self._apart(given) if self.leaks else self._pooled(given))  # type: ignore[no-any-return]
 
-    def _mean(self, given: dict[str, Tensor]) -> Float[Tensor, "batch width"]:
+    def _pooled(self, given: dict[str, Tensor]) -> Float[Tensor, "batch width"]:
         padding = given["attention_mask"]
         mask = masks.attention_mask(self.network, padding)
-        states = self.network(**{**given, "attention_mask": mask}).last_hidden_state
-        weights = padding[..., None].to(states.dtype)
+        with torch.autocast(padding.device.type, torch.bfloat16, enabled=self._narrow):
+            states = self.network(**{**given, "attention_mask": mask}).last_hidden_state.float()
+        # Texts are padded on the right.
+        if self.pooling == "last":
+            return states[torch.arange(len(states)), padding.sum(dim=1) - 1]  # type: ignore[no-any-return]
+        weights = padding[..., None].float()
         return (states * weights).sum(dim=1) / weights.sum(dim=1)  # type: ignore[no-any-return]
 
     def _apart(self, given: dict[str, Tensor]) -> Float[Tensor, "batch width"]:
-        """The means where padding changes a text's states: texts of one length at a time."""
+        """Where padding changes a text's states: texts of one length at a time."""
         sizes = given["attention_mask"].sum(dim=1)
-        order, means = [], []
+        order, pooled = [], []
         for size in sizes.unique().tolist():
             rows = (sizes == size).nonzero()[:, 0]
             order.append(rows)
-            means.append(self._mean({name: each[rows, :size] for name, each in given.items()}))
-        return torch.cat(means)[torch.cat(order).argsort()]
+            pooled.append(self._pooled({name: each[rows, :size] for name, each in given.items()}))
+        return torch.cat(pooled)[torch.cat(order).argsort()]
 
 
-def classifier(model: loading.Model, classes: int, init: Init, seed: int) -> Classifier:
+def classifier(
+    model: loading.Model, classes: int, init: Init, seed: int, pooling: Pooling = "mean",
+    dtype: Dtype = "float32",
+) -> Classifier:  # fmt: skip
     """A classifier on a copy of a model's network, or on a new one of its config; in eval mode, so
     that nothing is dropped out."""
     network = model.network
@@ -92,7 +105,8 @@ def classifier(model: loading.Model, classes: int, init: Init, seed: int) -> Cla
     else:
         network = copy.deepcopy(network)
     network.config.use_cache = False
-    return Classifier(network.float(), classes, seed, model.leaks).to(model.device).eval()
+    made = Classifier(network.float(), classes, seed, model.leaks, pooling, dtype)
+    return made.to(model.device).eval()
 
 
 def tune(model: loading.Model, task: encoding.Encoded, setting: Setting) -> Score:
@@ -115,7 +129,9 @@ def tune(model: loading.Model, task: encoding.Encoded, setting: Setting) -> Scor
 
 
 def _tuned(model: loading.Model, task: encoding.Encoded, setting: Setting, started: float) -> Score:
-    net = classifier(model, task.classes, setting.init, setting.seed)
+    net = classifier(
+        model, task.classes, setting.init, setting.seed, setting.pooling, setting.dtype
+    )
     rows = list(encoding.order(task.train, setting.batch, setting.steps, setting.seed))
     size = reached(net, task.train, rows[0])
     rate, scales = setting.rate, None

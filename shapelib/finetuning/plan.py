@@ -13,6 +13,7 @@ from shapelib.errors import ShapelibError
 from shapelib.finetuning import encoding, one_run, tasks
 from shapelib.finetuning.settings import Setting
 from shapelib.models import loading, resident, suites
+from shapelib.models.placement import warn_if_slow
 from shapelib.models.resident import device_there
 from shapelib.store import grid, keys, tables
 from shapelib.store.cells import Cells
@@ -30,7 +31,8 @@ COLUMNS = {
     "task": "str", "model": "str", "checkpoint": "str", "step": "Int64", "tokens_seen": "Int64",
     "role": "str", "init": "str", "method": "str", "d": "int64", "D": "int64", "groups": "int64",
     "rate": "float64", "learning_rate": "float64", "seed": "int64", "steps": "int64",
-    "batch": "int64", "length": "int64", "block": "Int64", "score": "float64",
+    "batch": "int64", "length": "int64", "block": "Int64", "pooling": "str",
+    "dtype": "str", "score": "float64",
     "train_score": "float64", "majority": "float64", "train": "int64", "test": "int64",
     "loss": "float64", "diverged": "bool", "stopped": "Int64", "seconds": "float64", "right": "str",
 }  # fmt: skip
@@ -105,6 +107,8 @@ def check(cells: Sequence[Cell]) -> None:
         # Where the runs are made here as well, they take up this model.
         device = some[0].device if some[0].where == "cpu" else "cpu"
         model = resident.loaded(some[0].source, device, "float32")
+        if narrow := [cell for cell in some if cell.setting.dtype == "bfloat16"]:
+            warn_if_slow(model.name, "bfloat16", narrow[0].where)
         _check(model, _read(some[0]), [each.setting for each in some])
 
 

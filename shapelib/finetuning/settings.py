@@ -12,7 +12,12 @@ from shapelib.errors import ShapelibError, is_number, is_whole_number, nearest
 
 Init = Literal["pre-trained", "random"]
 Method = Literal["full", "DID", "SAID"]
+Pooling = Literal["mean", "last"]
+Dtype = Literal["float32", "bfloat16"]
 INITS, METHODS = get_args(Init), get_args(Method)
+POOLINGS, DTYPES = get_args(Pooling), get_args(Dtype)
+SCORED, OTHER = RATES = ("scored texts", "other texts")
+"""On which texts a learning rate is chosen: on those that are scored, or on others."""
 LEVEL = 0.9
 """The share of full fine-tuning that d90 is to reach."""
 
@@ -41,10 +46,18 @@ class Tuning:
     """Tokens of a text at most; what is longer is cut."""
     block: int | None = None
     """Of the projection; see `fastfood`."""
+    pooling: str = "mean"
+    """What of a text's last states is classified: ``mean``, or that of its ``last`` token."""
+    dtype: str = "float32"
+    """Of the network's products, forward and backward; all else is float32."""
 
     def __post_init__(self) -> None:
-        for name, known in (("methods", METHODS[1:]), ("inits", INITS)):
-            for each in getattr(self, name):
+        choices: dict[str, tuple[Sequence[str], tuple[str, ...]]] = {
+            "methods": (self.methods, METHODS[1:]), "inits": (self.inits, INITS),
+            "pooling": ([self.pooling], POOLINGS), "dtype": ([self.dtype], DTYPES),
+        }  # fmt: skip
+        for name, (chosen, known) in choices.items():
+            for each in chosen:
                 if each not in known:
                     near = nearest(str(each), list(known))
                     raise ShapelibError(f"{name}: {each!r} is none; {near}")
@@ -76,7 +89,8 @@ class Tuning:
         return [
             Setting(
                 cast(Init, init), cast(Method, method), d, float(rate), seed, self.steps,
-                self.batch, self.length, self.block,
+                self.batch, self.length, self.block, cast(Pooling, self.pooling),
+                cast(Dtype, self.dtype),
             )
             for init in self.inits
             for method, d, rate in tried
@@ -102,3 +116,7 @@ class Setting:
     """Tokens of a text at most; what is longer is cut."""
     block: int | None = Tuning.block
     """Of the projection; see `fastfood`."""
+    pooling: Pooling = "mean"
+    """What of a text's last states is classified."""
+    dtype: Dtype = "float32"
+    """Of the network's products; all else is float32."""

@@ -11,7 +11,7 @@ from shapelib.finetuning import tasks
 from shapelib.finetuning.d90 import DEFINITIONS, bisect, d90
 from shapelib.finetuning.plan import check as check_runs
 from shapelib.finetuning.plan import fill, plan
-from shapelib.finetuning.settings import LEVEL, Tuning
+from shapelib.finetuning.settings import LEVEL, SCORED, Tuning
 from shapelib.models import suites
 from shapelib.store import tables
 from shapelib.store.cells import look, open_store
@@ -36,6 +36,8 @@ def dimension_sweep(
     batch: int = Tuning.batch,
     length: int = Tuning.length,
     block: int | None = Tuning.block,
+    pooling: str = Tuning.pooling,
+    dtype: str = Tuning.dtype,
     output: str | Path,
     workers: int = 1,
     dask: str | None = None,
@@ -54,10 +56,10 @@ def dimension_sweep(
 
     There is a run for each of `dimensions` × `methods` × `learning_rates` × `seeds` × `inits`, and
     one of full fine-tuning for each of `full_rates` × `seeds` × `inits`. A run trains a classifier:
-    the model, the mean of its last states over tokens, and a random linear head, which is part of
-    what trains. It uses AdamW without weight decay or dropout, a linear warm-up over a tenth of the
-    steps and a linear decay to zero. One that has learned nothing after half of the steps is
-    stopped there.
+    the model, the mean of its last states over tokens (or the last token's), and a random linear
+    head, which is part of what trains. It uses AdamW without weight decay or dropout, a linear
+    warm-up over a tenth of the steps and a linear decay to zero. One that has learned nothing after
+    half of the steps is stopped there.
 
     `output` is a store that the same call goes on with after a crash. Rows come in the order of the
     grid: models, tasks, initialisations, full before subspaces, dimensions, rates, seeds. A run
@@ -78,6 +80,11 @@ def dimension_sweep(
     :param batch: texts of a step.
     :param length: tokens of a text at most; what is longer is cut.
     :param block: that of `fastfood`.
+    :param pooling: what of a text's last states the head reads: their ``mean`` over tokens, or that
+        of the ``last`` token, which alone has seen the whole text in a decoder.
+    :param dtype: ``float32``; or ``bfloat16`` for the network's products, forward and backward, by
+        autocast, which is faster where there are units for it. Weights, P z, head and AdamW are
+        float32 in both.
     :param output: the store's folder.
     :param workers: processes on this machine; or
     :param dask: the address of a running cluster, both as in `sweep`.
@@ -95,7 +102,7 @@ def dimension_sweep(
             among them; groups with a scale of their own (0 but for SAID).
         ``rate``, ``learning_rate``
             As asked for; and with its factor √(D / d).
-        ``seed``, ``steps``, ``batch``, ``length``, ``block``
+        ``seed``, ``steps``, ``batch``, ``length``, ``block``, ``pooling``, ``dtype``
             As asked for.
         ``score``, ``train_score``
             Accuracy from 0 to 1 on the test set, and on at most 1024 training texts.
@@ -117,6 +124,7 @@ def dimension_sweep(
     asked = Tuning(
         dimensions=dimensions, methods=methods, inits=inits, learning_rates=learning_rates,
         full_rates=full_rates, seeds=seeds, steps=steps, batch=batch, length=length, block=block,
+        pooling=pooling, dtype=dtype,
     )  # fmt: skip
     kept = look(output, KIND)
     cells = plan(
@@ -135,9 +143,12 @@ def d90_search(
     definition: str = "papers",
     method: str = "DID",
     init: str = "pre-trained",
+    rates: str = SCORED,
     low: int = 10,
     high: int = 100_000,
     ratio: float = 1.3,
+    seeds: Sequence[int] = Tuning.seeds,
+    last_seeds: Sequence[int] = (),
     output: str | Path,
     **parameters: Any,
 ) -> pd.DataFrame:
@@ -145,10 +156,13 @@ def d90_search(
 
     ::
 
-        d90_search("minilm-l6", "questions", low=30, high=30_000, seeds=[0], output="runs")
+        d90_search("minilm-l6", "questions", low=30, high=30_000, seeds=[0],
+                   last_seeds=range(5), output="runs")
 
-    Its assumption is that the score grows with d. Every run is kept in `output`, from which a grid,
-    or another search, takes what it shares with this one.
+    Its assumption is that the score grows with d. Few seeds find the two dimensions between which
+    d90 lies; with `last_seeds` these two and full fine-tuning are run by more, and the estimate
+    rests on those runs alone. Every run is kept in `output`, from which a grid, or another search,
+    takes what it shares with this one.
 
     :param model: one model or checkpoint, as `load` takes it.
     :param task: by name or path, or from `load_task`.
@@ -156,12 +170,17 @@ def d90_search(
     :param definition: of the threshold, as in `d90`: ``papers`` or ``chance-corrected``.
     :param method: ``DID`` or ``SAID``.
     :param init: ``pre-trained`` or ``random``.
+    :param rates: on which texts a learning rate is chosen, as in `d90`.
     :param low: the smallest d that is tried.
     :param high: the largest.
     :param ratio: how near to each other the last two are, as a factor.
+    :param seeds: of the search.
+    :param last_seeds: of full fine-tuning and of the last two; without any, those of the search.
     :param output: the store's folder.
     :param parameters: any others of `dimension_sweep`.
-    :returns: the estimate of `d90` from the dimensions that were tried: a row for each definition.
+    :returns: the estimate of `d90` from the dimensions that were tried, or with `last_seeds` from
+        the last two (from the one tried, where it is beyond `low` or `high`): a row for each
+        definition. ``attrs["runs"]`` has every run that was made or taken.
     :raises ShapelibError: for what `dimension_sweep` refuses, for more than one model, checkpoint
         or task, and where a run fails.
     """
@@ -175,18 +194,38 @@ def d90_search(
         **parameters, "methods": (method,), "inits": (init,), "output": output,
     }  # fmt: skip
     runs: dict[int, pd.DataFrame] = {}
+    reached: dict[int, bool] = {}
 
-    def estimate(d: int) -> pd.Series:
-        runs[d] = dimension_sweep(model, task, dimensions=(d,), **whole)
-        if failures := runs[d].attrs["failures"]:
+    def made(tried: Sequence[int], seeds: Sequence[int]) -> pd.DataFrame:
+        table = dimension_sweep(model, task, dimensions=tried, seeds=seeds, **whole)
+        if failures := table.attrs["failures"]:
             raise ShapelibError(f"{failures[0].cell}: {failures[0].error}")
-        found = d90(runs[d], level, resamples=1)
+        return table
+
+    def score(d: int) -> float:
+        runs[d] = made((d,), seeds)
+        found = d90(runs[d], level, rates=rates, resamples=1)
         found = found[found["definition"] == definition]
         if len(found) > 1:
             raise ShapelibError("a search is for one model, checkpoint and task at a time")
-        return found.iloc[0]
+        # Reached or not is all that the search asks; the threshold is in the same table.
+        reached[d] = bool(pd.notna(found.iloc[0]["d90"]))
+        return float(reached[d])
 
-    # Reached or not is all that the search asks; the threshold is in the same table.
-    bisect(lambda d: 0.0 if pd.isna(estimate(d)["d90"]) else 1.0, 1.0, low, high, ratio)
-    joined = tables.combine([runs[d] for d in sorted(runs)])
-    return d90(joined.drop_duplicates(["method", "d", "rate", "seed"]), level)
+    bisect(score, 1.0, low, high, ratio)
+    last = [runs[d] for d in sorted(runs)]
+    joined = tables.combine(last)
+    if last_seeds:
+        above = [min(d for d in reached if reached[d])] if any(reached.values()) else []
+        below = [max(d for d in reached if not reached[d])] if not all(reached.values()) else []
+        found = made([*below, *above], last_seeds)
+        joined = tables.combine([*last, found])
+        last = [found]
+    estimate = d90(_once(tables.combine(last)), level, rates=rates)
+    estimate.attrs["runs"] = _once(joined)
+    return estimate
+
+
+def _once(runs: pd.DataFrame) -> pd.DataFrame:
+    """Full fine-tuning stands in each table of a search."""
+    return runs.drop_duplicates(["method", "d", "rate", "seed"])

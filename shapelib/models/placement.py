@@ -44,11 +44,7 @@ def place(folder: Path, name: str, device: str, dtype: str) -> Placement:
     where = pick_device(device)
     size = count(folder, name)
     dtype = choose_dtype(dtype, size, where)
-    if dtype == "bfloat16" and where.type == "cpu" and not bfloat16_units():
-        _log.warning(
-            "%s: this processor has no units for bfloat16, and may read several times slower in "
-            "it than in float32", name,
-        )  # fmt: skip
+    warn_if_slow(name, dtype, where.type)
     need, free = size * getattr(torch, dtype).itemsize, room()
     here = free.get((where.index or 0) if where.type == "cuda" else "cpu", 0)
     if device != "spread" and (device != "auto" or need <= here * _SHARE):
@@ -59,6 +55,15 @@ def place(folder: Path, name: str, device: str, dtype: str) -> Placement:
     )  # fmt: skip
     share = {each: int(size * _SHARE) for each, size in free.items()}
     return Placement(where, dtype, need, share)
+
+
+def warn_if_slow(name: str, dtype: str, where: str) -> None:
+    """Tell of a model that is to run in bfloat16 on a processor without units for it."""
+    if dtype == "bfloat16" and where == "cpu" and not bfloat16_units():
+        _log.warning(
+            "%s: this processor has no units for bfloat16, and may read several times slower in "
+            "it than in float32", name,
+        )  # fmt: skip
 
 
 def pick_device(device: str) -> "torch.device":

@@ -27,8 +27,8 @@ _DENSE = 2**28
 class Projection(ABC):
     """A linear map P from d numbers to D parameters, fixed by its seed.
 
-    All arithmetic is float32, under autocast too. The numbers of P are drawn on the CPU, so that P
-    is the same on every device.
+    All arithmetic is float32, under autocast too. The numbers of P are drawn from the seed by our
+    own integer arithmetic (splitmix64): P is the same on every device and for ever.
 
     :ivar kind: ``fastfood``, ``partition`` or ``dense``.
     :ivar size: how many parameters it gives: D.
@@ -106,18 +106,17 @@ class _Fastfood(Projection):
     kind = "fastfood"
 
     def __init__(self, size: int, dimension: int, seed: int, block: int) -> None:
+        from shapelib.subspace import draws
+
         super().__init__(size, dimension, seed, block)
         self._width = _power_of_two(dimension)
         blocks = -(-size // block)
-        draw = np.random.default_rng(seed)
         # Only the first d inputs are not zero, so H B pad(z) has the period `_width`, and of a
         # permutation only the remainder matters.
-        cycle = (np.arange(block) % self._width).astype(_index_type(self._width))
-        self._index = _index(draw.permuted(np.broadcast_to(cycle, (blocks, block)), axis=1))
-        self._signs = torch.from_numpy(
-            2 * draw.integers(0, 2, (blocks, dimension), dtype=np.int8) - 1
-        )
-        gains = draw.standard_normal((blocks, block), dtype=np.float32)
+        shape, kind = (blocks, block), _index_type(self._width)
+        self._index = _index(draws.permutations(seed, shape, self._width, kind))
+        self._signs = torch.from_numpy(draws.signs(seed, (blocks, dimension)))
+        gains = draws.normal(seed, shape)
         # Each column of H G Π H B has the squared norm block · Σg².
         gains /= np.sqrt(size * np.square(gains, dtype=np.float64).sum(1, keepdims=True))
         self._gains = torch.from_numpy(gains)
@@ -172,11 +171,12 @@ class _Partition(Projection):
     kind = "partition"
 
     def __init__(self, size: int, dimension: int, seed: int) -> None:
+        from shapelib.subspace import draws
+
         super().__init__(size, dimension, seed, 1)
         # As equal as can be, so that no column is empty: P is an isometry.
-        index = (np.arange(size) % dimension).astype(_index_type(dimension))
-        np.random.default_rng(seed).shuffle(index)
-        self._index = _index(index)
+        index = draws.permutations(seed, (1, size), dimension, _index_type(dimension))
+        self._index = _index(index[0])
         count = size // dimension + (np.arange(dimension) < size % dimension)
         self._scale = torch.from_numpy((count**-0.5).astype(np.float32))
 
@@ -212,10 +212,10 @@ class _Dense(Projection):
     kind = "dense"
 
     def __init__(self, size: int, dimension: int, seed: int) -> None:
+        from shapelib.subspace import draws
+
         super().__init__(size, dimension, seed, None)
-        draw = np.random.default_rng(seed)
-        entries = draw.standard_normal((size, dimension), dtype=np.float32)
-        self._entries = torch.from_numpy(entries).mul_(size**-0.5)
+        self._entries = torch.from_numpy(draws.normal(seed, (size, dimension))).mul_(size**-0.5)
 
     def _expand(self, z: Tensor, out: Tensor) -> None:
         torch.mv(self._entries, z, out=out)

@@ -18,7 +18,7 @@ from shapelib.subspace.projection import Projection, fastfood
 from shapelib.subspace.trainable import Groups, Piece
 
 # Of the files that `Subspace.save` writes.
-VERSION = 1
+VERSION = 2
 FORMAT = "shapelib-subspace"
 _NAME, _Z, _SCALES = "subspace", "subspace_z", "subspace_scales"
 _PROBES = 64

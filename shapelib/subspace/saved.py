@@ -63,8 +63,8 @@ def load(model: nn.Module, path: str | Path) -> Subspace:
         subspace.z.data.zero_()
         subspace.merge()
         raise ShapelibError(
-            f"{str(path)!r}: the installed numpy draws another P from seed {seed} than the one "
-            "that the subspace was trained in"
+            f"{str(path)!r}: this shapelib draws another P from seed {seed} than the one that the "
+            "subspace was trained in"
         )
     subspace._refresh()
     subspace._place(subspace._views())

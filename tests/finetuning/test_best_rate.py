@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from tuned import tuning
 
-from shapelib.finetuning.best_rate import OTHER, SCORED, at_best_rate, right_texts
-from shapelib.finetuning.d90 import by_seed
+from shapelib.errors import ShapelibError
+from shapelib.finetuning.best_rate import at_best_rate, best_runs, right_texts
+from shapelib.finetuning.d90 import by_seed, d90
+from shapelib.finetuning.settings import OTHER, SCORED
 
 
 def bits(right: np.ndarray) -> str:
@@ -45,6 +47,54 @@ def test_one_rate_scores_the_same_either_way():
         assert at_best_rate(runs(right), ["d"], rates)["score"].tolist() == pytest.approx(
             [right.mean()]
         )
+
+
+def test_curves_and_rows_choose_alike():
+    """By seed and dimension, and text by text."""
+    draw = np.random.default_rng(3)
+    table = pd.concat(
+        [
+            runs(*(draw.random((4, 41)) < share)).assign(seed=seed, d=d)
+            for seed in (0, 1)
+            for d, share in ((10, 0.5), (100, 0.8))
+        ],
+        ignore_index=True,
+    )
+    table.loc[table["rate"] == 3, "score"] = np.nan
+    for rates in (SCORED, OTHER):
+        found = best_runs(table, [0, 1], rates)
+        rows = at_best_rate(table, ["d", "seed"], rates).set_index(["d", "seed"])["score"]
+        assert found.dimensions.tolist() == [10, 100]
+        np.testing.assert_allclose(found.scores, rows.unstack().to_numpy(), rtol=1e-6)
+        assert found.right is not None
+        np.testing.assert_allclose(found.right.mean(axis=2), found.scores, rtol=1e-6)
+    even = np.arange(10) % 2 == 0
+    crossed = best_runs(runs(even, ~even).assign(seed=0), [0], OTHER)
+    assert crossed.right is not None
+    assert not crossed.right.any()
+
+
+def test_d90_by_rates_chosen_on_other_texts():
+    """Luck of many rates reaches the bar only where it chooses the rate as well."""
+    draw, texts = np.random.default_rng(4), 300
+    full = runs(*(draw.random((1, texts)) < 0.9)).assign(method="full", d=5000)
+    lucky = runs(*(draw.random((400, texts)) < 0.75)).assign(method="DID", d=100)
+    good = runs(*(draw.random((1, texts)) < 0.88)).assign(method="DID", d=1000)
+    table = pd.concat([full, lucky, good], ignore_index=True).assign(
+        task="toy", model="tiny", checkpoint="final", step=pd.NA, init="pre-trained", seed=0,
+        majority=0.5, diverged=False,
+    )  # fmt: skip
+    scored, other = (
+        d90(table, rates=rates, resamples=1).query("definition == 'papers'").iloc[0]
+        for rates in (SCORED, OTHER)
+    )
+    assert scored["grid"] == 100
+    assert other["grid"] == 1000
+    with pytest.raises(ShapelibError, match=r"rates='test texts'; .*scored texts, other texts"):
+        d90(table, rates="test texts")
+    with pytest.raises(ShapelibError, match="has a column 'right'; this has not"):
+        d90(table.drop(columns="right"), rates=OTHER)
+    d90(table.drop(columns="right"), resamples=1)
 
 
 def test_the_best_of_many_alike_is_optimistic_and_the_choice_on_other_texts_is_not():

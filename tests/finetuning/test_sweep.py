@@ -83,6 +83,63 @@ def setting(
 # ---- one run
 
 
+def test_the_last_tokens_state_alone_has_read_the_text(decoder_folder: Path, animals: Path):
+    """Where padding is, and where a text ends, is no matter; and a decoder learns by it."""
+    model = loading.load(decoder_folder, device="cpu")
+    read = encoding.encode(load_task(animals), model, 16)
+    net = one_run.classifier(model, 2, "pre-trained", 0, "last")
+    rows = torch.arange(12)
+    given = read.train.batch(rows)
+    assert len(set(read.train.sizes[rows].tolist())) > 2
+    with torch.no_grad():
+        found = net(given)
+        for row in rows.tolist():
+            ids = read.train.ids[row : row + 1, : read.train.sizes[row]]
+            state = net.network(input_ids=ids).last_hidden_state[0, -1]
+            torch.testing.assert_close(found[row], net.head(state), atol=1e-5, rtol=1e-4)
+        # A first token says nothing about those after it, in a decoder.
+        first = net.network(**given).last_hidden_state[:, 0]
+        assert not torch.allclose(found, net.head(first), atol=1e-3)
+    mean, last = (
+        one_run.tune(model, read, setting(pooling=pooling)) for pooling in ("mean", "last")
+    )
+    assert mean.loss != last.loss
+    assert last.score > 0.7
+
+
+@pytest.mark.parametrize("method", ["full", "DID", "SAID"])
+def test_products_in_bfloat16_and_all_else_in_float32(
+    method: str, model: loading.Model, read: encoding.Encoded, monkeypatch: pytest.MonkeyPatch
+):
+    d = None if method == "full" else 400
+    plain = one_run.tune(model, read, setting(method, d))
+    seen: dict[str, set[torch.dtype]] = {"products": set(), "head": set(), "trained": set()}
+    dense = "encoder.layer.0.output.dense"
+    classifier, adam = one_run.classifier, torch.optim.AdamW
+
+    def watched(*given: Any, **more: Any) -> Any:
+        net = classifier(*given, **more)
+        net.network.get_submodule(dense).register_forward_hook(
+            lambda _, __, out: seen["products"].add(out.dtype)
+        )
+        net.head.register_forward_hook(lambda _, __, out: seen["head"].add(out.dtype))
+        return net
+
+    def optimizer(groups: Any, **more: Any) -> Any:
+        seen["trained"] |= {each.dtype for group in groups for each in group["params"]}
+        return adam(groups, **more)
+
+    monkeypatch.setattr(one_run, "classifier", watched)
+    monkeypatch.setattr(torch.optim, "AdamW", optimizer)
+    narrow = one_run.tune(model, read, setting(method, d, dtype="bfloat16"))
+    assert seen == {
+        "products": {torch.bfloat16}, "head": {torch.float32}, "trained": {torch.float32}
+    }  # fmt: skip
+    assert narrow.loss != plain.loss
+    assert narrow.loss == pytest.approx(plain.loss, abs=0.1)
+    assert narrow.score == pytest.approx(plain.score, abs=0.1)
+
+
 def test_a_run_learns_and_is_the_same_each_time(model: loading.Model, read: encoding.Encoded):
     before = {name: each.clone() for name, each in model.network.state_dict().items()}
     full, did = one_run.tune(model, read, setting()), one_run.tune(model, read, setting("DID", 400))
@@ -302,6 +359,8 @@ def test_only_what_is_missing_or_changed_is_run(
         {"rate": 0.1},
         {"init": "random"},
         {"block": 1},
+        {"pooling": "last"},
+        {"dtype": "bfloat16"},
     ):
         (other,) = sweep.plan(encoder_folder, animals, [dataclasses.replace(runs[0], **change)])
         assert kept.read(other.key) is None
@@ -380,6 +439,15 @@ def test_search_tries_few_dimensions_and_shares_the_store(
     assert len(reached)
     assert found["grid"] == reached.min()
     assert tried[tried["d"] < found["grid"]]["d"].max() >= found["grid"] / 2
+    # The last two by more seeds, and nothing else.
+    more = d90_search(encoder_folder, animals, last_seeds=(1, 2, 3), **words)
+    of_more = more.query("definition == 'papers'").iloc[0]
+    assert (found["seeds"], of_more["seeds"]) == (1, 3)
+    assert len(finished(tmp_path / "store")) == len(made) + 2 * (1 + 2)
+    whole = more.attrs["runs"]
+    assert len(whole) == len(made) + 6
+    last = whole[(whole["seed"] > 1) & (whole["method"] == "DID")]["d"]
+    assert set(last) == {found["grid"], max(tried[tried["d"] < found["grid"]]["d"])}
     with pytest.raises(ShapelibError, match="1 ≤ low < high and ratio ≥ 1"):
         d90_search(encoder_folder, animals, **{**words, "low": 2000})
     with pytest.raises(ShapelibError, match="one model, checkpoint and task at a time"):
@@ -396,6 +464,8 @@ def test_search_tries_few_dimensions_and_shares_the_store(
         ({"block": 100}, "block is 100; accepted"),
         ({"block": 16}, "block is 16; accepted for d = 400"),
         ({"methods": ("LoRA",)}, "methods: 'LoRA' is none; "),
+        ({"pooling": "max"}, "pooling: 'max' is none; .*known: mean, last"),
+        ({"dtype": "float16"}, "dtype: 'float16' is none; .*known: float32, bfloat16"),
         ({"inits": ("zero",)}, "inits: 'zero' is none; known: pre-trained, random"),
         ({"dimensions": (0,)}, "dimensions: 0; whole numbers of at least 1"),
         ({"dimensions": (2.5,)}, "dimensions: 2.5; whole numbers"),
@@ -434,6 +504,19 @@ def test_the_command(serial: Path, encoder_folder: Path, animals: Path, tmp_path
     assert found.returncode == 0, found.stderr
     assert "animals: the smallest d that reaches 90%" in found.stdout
     assert "SAID" not in found.stdout
+    before = len(finished(store_of_search))
+    more = ("--last-seeds", "0,1,2", "--rates", "other texts")
+    found = d90_command(encoder_folder, animals, "--output", store_of_search, *alone, *more)
+    assert found.returncode == 0, found.stderr
+    assert len(finished(store_of_search)) > before
+    for words, said in (
+        (("--last-seeds", "some"), "--last-seeds 'some': whole numbers with commas"),
+        (("--rates", "all texts"), "rates='all texts'; "),
+        (("--pooling", "first"), "pooling: 'first' is none; "),
+    ):
+        wrong = d90_command(encoder_folder, animals, "--output", store_of_search, *alone, *words)
+        assert wrong.returncode == 2
+        assert said in wrong.stderr
     labelless = tmp_path / "labelless.csv"
     pd.DataFrame({"text": ["a", "b"], "stars": [1, 2]}).to_csv(labelless, index=False)
     wrong = d90_command(encoder_folder, labelless, "--output", tmp_path / "new", *OPTIONS)

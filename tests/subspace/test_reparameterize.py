@@ -357,7 +357,7 @@ def rewrite(path: Path, tensors: dict[str, torch.Tensor] | None = None, **facts:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda file: rewrite(file, version="2"), "has version 2; this shapelib reads version 1"),
+        (lambda file: rewrite(file, version="1"), "has version 1; this shapelib reads version 2"),
         (lambda file: rewrite(file, format="other"), "no subspace that shapelib saved"),
         (lambda file: rewrite(file, {"probe": torch.ones(64)}), "draws another P from seed 0"),
         (lambda file: rewrite(file, seed="1"), "draws another P from seed 1"),

@@ -9,7 +9,7 @@ from shapebook.claims.judge import judge
 from shapebook.claims.records import sentence
 from shapebook.claims.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
 from shapelib.errors import ShapelibError
-from shapelib.finetuning.best_rate import OTHER, SCORED
+from shapelib.finetuning.settings import OTHER, SCORED
 
 DEFINITIONS = ("papers", "chance-corrected", "against pre-trained")
 MEAN_CURVE = 987.6
