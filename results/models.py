@@ -19,16 +19,12 @@ The same machine, threads and versions give the same table; others differ within
 """
 
 import argparse
-import csv
 import dataclasses
 import functools
-import hashlib
-import io
 import logging
 import re
 import shutil
 import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +40,7 @@ from shapelib.states.profile import COLUMNS
 from shapelib.states.reading import encode
 from shapelib.store import assets, cache, grid, keys, tables
 from shapelib.store.cells import Cells, open_store
-from shapelib.text.corpus import Article, CleaningReport, Corpus, Window, load_corpus
+from shapelib.text.corpus import Corpus, Window, load_corpus
 
 HERE = Path(__file__).parent / "models"
 STORE = Path(__file__).parents[1] / "_build" / "models"
@@ -171,26 +167,7 @@ def _with_random_weights(model: loading.Model) -> loading.Model:
 
 @functools.lru_cache(maxsize=1)
 def _text(news: bool) -> Corpus:
-    return read_news(assets.fetch("news")) if news else load_corpus()
-
-
-def read_news(archive: Path) -> Corpus:
-    """News articles as a corpus in memory: nothing of their text is kept."""
-    with zipfile.ZipFile(archive) as packed:
-        raw = packed.read(packed.namelist()[0])
-    csv.field_size_limit(sys.maxsize)
-    rows = csv.DictReader(io.StringIO(raw.decode("utf-8", errors="replace"), newline=""))
-    texts = dict.fromkeys(" ".join(row["text"].split()) for row in rows)
-    articles = tuple(Article(f"news {n}", text) for n, text in enumerate(filter(None, texts)))
-    joined = "\n".join(each.text for each in articles)
-    report = CleaningReport(
-        source_bytes=len(raw), source_sha256=hashlib.sha256(raw).hexdigest(),
-        distinct_bytes=len(set(raw)), pages=len(articles), redirects=0,
-        outside_article_namespace=0, not_wikitext=0, empty=0, truncated=False,
-        articles=len(articles), characters=sum(len(each.text) for each in articles),
-        distinct_characters=len(set(joined)), leftovers={},
-    )  # fmt: skip
-    return Corpus("news", articles, hashlib.sha256(joined.encode()).hexdigest(), report)
+    return load_corpus("news" if news else "enwiki-sample")
 
 
 @dataclass(frozen=True)

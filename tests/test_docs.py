@@ -218,7 +218,7 @@ def test_columns_are_told():
 
 def test_the_sizes_of_a_recipe_are_told_rightly():
     words = " ".join(inspect.getdoc(shapelib.recipe).replace(" 000", "000").split())
-    for size in ("nano", "base"):
+    for size in ("nano", "small", "base"):
         made = shapelib.recipe(size=size)
         for part in (
             f"{made.layers} layers, width {made.width}, {made.heads} heads",

@@ -3,7 +3,6 @@
 import importlib.util
 import re
 import sys
-import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -243,18 +242,6 @@ def test_the_estimate_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch):
         part.size for part in real.assets.ASSETS["qwen2.5-coder-1.5b"].parts
     )
     assert by_model["qwen2.5-coder-1.5b"].memory > 4 * 1.5e9
-
-
-def test_news_are_read_without_being_kept(models: ModuleType, tmp_path: Path, own_cache: Path):
-    packed = tmp_path / "news.zip"
-    body = 'id,title,text\n1,a,One  story.\n2,b,\n3,c,One story.\n4,d,"Two,\nlines"\n'
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("news.csv", body)
-    corpus = models.read_news(packed)
-    assert [each.text for each in corpus.articles] == ["One story.", "Two, lines"]
-    assert corpus.name == "news"
-    assert corpus.report.characters == 20
-    assert not own_cache.exists()
 
 
 def test_what_moved_is_in_units_of_the_plain_error(

@@ -275,13 +275,18 @@ def models(
 def pretrain(
     out: Annotated[Path, typer.Option(help="The suite: a folder of checkpoints.")],
     kind: Kind = "decoder",
-    size: Annotated[str, typer.Option(help="nano, nano-48, nano-192, or base.")] = "nano",
+    size: Annotated[str, typer.Option(help="nano, nano-48, nano-192, small, or base.")] = "nano",
     steps: Annotated[int | None, typer.Option(help="Updates; the size's own if unset.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps in which the rate grows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine or constant.")] = None,
     seed: Annotated[int, typer.Option(help="Initial weights, and windows with their order.")] = 0,
-    corpus: Text = "enwiki-sample",
+    corpus: Annotated[
+        str | None, typer.Option(help="As in profile; the size's own if unset.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of products: auto, float32 or bfloat16.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long; the same command goes on.")
@@ -299,9 +304,10 @@ def pretrain(
         )
     asked = {
         "steps": steps, "warmup": warmup, "learning_rate": learning_rate, "schedule": schedule,
+        "corpus": corpus, "precision": precision,
     }  # fmt: skip
     changes = {name: value for name, value in asked.items() if value is not None}
-    made = recipe(kind, size, seed=seed, corpus=corpus, **changes)
+    made = recipe(kind, size, seed=seed, **changes)
     train(made, out, device=device, minutes=minutes)
     kept = checkpoints.whole(out)
     done = f"{len(kept)} of {len(made.checkpoints)} checkpoints in {out}"

@@ -9,7 +9,7 @@ from shapelib.cli.console import show
 
 def corpus(
     name: Annotated[
-        str, typer.Argument(help="enwiki-sample, enwik8, or a dump or text file.")
+        str, typer.Argument(help="enwiki-sample, enwik8, news, or a dump or text.")
     ] = "enwiki-sample",
 ) -> None:
     """Clean a text and say what was counted before and after."""

@@ -101,7 +101,7 @@ TaskArgument = Annotated[
         autocompletion=complete_tasks,
     ),
 ]
-Text = Annotated[str, typer.Option(help="enwiki-sample, enwik8, or a dump or text file.")]
+Text = Annotated[str, typer.Option(help="enwiki-sample, enwik8, news, or a dump or text.")]
 Role = Annotated[
     str | None,
     typer.Option(help="encoder, decoder or encoder-decoder.", autocompletion=complete_roles),

@@ -184,7 +184,8 @@ def _check_free(output: Path, asked: dict[str, Any]) -> bool:
             )
     else:
         recipe_of(output)
-        there = json.loads(config.read_text("utf-8"))
+        # What a recipe did not say when it was written is what it has by default.
+        there = {"precision": "auto", **json.loads(config.read_text("utf-8"))}
         if there == asked:
             return False
         # A recipe that nothing was trained by, for it was refused, holds no place.

@@ -159,7 +159,7 @@ def fill(
 
 
 def _place(text: str | Path) -> str:
-    return str(text) if text in corpus.KNOWN else str(Path(text).expanduser().resolve())
+    return str(text) if corpus.is_known(text) else str(Path(text).expanduser().resolve())
 
 
 def _need(cell: Cell) -> int:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import numpy as np
 
 from shapelib.errors import NamesArguments, ShapelibError, is_whole_number, nearest
 from shapelib.store import assets, cache, keys
+from shapelib.text import news
 from shapelib.text.cleaning import Article, CleaningReport, clean_into, stem
 from shapelib.text.dump import PACKED, CutOff, decompressed
 
@@ -29,7 +31,8 @@ _log = logging.getLogger("shapelib")
 ENWIK8_URL = "http://mattmahoney.net/dc/enwik8.zip"
 ENWIK8_MD5 = "a1fa5ffddb56f4953e226637dabbb36a"
 ENWIK8_VARIABLE = "SHAPELIB_ENWIK8"
-KNOWN = ("enwiki-sample", "enwik8")
+KNOWN = ("enwiki-sample", "enwik8", "news")
+_AND = "+"
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,15 @@ def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None =
     The first call cleans a text, later ones read the cache. Whether a file is a dump or a text is
     read from its content; a dump that is cut off is read up to its last whole page.
 
-    :param name: ``enwiki-sample``, a real dump of 206 pages from a pinned wheel; ``enwik8``; or the
-        path of a file, plain or .bz2, .gz, .xz, .zst, .zip. JSON lines are read as well: an object
-        a line, its field ``text`` an article.
+    :param name: ``enwiki-sample``, a real dump of 206 pages from a pinned wheel; ``enwik8``;
+        ``news``, 3824 articles from another wheel, of whose text nothing is kept; several of them
+        one after the other, as ``enwiki-sample+news``; or the path of a file, plain or .bz2, .gz,
+        .xz, .zst, .zip. JSON lines are read as well: an object a line, its field ``text`` an
+        article.
     :param path: of enwik8, raw or zipped. Without it the file that the environment variable
         SHAPELIB_ENWIK8 names is taken, else it is downloaded; its md5 is always checked.
-    :returns: the cleaned articles.
+    :returns: the cleaned articles. In the report of several texts counts are sums, different
+        characters are counted anew, and different bytes are those of the source with most.
     :raises ShapelibError: for an unknown name and for any file that cannot be read as told.
 
     >>> import pathlib, tempfile
@@ -92,6 +98,11 @@ def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None =
         return _load("enwiki-sample", assets.fetch("enwiki-sample"))
     if name == "enwik8":
         return _load("enwik8", _enwik8(path))
+    if name == "news":
+        articles, report, digest = news.read(assets.fetch("news"))
+        return Corpus("news", articles, digest, report)
+    if isinstance(name, str) and is_known(name):
+        return _joined(name, [load_corpus(each) for each in name.split(_AND)])
     source = Path(name).expanduser()
     if isinstance(name, str) and not source.exists():
         raise ShapelibError(
@@ -99,6 +110,33 @@ def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None =
             "a path to a MediaWiki dump (XML) or a UTF-8 text file is accepted too"
         )
     return _load(source.name, source)
+
+
+def is_known(name: str | Path) -> bool:
+    """Whether a text is asked for by name, one or several, and not by path."""
+    return isinstance(name, str) and all(each in KNOWN for each in name.split(_AND))
+
+
+def _joined(name: str, parts: list[Corpus]) -> Corpus:
+    """Several texts as one, in the order given."""
+    articles = tuple(article for part in parts for article in part.articles)
+    digest = hashlib.sha256(" ".join(part.sha256 for part in parts).encode()).hexdigest()
+    reports = [part.report.as_dict() for part in parts]
+    sources = " ".join(each["source_sha256"] for each in reports)
+    leftovers: Counter[str] = Counter()
+    for each in reports:
+        leftovers.update(each["leftovers"])
+    whole: dict[str, Any] = {
+        counted: sum(each[counted] for each in reports)
+        for counted, value in reports[0].items() if type(value) is int
+    }  # fmt: skip
+    whole |= {
+        "source_sha256": hashlib.sha256(sources.encode()).hexdigest(),
+        "distinct_bytes": max(each["distinct_bytes"] for each in reports),
+        "distinct_characters": len({letter for article in articles for letter in article.text}),
+        "truncated": any(each["truncated"] for each in reports), "leftovers": dict(leftovers),
+    }  # fmt: skip
+    return Corpus(name, articles, digest, CleaningReport(**whole))
 
 
 def _load(name: str, source: Path) -> Corpus:

@@ -122,6 +122,7 @@ def test_the_rate_warms_up_and_decays():
             "a multiple of 8 dimensions; heads that do: 1, 2, 3, 4",
         ),
         ({"block": "serial"}, "no such block: 'serial'; did you mean"),
+        ({"precision": "float16"}, "no such precision: 'float16'; "),
         ({"schedule": "cosin"}, "no such schedule: 'cosin'; did you mean 'cosine'"),
         ({"steps": 0}, "steps is 0; a whole number of at least 1"),
         ({"seed": -1}, "seed is -1"),
@@ -134,6 +135,47 @@ def test_the_rate_warms_up_and_decays():
 def test_a_wrong_recipe_is_named(changes: dict[str, Any], message: str):
     with pytest.raises(ShapelibError, match=message):
         recipe(**changes)
+
+
+# ---- precision
+
+
+@pytest.mark.parametrize(
+    ("precision", "products"),
+    [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)],
+)
+def test_products_are_as_asked_and_weights_stay_float32(
+    precision: str, products: torch.dtype, story: Path
+):
+    training = Training(tiny(story, precision=precision), load_corpus(story), torch.device("cpu"))
+    seen: list[torch.dtype] = []
+    for module in training.model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
+    training.advance()
+    assert set(seen) == {products}
+    assert {each.dtype for each in training.model.parameters()} == {torch.float32}
+    assert {each.grad.dtype for each in training.model.parameters()} == {torch.float32}  # type: ignore[union-attr]
+    # Held-out text is always read in float32.
+    seen.clear()
+    training.perplexity()
+    assert set(seen) == {torch.float32}
+
+
+def test_a_run_that_was_begun_before_precision_was_asked_for_goes_on(story: Path, tmp_path: Path):
+    made = tiny(story)
+    folder = train(made, tmp_path / "run", progress=False)
+    config = folder / "recipe.json"
+    old = json.loads(config.read_text("utf-8"))
+    del old["precision"]
+    config.write_text(json.dumps(old))
+    assert recipe_of(folder) == made
+    before = sorted(each.stat().st_mtime_ns for each in folder.glob("step-*/model.safetensors"))
+    train(made, folder, progress=False)
+    after = sorted(each.stat().st_mtime_ns for each in folder.glob("step-*/model.safetensors"))
+    assert after == before
+    with pytest.raises(ShapelibError, match="precision is 'auto' there and 'bfloat16' here"):
+        train(dataclasses.replace(made, precision="bfloat16"), folder, progress=False)
 
 
 # ---- what is equal

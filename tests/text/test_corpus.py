@@ -460,6 +460,58 @@ def test_bad_names(tmp_path: Path) -> None:
         load_corpus("enwiki-sample", path="x")
 
 
+# ---- texts by name, several at once
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small texts in place of those of wheels."""
+    body = 'id,title,text\n1,a,One  story.\n2,b,\n3,c,One story.\n4,d,"Two,\nlines"\n'
+    with zipfile.ZipFile(tmp_path / "news.zip", "w") as archive:
+        archive.writestr("news.csv", body)
+    files = {"news": tmp_path / "news.zip", "enwiki-sample": saved(tmp_path, dump(CAT), "wiki.xml")}
+    monkeypatch.setattr(corpus.assets, "fetch", lambda name: Path(files[name]))
+
+
+@pytest.mark.usefixtures("wheels")
+def test_news_are_read_without_being_kept(tmp_path: Path) -> None:
+    found = load_corpus("news")
+    assert [each.text for each in found.articles] == ["One story.", "Two, lines"]
+    assert found.name == "news"
+    assert found.report.characters == 20
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.usefixtures("wheels")
+def test_several_texts_are_one_in_the_order_given() -> None:
+    wiki, news = load_corpus("enwiki-sample"), load_corpus("news")
+    both, other = load_corpus("enwiki-sample+news"), load_corpus("news+enwiki-sample")
+    assert both.name == "enwiki-sample+news"
+    assert both.articles == wiki.articles + news.articles
+    assert other.articles == news.articles + wiki.articles
+    assert len({each.sha256 for each in (wiki, news, both, other)}) == 4
+    assert both.report.articles == len(both.articles)
+    assert both.report.characters == sum(len(each.text) for each in both.articles)
+    letters = {letter for each in both.articles for letter in each.text}
+    assert both.report.distinct_characters == len(letters)
+    assert both.report.source_bytes == wiki.report.source_bytes + news.report.source_bytes
+    assert both.report.truncated is False
+    assert both.report.leftovers == wiki.report.leftovers
+    assert both.report.source_sha256 != other.report.source_sha256
+
+
+def test_which_texts_have_names(tmp_path: Path) -> None:
+    known = ("news", "enwik8", "enwiki-sample", "news+enwik8")
+    assert all(corpus.is_known(each) for each in known)
+    assert not any(corpus.is_known(each) for each in ("news+mine.txt", "mine", "+", Path("news")))
+    with pytest.raises(ShapelibError, match=r"no corpus and no file named 'news\+novels'"):
+        load_corpus("news+novels")
+    # A file whose name has a plus is a file.
+    mine = tmp_path / "one+two.txt"
+    mine.write_text("A text.")
+    assert load_corpus(str(mine)).name == "one+two.txt"
+
+
 # ---- windows
 
 
