@@ -55,10 +55,14 @@ def put(record: records.Record) -> Path:
 def _others(benchmark: str, machine: dict[str, Any], anew: set[str]) -> list[dict[str, Any]]:
     """Sections of this very processor that were not measured anew, each with its own run."""
     before = here(benchmark)
-    if before is None:
+    if before is None or any(before["processor"].get(name) != machine[name] for name in _SAME):
         return []
     run = {name: before[name] for name in ("commit", "measured", "versions") if name in before}
     return [{**run, **each} for each in before["sections"] if each["title"] not in anew]
+
+
+# Several models of a line can be of one generation, and have one folder.
+_SAME = ("name", "family", "model", "path")
 
 
 def here(benchmark: str) -> records.Record | None:

@@ -21,23 +21,12 @@ def at_best_rate(runs: pd.DataFrame, by: list[str], rates: str) -> pd.DataFrame:
         and the training score the mean of both.
     :returns: the columns of `by`, ``score`` and ``train_score``.
     """
-    known = runs.dropna(subset=["score"])
-    if rates == SCORED or known.empty:
-        best = known.loc[known.groupby(by)["score"].idxmax()]
-        return best[[*by, "score", "train_score"]].sort_values(by)
-    right = _right(known)
-    halves = {"even": right[:, 0::2], "odd": right[:, 1::2]}
-    sizes = {name: each.shape[1] for name, each in halves.items()}
-    known = known.assign(**{name: each.mean(axis=1) for name, each in halves.items()})
-    on = {half: known.loc[known.groupby(by)[half].idxmax()].set_index(by) for half in halves}
-    score = on["even"]["odd"] * sizes["odd"] + on["odd"]["even"] * sizes["even"]
-    found = pd.DataFrame(
-        {
-            "score": score / right.shape[1],
-            "train_score": (on["even"]["train_score"] + on["odd"]["train_score"]) / 2,
-        }
-    )
-    return found.reset_index().sort_values(by)
+    rows = []
+    for where, tried in runs.dropna(subset=["score"]).groupby(by):
+        even, odd = _that_count(tried, rates)
+        score = _score(tried, even, odd)
+        rows.append([*where, score, tried["train_score"].iloc[[even, odd]].mean()])
+    return pd.DataFrame(rows, columns=[*by, "score", "train_score"])
 
 
 class BestRuns(NamedTuple):
@@ -63,33 +52,39 @@ def best_runs(runs: pd.DataFrame, seeds: list[int], rates: str) -> BestRuns:
         if seed not in seeds:
             continue
         place = dimensions.index(d), seeds.index(seed)
-        best = tried["score"].to_numpy(float).argmax()
-        scores[place] = tried["score"].iloc[best]
-        if "right" not in tried:
-            continue
-        texts = _right(tried)
-        chosen = texts[best] if rates == SCORED else _on_other_halves(texts)
-        scores[place] = scores[place] if rates == SCORED else chosen.mean()
-        if right is None:
-            right = np.zeros((*scores.shape, len(chosen)), dtype=np.float32)
-        right[place] = chosen
+        even, odd = _that_count(tried, rates)
+        scores[place] = _score(tried, even, odd)
+        if "right" in tried:
+            texts = _right(tried, even, odd)
+            if right is None:
+                right = np.zeros((*scores.shape, len(texts)), dtype=np.float32)
+            right[place] = texts
     return BestRuns(np.array(dimensions, dtype=float), scores, right)
 
 
-def _right(runs: pd.DataFrame) -> Float[np.ndarray, "runs texts"]:
-    """Which test texts each run got right."""
-    return np.array(
-        [right_texts(each, size) for each, size in zip(runs["right"], runs["test"], strict=True)]
-    )
+def _that_count(tried: pd.DataFrame, rates: str) -> tuple[int, int]:
+    """Which of some runs that differ by their rate counts for the even test texts, and which for
+    the odd ones."""
+    if rates == SCORED:
+        best = int(tried["score"].to_numpy(float).argmax())
+        return best, best
+    right = np.array([_right(tried, run, run) for run in range(len(tried))])
+    even, odd = (int(right[:, other::2].mean(axis=1).argmax()) for other in (1, 0))
+    return even, odd
 
 
-def _on_other_halves(right: Float[np.ndarray, "runs texts"]) -> Float[np.ndarray, " texts"]:
-    """Of each half of the texts, those of the run that does best on the other half."""
-    chosen = np.empty(right.shape[1], dtype=np.float32)
-    for scored, judges in ((0, 1), (1, 0)):
-        best = right[:, judges::2].mean(axis=1).argmax()
-        chosen[scored::2] = right[best, scored::2]
-    return chosen
+def _score(tried: pd.DataFrame, even: int, odd: int) -> float:
+    if even == odd:
+        return float(tried["score"].iloc[even])
+    return float(_right(tried, even, odd).mean())
+
+
+def _right(tried: pd.DataFrame, even: int, odd: int) -> Float[np.ndarray, " texts"]:
+    """Which test texts were got right, the even ones by one run and the odd ones by another."""
+    bits, sizes = tried["right"], tried["test"]
+    found = right_texts(bits.iloc[even], sizes.iloc[even])
+    found[1::2] = right_texts(bits.iloc[odd], sizes.iloc[odd])[1::2]
+    return found
 
 
 def right_texts(bits: str, size: int) -> Float[np.ndarray, " texts"]:

@@ -213,19 +213,17 @@ def d90_search(
         return float(reached[d])
 
     bisect(score, 1.0, low, high, ratio)
-    last = [runs[d] for d in sorted(runs)]
-    joined = tables.combine(last)
+    searched = [runs[d] for d in sorted(runs)]
+    last = searched
     if last_seeds:
         above = [min(d for d in reached if reached[d])] if any(reached.values()) else []
         below = [max(d for d in reached if not reached[d])] if not all(reached.values()) else []
-        found = made([*below, *above], last_seeds)
-        joined = tables.combine([*last, found])
-        last = [found]
-    estimate = d90(_once(tables.combine(last)), level, rates=rates)
-    estimate.attrs["runs"] = _once(joined)
+        last = [made([*below, *above], last_seeds)]
+    estimate = d90(_once(last), level, rates=rates)
+    estimate.attrs["runs"] = _once([*searched, *last])
     return estimate
 
 
-def _once(runs: pd.DataFrame) -> pd.DataFrame:
-    """Full fine-tuning stands in each table of a search."""
-    return runs.drop_duplicates(["method", "d", "rate", "seed"])
+def _once(runs: list[pd.DataFrame]) -> pd.DataFrame:
+    """The tables of a search as one; full fine-tuning stands in each."""
+    return tables.combine(runs).drop_duplicates(["method", "d", "rate", "seed"])

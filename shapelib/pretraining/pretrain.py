@@ -183,9 +183,9 @@ def _check_free(output: Path, asked: dict[str, Any]) -> bool:
                 "holds a run of this recipe is accepted"
             )
     else:
-        recipe_of(output)
         # What a recipe did not say when it was written is what it has by default.
-        there = {"precision": "auto", **json.loads(config.read_text("utf-8"))}
+        made = recipe_of(output).as_dict()
+        there = {**made, "corpus_sha256": json.loads(config.read_text("utf-8"))["corpus_sha256"]}
         if there == asked:
             return False
         # A recipe that nothing was trained by, for it was refused, holds no place.

@@ -27,6 +27,7 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11, _1 = (np.uint64(each) for each in (30, 27, 31, 11, 1))
 
 
+# No order of arithmetic is free here, as it is in the transforms: machines would differ.
 def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     compiled: Callable[..., Any] = njit(cache=True, nogil=True)(loop)
     return compiled

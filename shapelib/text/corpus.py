@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None =
     if name == "news":
         articles, report, digest = news.read(assets.fetch("news"))
         return Corpus("news", articles, digest, report)
-    if isinstance(name, str) and is_known(name):
+    if is_known(name):
         return _joined(name, [load_corpus(each) for each in name.split(_AND)])
     source = Path(name).expanduser()
     if isinstance(name, str) and not source.exists():
@@ -112,7 +112,7 @@ def load_corpus(name: str | Path = "enwiki-sample", *, path: str | Path | None =
     return _load(source.name, source)
 
 
-def is_known(name: str | Path) -> bool:
+def is_known(name: str | Path) -> TypeGuard[str]:
     """Whether a text is asked for by name, one or several, and not by path."""
     return isinstance(name, str) and all(each in KNOWN for each in name.split(_AND))
 

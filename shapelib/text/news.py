@@ -15,9 +15,12 @@ def read(archive: Path) -> tuple[tuple[Article, ...], CleaningReport, str]:
     what the source held; and a hash of all texts."""
     with zipfile.ZipFile(archive) as packed:
         raw = packed.read(packed.namelist()[0])
-    csv.field_size_limit(sys.maxsize)
-    rows = csv.DictReader(io.StringIO(raw.decode("utf-8", errors="replace"), newline=""))
-    texts = dict.fromkeys(" ".join(row["text"].split()) for row in rows)
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        rows = csv.DictReader(io.StringIO(raw.decode("utf-8", errors="replace"), newline=""))
+        texts = dict.fromkeys(" ".join(row["text"].split()) for row in rows)
+    finally:
+        csv.field_size_limit(before)
     articles = tuple(Article(f"news {n}", text) for n, text in enumerate(filter(None, texts)))
     joined = "\n".join(each.text for each in articles)
     report = CleaningReport(

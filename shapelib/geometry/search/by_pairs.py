@@ -160,11 +160,11 @@ class _Order:
         """A thread has met block `number`: tasks for it, if it is ahead of another."""
         with self._changed:
             self._to_meet[number] -= 1
-            if not self._to_meet[number]:
+            last = not self._to_meet[number]
+            if last:
                 self._ready.extend((number, part) for part in range(self._threads))
                 self._changed.notify_all()
-        behind = self._threads > 1 and not self._to_meet[number]
-        return iter(()) if behind else self._tasks(lambda: False, wait=False)
+        return iter(()) if last and self._threads > 1 else self._tasks(lambda: False, wait=False)
 
     def at_the_end(self) -> Iterator[tuple[int, int]]:
         """Tasks, until all rows are settled."""
