@@ -1,7 +1,6 @@
 """The benchmarks' own parts that carry a claim: peers that are asked in another environment, points
 on which answers are compared, what is recorded, and what is told of limits."""
 
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 from shapebook.pages.timings import records
-from shapelib import nearest_neighbors, two_nn
+from shapelib import two_nn
 from shapelib.errors import ShapelibError
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -411,14 +410,9 @@ def test_the_stages_of_a_search_are_the_search(
     stages: Any, narrow: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """They and what is left are the whole, and each has its limit."""
-    if narrow:
-        # As a search by rows, whose product is of bfloat16 numbers.
-        monkeypatch.setattr(stages.on_cpu, "bfloat16_units", lambda: True)
-    else:
-        monkeypatch.setattr(stages.on_cpu, "bfloat16_units", lambda: False)
+    monkeypatch.setattr(stages.on_cpu, "bfloat16_units", lambda: narrow)
     of = {row["name"]: row for row in stages.as_rows(stages.measured(768, 20, 1), 768, 20)}
-    parts = [of[each]["median"] for each in stages.STAGES if each in of]
-    assert len(parts) == (4 if narrow else 3)
+    parts = [of[each]["median"] for each in stages.STAGES]
     assert min(parts) > 0
     whole = sum(parts) + of[stages.REST]["median"]
     assert of[stages.WHOLE]["median"] == pytest.approx(whole, rel=1e-2)
@@ -426,23 +420,6 @@ def test_the_stages_of_a_search_are_the_search(
     assert of[stages.WHOLE]["bound"].startswith(f"{stages.PRODUCT} {parts[0]:g}, ")
     assert of[stages.TWO]["at_least"]
     assert {stages.AT_ONCE, stages.COPY, stages.BOTH} < of.keys()
-
-
-def test_the_stages_by_rows_choose_the_nearest(stages: Any, monkeypatch: pytest.MonkeyPatch):
-    x = stages.clouds(24)["ordinary"]
-    chosen: list[Any] = []
-
-    def seen(points: Any, rows: Any, ends: Any, candidates: Any, gaps: Any) -> None:
-        chosen.extend(set(candidates[a:b]) for a, b in itertools.pairwise(ends))
-
-    monkeypatch.setattr(stages.by_rows, "_measure", seen)
-    stages.staged_by_rows(x, 5, stages.as_taken(x, False), stages.Clock())
-    monkeypatch.undo()
-    nearest = nearest_neighbors(x, 5).indices.numpy()
-    assert len(chosen) == len(x)
-    assert all(i not in found for i, found in enumerate(chosen))
-    # They are likely the nearest; who is not among them is found by the bound.
-    assert np.mean([set(nearest[i]) <= found for i, found in enumerate(chosen)]) > 0.9
 
 
 def test_sizes_are_added_to_what_is_recorded(record: Any, monkeypatch: pytest.MonkeyPatch):

@@ -15,15 +15,15 @@ k-th best candidate, which is at least that to the true k-th neighbour, no point
 
     ‖bᵢ‖² + ‖bⱼ‖² − 2p − 2γ ‖bᵢ‖ ‖bⱼ‖ − 2υ |p|  >  (R + λᵢ + λⱼ)²
 
-can be a neighbour, and every other one is looked at. The square root of the left side less λⱼ is
-one number a pair, made in one pass in the product's own type, of numbers rounded so far to the safe
-side that the pass itself loses no neighbour (`search.rows.screened`). Massive points cost only
-themselves, since each pair has a bound of its own. A point for which too many are left is searched
-once more with a float64 product, whose bound is the same with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖.
-Every pair that is looked at also tests the bound; if one contradicts it, all points are searched
-again. Without bfloat16 units, where the product is nearly all of the cost, each pair is multiplied
-once for both its points (`search.pairs`), by threads that have columns of their own
-(`search.by_pairs`).
+can be a neighbour, and every other one is looked at. Each pair is multiplied once for both its
+points (`search.pairs`), by threads that have columns of their own (`search.by_pairs`), and held
+against this in one pass in float32, of numbers rounded so far to the safe side that the pass itself
+loses no neighbour. Massive points cost only themselves, since each pair has a bound of its own.
+Where only some points are searched, or too many are left for one, a row of the product is made for
+it alone (`search.rows`), and for what is unproven even then one in float64, whose bound is the same
+with γ = (D + 1) 2⁻⁵² and λ ≈ 10⁻¹⁵ ‖x‖. Every pair that is looked at also tests the bound; if one
+contradicts it, all points are searched again. Where there are units for it the product is of
+bfloat16 numbers, else of float32 ones.
 """
 
 from typing import NamedTuple

@@ -378,41 +378,55 @@ def test_a_float64_product_that_breaks_its_promise_stops(monkeypatch: pytest.Mon
         nearest_neighbors(x, 5)
 
 
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("features", [3, 64, 777])
-def test_a_pair_lies_between_what_both_lists_are_told(features: int) -> None:
-    """l ≤ r² ≤ h in float32 as `sift` adds them up, for lengths from 1e-6 to massive."""
+def test_a_distance_lies_between_what_both_lists_hold(features: int, narrow: bool) -> None:
+    """‖xⱼ − bᵢ‖ in the list of i, as `sift` writes it, for lengths from 1e-6 to massive."""
     from shapelib.geometry.search import pairs
 
-    x = normal(400, features)
+    n = 400
+    x = normal(n, features)
     x[::7] *= 3000
     x[3::11] *= np.float32(1e-6)
     x[1::9] = x[2] * np.float32(1 + 1e-6)
-    points = torch.from_numpy(x)
-    values, known = rounded.rounded(points, torch.zeros(features).double(), 0.5, False)
-    summed = (features + 1) * rounded.SUMMED_FLOAT32
+    x[5] = 2.0**40
+    values, known = rounded.rounded(
+        torch.from_numpy(x), torch.zeros(features).double(), 0.5, narrow
+    )
+    stored = rounded.STORED_BFLOAT16 * narrow
     about = torch.stack(list(known)).numpy()
-    below, above, norms, errors = pairs.screened(about, summed, on_cpu._tiny(points))
-    product = (values @ values.T).numpy()
-    both, twice = errors[:, None] * norms, np.float32(2) * product
-    low = below[:, None] + below - both - twice
-    high = above[:, None] + above + both - twice
-    assert low.dtype == high.dtype == np.float32
-    square = np.stack([((row - x.astype(np.float64)) ** 2).sum(axis=1) / 4 for row in x * 1.0])
-    assert (low <= square * (1 + 1e-12)).all()
-    assert (square * (1 - 1e-12) <= high).all()
+    summed = (features + 1) * rounded.SUMMED_FLOAT32
+    screen = pairs.screened(about, summed, on_cpu._tiny(torch.from_numpy(x)))
+    product = (values @ values.T).float().numpy()
+    # One list for those before a point, one for those after; all have room for all.
+    before, after = by_pairs._lists(n, n + 1), by_pairs._lists(n, n + 1)
+    bars = np.full(n, np.inf, np.float32)
+    pairs.sift(product, 0, 0, 5, stored, np.arange(n), screen, *before, bars, *after, bars)
+    own, exact = values.double().numpy(), x.astype(np.float64) * 0.5
+    assert sum(before.held) == sum(after.held) == n * (n - 1) // 2
+    wide = []
+    for held in (before, after):
+        for i in range(n):
+            there = slice(held.held[i])
+            who = held.who[i, there]
+            gaps = np.linalg.norm(exact[who] - own[i], axis=1)
+            assert (held.low[i, there] <= gaps * (1 + 1e-12)).all()
+            assert (gaps * (1 - 1e-12) <= held.high[i, there]).all()
+            norms = about[1][who] + about[1][i] + about[2][who]
+            wide.append((held.high[i, there] - held.low[i, there]) / norms)
     # And not so wide that it says nothing.
-    wide = (high - low) / (about[0][:, None] + about[0])
-    assert wide.max() < 4 * summed + 4e-5
+    assert np.median(np.concatenate(wide)) < (0.05 if narrow else 0.03)
 
 
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("room", [1, 30, 128])
 @pytest.mark.parametrize("kind", ["ordinary", "massive", "clusters", "ties"])
 def test_lists_of_any_room_give_the_same_neighbours(
-    kind: str, room: int, threads: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, room: int, threads: int, narrow: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list that is too short for a row is closed, and its row searched with all points."""
-    monkeypatch.setattr(on_cpu, "bfloat16_units", lambda: False)
+    monkeypatch.setattr(on_cpu, "bfloat16_units", lambda: narrow)
     x = normal(900, 24)
     if kind == "massive":
         x[::50] *= 5000

@@ -47,13 +47,15 @@ def search(
     scale: float,
     known: Known,
     summed: float,
+    stored: float,
     tiny: float,
     groups: Int[Tensor, " n"],
     out: tuple[Float[Tensor, "n k"], Int[Tensor, "n k"], Int[Tensor, " n"]],
 ) -> None:
     """Search all points: their distances, indices and verdicts are put into `out`.
 
-    values: the points as float32 products take them. What else is given: see `pairs`.
+    values: the points as a fast product takes them, bfloat16 or float32. What else is given: see
+    `pairs`.
     """
     from shapelib.geometry.search import pairs
 
@@ -78,16 +80,16 @@ def search(
         rows = (*mine, bars[first:last])
         for start, stop in _tiles(n, first, thread, threads):
             product = tile[: (last - first) * (stop - start)].view(last - first, stop - start)
-            torch.matmul(values[first:last], values[start:stop].T, out=product)
+            multiply(values[first:last], values[start:stop], product)
             if number == 0:
-                pairs.first_bars(product.numpy(), first, start, k, group, screen, bars)
-            pairs.sift(product.numpy(), first, start, k, group, screen, *lists, bars, *rows)
+                pairs.first_bars(product.numpy(), first, start, k, stored, group, screen, bars)
+            pairs.sift(product.numpy(), first, start, k, stored, group, screen, *lists, bars, *rows)
 
     def settle(number: int, part: int) -> None:
         first, last = blocks[number]
         begin, end = ((last - first) * each // threads for each in (part, part + 1))
         parts = tuple(tuple(each) for each in own[number % _AHEAD])
-        pairs.settle(points, first, begin, end, scale, *lists, bars, parts, *targets)
+        pairs.settle(points, first, begin, end, scale, screen[2], *lists, bars, parts, *targets)
 
     def work(thread: int, _: int) -> None:
         tile = torch.empty(largest * _COLUMNS)
@@ -102,6 +104,16 @@ def search(
                 settle(*done)
 
     in_threads(threads, work, 1)
+
+
+def multiply(
+    left: Float[Tensor, "m d"], right: Float[Tensor, "c d"], out: Float[Tensor, "m c"]
+) -> None:
+    """Put the product of rows with rows into `out`, float32 also where they are bfloat16."""
+    if left.dtype == out.dtype:
+        torch.matmul(left, right.T, out=out)
+    else:
+        out.copy_(left @ right.T)
 
 
 def _lists(n: int, room: int) -> _Lists:

@@ -1,4 +1,4 @@
-"""The search on a CPU: by rows of a bfloat16 product, or by pairs of a float32 one."""
+"""The search on a CPU: of all points by pairs, of some or of those left by rows."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,8 +43,8 @@ def search(
         return (values[some] @ values.T).float()
 
     with _full_precision():
-        if not narrow and len(rows) == n:
-            by_pairs.search(x, values, scale, known, summed, _tiny(x), groups, out)
+        if len(rows) == n:
+            by_pairs.search(x, values, scale, known, summed, stored, _tiny(x), groups, out)
         # Of a search by pairs, what its lists had no room for.
         left = rows[verdict[rows] == compiled.UNPROVEN]
         _by_rows(x, left, product, scale, known, np.float32, summed, stored, most, groups, out)
