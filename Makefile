@@ -47,13 +47,15 @@ papers: $(VENV)/.book
 # Notebooks are among the tests, and first, since they are the longest. Each of the two processes has
 # a core: more threads would only wait for each other.
 test stress: export OMP_NUM_THREADS = 1
-TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+# A process that a hanging test has ended (pyproject.toml) is not begun anew: it would hang again.
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	--max-worker-restart 0 --durations=10
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 test: $(VENV)/.test
 	$(TESTS) $(NBVAL) notebooks tests
 
 stress: $(VENV)/.test
-	SHAPELIB_STRESS=1 $(TESTS) tests
+	SHAPELIB_STRESS=1 $(TESTS) -o faulthandler_timeout=7200 tests
 
 # commands.py is not among them: it makes the book and runs the tests in a clone of their own. What
 # has a limit is told at the end, of this processor.

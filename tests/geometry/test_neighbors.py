@@ -419,6 +419,40 @@ def test_a_distance_lies_between_what_both_lists_hold(features: int, narrow: boo
 
 
 @pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("features", [64, 777])
+def test_no_pair_is_passed_over_that_its_bound_allows(features: int, narrow: bool) -> None:
+    """Each point's bar is just what one other allows; products err by all that they may."""
+    from shapelib.geometry.search import pairs
+
+    n = 300
+    x = normal(n, features)
+    x[::9] *= 100
+    points = torch.from_numpy(x)
+    values, known = rounded.rounded(points, torch.zeros(features).double(), 0.5, narrow)
+    about = torch.stack(list(known)).numpy()
+    summed = (features + 1) * rounded.SUMMED_FLOAT32
+    stored = rounded.STORED_BFLOAT16 * narrow
+    screen = pairs.screened(about, summed, on_cpu._tiny(points))
+    own, norms, lost = values.double().numpy(), about[1], about[2]
+    exact = own @ own.T
+    error = summed * norms[:, None] * norms
+    product = (exact - 0.99 * (error + stored * (np.abs(exact) - error))).astype(np.float32)
+    gaps = np.linalg.norm(own[:, None] - own, axis=2)
+    other = (np.arange(n) + 1 + np.random.default_rng(0).integers(0, n - 1, n)) % n
+    at = np.arange(n), other
+    bars = np.nextafter((gaps[at] - lost[other]).astype(np.float32), np.float32(np.inf))
+    before, after = by_pairs._lists(n, n + 1), by_pairs._lists(n, n + 1)
+    pairs.sift(
+        product, 0, 0, 5, stored, np.arange(n), screen, *before, bars, *after, bars.copy()
+    )  # fmt: skip
+    for i in range(n):
+        held = [each.who[i, : each.held[i]] for each in (before, after)]
+        assert other[i] in np.concatenate(held)
+    # And some are passed over.
+    assert sum(before.held) + sum(after.held) < 0.9 * n * (n - 1)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("room", [1, 30, 128])
 @pytest.mark.parametrize("kind", ["ordinary", "massive", "clusters", "ties"])

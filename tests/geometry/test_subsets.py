@@ -48,8 +48,9 @@ def test_neighbours_that_all_lie_outside() -> None:
     x[200:] = x[50] + 1e-3 * x[200:]
     inside = np.arange(400) < 200
     again = check(x, [np.ones(400, bool), inside], 10)
-    assert again[0] == 0
-    assert again[1] >= 50
+    # Beside what the search of all had to search again: with units for bfloat16 there is some.
+    assert again[0] < 20
+    assert again[1] >= again[0] + 50
 
 
 def test_a_copy_outside_changes_the_order_of_ties() -> None:
