@@ -120,6 +120,9 @@ def keep(made: Recipe, folder: Path, last: int, epoch: int) -> None:
     massive = massive_in_training(folder, WINDOWS, tokens=TOKENS, steps=steps)
     course = pretraining.table(folder)
     course = course[course["step"] <= last]
+    course.attrs["provenance"] = [
+        {**run, "epoch_tokens": epoch} for run in course.attrs["provenance"]
+    ]
     command = f"python results/longer.py {made.kind} --tokens {made.steps * made.tokens_per_step}"
     # No interval is asked of these tables; what each group of windows gives is most of the file.
     kept = {"shape": shape.drop(columns="by_group"), "training": course, "massive": massive}

@@ -155,8 +155,8 @@ def train(
                     f"are kept in {output}; a lower learning rate than {recipe.learning_rate:g} "
                     "or a longer warm-up may help"
                 ) from error
-        elif kept := set(asked_for) & set(checkpoints.whole(output)):
-            _complete(output, max(kept))
+        elif there := set(asked_for) & set(checkpoints.whole(output)):
+            _complete(output, max(there))
     return output
 
 
