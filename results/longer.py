@@ -34,10 +34,10 @@ from shapelib.text.corpus import load_corpus
 FOLDER = Path(__file__).parent / "longer"
 KINDS = ("decoder", "encoder")
 WINDOWS = (64, 256)
-TOKENS = 16_384
+TOKENS, BATCH = 16_384, 4096
 SIZE = "small"
 # What measuring one checkpoint takes, in training steps of one thread.
-MEASURING = 60.0
+MEASURING = 40.0
 TIMED = 3
 
 
@@ -111,8 +111,8 @@ def keep(made: Recipe, folder: Path, last: int, epoch: int) -> None:
     shape = tables.combine(
         [
             pretraining.measure(
-                folder, tokens=TOKENS, seeds=(0,), metrics=("default", "gride"), window=window,
-                sets=("all", "rest"), steps=steps,
+                folder, tokens=TOKENS, batch=BATCH, seeds=(0,), metrics=("default", "gride"),
+                window=window, sets=("all", "rest"), steps=steps,
             )
             for window in WINDOWS
         ]

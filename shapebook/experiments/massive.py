@@ -1,5 +1,6 @@
 """Massive vectors along a training run: when they come, in which layer, on which token."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,9 +46,10 @@ def massive_in_training(
         ``massive``, ``at_first``
             How many are massive, see `shapelib.massive_rows`; how many of those are the first of
             their window.
-        ``kinds``, ``token``, ``of_token``
-            How many different tokens the others stand on; the commonest of these tokens, decoded,
-            else missing; how many of the others stand on it.
+        ``position``, ``kinds``, ``token``, ``of_token``
+            Of the others, which are elsewhere: their median position in the window, counted from 0;
+            how many different tokens they stand on; the commonest of these, decoded; how many stand
+            on it. Position and token are missing where there are no others.
         ``squares``
             What the massive vectors have of all squared lengths, from 0 to 1.
         ``longest``, ``longest_on``
@@ -91,7 +93,8 @@ def massive_of(model: Model, pooled: Pool, layer: int) -> dict[str, object]:
     x, massive, first = pooled.states[layer], pooled.massive(layer), pooled.position == 0
     away = x - x[~massive].mean(axis=0, dtype=np.float64)
     lengths = np.linalg.norm(away, axis=1)
-    kinds, counts = np.unique(pooled.token[massive & ~first], return_counts=True)
+    others = massive & ~first
+    kinds, counts = np.unique(pooled.token[others], return_counts=True)
     common = int(counts.argmax()) if len(kinds) else None
     far = int(lengths.argmax())
 
@@ -101,6 +104,7 @@ def massive_of(model: Model, pooled: Pool, layer: int) -> dict[str, object]:
     return {
         "vectors": len(x), "windows": pooled.windows,
         "massive": int(massive.sum()), "at_first": int((massive & first).sum()),
+        "position": float(np.median(pooled.position[others])) if others.any() else math.nan,
         "kinds": len(kinds),
         "token": None if common is None else said(int(kinds[common])),
         "of_token": 0 if common is None else int(counts[common]),

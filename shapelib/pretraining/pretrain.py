@@ -246,6 +246,10 @@ def _fill(
     )  # fmt: skip
     with bar:
         for target in missing:
+            risen = checkpoints.risen(output, rising)
+            if risen is not None and risen < target:
+                _log.info("ended at step %d: held-out perplexity has risen", risen)
+                break
             _go_to(training, output, target)
             kept = time.monotonic()
             while training.step < target:
@@ -267,9 +271,6 @@ def _fill(
             facts = {**_facts(training), "perplexity": training.perplexity()}
             training.save(output, checkpoints.folder_of(target), facts)
             tables.write_table(table(output), output / TABLE)
-            if target == checkpoints.risen(output, rising):
-                _log.info("ended at step %d: held-out perplexity has risen", target)
-                break
     checkpoints.drop_latest(output)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from shapebook.claims.course import MIXED, course
-from shapebook.figures.shown import NEUTRAL, grid_of_panels
+from shapebook.figures.shown import NEUTRAL, grid_of_panels, round_labels
 from shapelib.figures import STYLES, dress, keep, legend, model_colours
 from shapelib.geometry.massive import FACTOR
 from shapelib.store.tables import chosen
@@ -20,9 +20,9 @@ DIMENSIONS = {
     "two_nn_lowest20": "TwoNN, lowest 20 %",
     "mada_k20": "MADA, k = 20",
     "mom_k20": "moments, k = 20",
-    "gride_1": "GRIDE, neighbours 1 and 2",
-    "gride_8": "GRIDE, neighbours 8 and 16",
-    "gride_64": "GRIDE, neighbours 64 and 128",
+    "gride_1": "GRIDE, n = 1",
+    "gride_8": "GRIDE, n = 8",
+    "gride_64": "GRIDE, n = 64",
 }
 PERPLEXITY, LONGEST, ANISOTROPY = "perplexity", "longest", "anisotropy"
 _TITLES = {
@@ -84,7 +84,8 @@ def longer_run(
     tokens read, and a published course of a large model in a panel of its own.
 
     A colour a model, a style a length of windows; dots are without massive vectors, where there are
-    any. Dimensions are pale where the initialisation is still being left.
+    any. Dimensions are pale where the initialisation is still being left. GRIDE compares the
+    distances to neighbours n and 2n. The dotted line is where a vector is called massive.
 
     :param shape, training, massive: the tables of ``results/longer``.
     :param published: what `shapebook.experiments.published.published_training` gives.
@@ -101,9 +102,10 @@ def longer_run(
         ):
             _line(axes, rows, colours[str(model)], styles[str(window)], _named(rows), str(tokens))
         _by_tokens(axes)
-    panels[0].set_yscale("log")
-    panels[1].set_yscale("log")
     panels[1].axhline(FACTOR, color=NEUTRAL, linewidth=0.8, linestyle=":")
+    for axes in panels[:2]:
+        axes.set_yscale("log")
+        round_labels(axes)
     _published(panels[-1], published)
     for axes in panels[2:]:
         axes.set_ylim(bottom=0)
@@ -164,8 +166,8 @@ def _worth_drawing(found: pd.DataFrame, shape: pd.DataFrame) -> pd.DataFrame:
 
 def _named(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
-    length = f", windows of {first['window']}" if first["window"] else ""
-    without = ", without massive vectors" if first["tokens"] == "rest" else ""
+    length = f", {first['window']}" if first["window"] else ", held-out"
+    without = ", no massive" if first["tokens"] == "rest" else ""
     return f"{first['kind']}{length}{without}"
 
 
@@ -191,9 +193,9 @@ def _by_tokens(axes: "Axes") -> None:
 
 def _published(axes: "Axes", published: pd.DataFrame) -> None:
     model = str(published["model"].iloc[0])
-    dress(axes, f"{model} (published)", "tokens read", None)
+    dress(axes, f"GRIDE, {model}\n(published)", "tokens read", None)
     for (part, rows), style in zip(published.groupby("part", sort=False), STYLES, strict=False):
         line = rows.sort_values("step")
         axes.plot(line["tokens_seen"], line["value"], style, marker=".", color=NEUTRAL,
-                  label=f"{model}, {part}, GRIDE")  # fmt: skip
+                  label=f"{model}, {part}")  # fmt: skip
     axes.set_xscale("log")

@@ -68,7 +68,11 @@ def _massive(name: str, massive: pd.DataFrame) -> list[str]:
             said.append(f"{name}, windows of {window}: at the end no layer holds any.")
             continue
         most = own.loc[own["massive"].idxmax()]
-        others = f"; most of the others on {most['token']}" if most["kinds"] else ""
+        others = (
+            f", the others at position {most['position']:.0f} in the median, on {most['kinds']} "
+            f"different tokens, the commonest {most['token']} ({most['of_token']})"
+            if most["kinds"] else ""
+        )  # fmt: skip
         said.append(
             f"{name}, windows of {window}: at the end {len(own)} of {len(rows)} layers hold some; "
             f"most are in layer {most['layer']}, {most['massive']} of {most['vectors']} vectors, "
