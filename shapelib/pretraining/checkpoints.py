@@ -1,11 +1,13 @@
 """The checkpoints of a training run: ordinary safetensors folders, each whole or not there."""
 
+import itertools
 import json
 import logging
 import pickle
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,16 @@ def record(folder: Path) -> dict[str, Any]:
     """What a whole checkpoint says of itself."""
     found: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))
     return found
+
+
+def risen(output: Path, steps: Sequence[int]) -> int | None:
+    """The first of these steps at which held-out perplexity is above that at the one before it,
+    among those whose checkpoints are whole; None where it rises at none."""
+    kept = whole(output) if steps else {}
+    exams = [(step, record(kept[step])["perplexity"]) for step in sorted(steps) if step in kept]
+    return next(
+        (late for (_, before), (late, after) in itertools.pairwise(exams) if after > before), None
+    )
 
 
 def losses(folder: Path) -> list[tuple[float, int]]:

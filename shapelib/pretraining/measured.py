@@ -77,12 +77,15 @@ def measure(
     batch: int = 4096,
     seeds: Sequence[int] = (0, 1, 2, 3),
     metrics: Sequence[str] = ("default",),
+    window: int | None = None,
+    sets: Sequence[str] = ("all",),
+    steps: Sequence[int] | None = None,
     until: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """The shape table of a run: every whole checkpoint on text that was held out of training.
 
-    Windows are as long as in training. With one batch it holds all vectors of its windows; with
+    With one batch it holds all vectors of its windows; with
     more, the vectors of more windows are shuffled into them, and a batch holds fewer neighbours of
     one window: the dimensions differ. Measurements that are in the user's cache are taken from it.
 
@@ -91,6 +94,9 @@ def measure(
     :param batch: how many vectors a batch has.
     :param seeds: which draw the windows.
     :param metrics: what is measured, as in `profile`.
+    :param window: tokens of a window; None takes windows as long as in training.
+    :param sets: the token sets, as in `profile`.
+    :param steps: of the checkpoints that are measured, where they are whole; None measures all.
     :param until: the last checkpoint that is measured, by its step; None measures all.
     :param progress: whether bars are shown.
     :returns: the rows of `profile`, for each checkpoint and seed.
@@ -99,12 +105,17 @@ def measure(
     made = recipe_of(output)
     text = held_out(corpus.load_corpus(made.corpus))
     how: dict[str, Any] = {
-        "tokens": tokens, "batch": batch, "window": made.window, "unit": "tokens", "sets": ("all",),
-        "metrics": metrics, "progress": progress,
+        "tokens": tokens, "batch": batch, "window": made.window if window is None else window,
+        "unit": "tokens", "sets": sets, "metrics": metrics, "progress": progress,
     }  # fmt: skip
     whole = sorted(checkpoints.whole(Path(output), say=True))
-    whole = [step for step in whole if until is None or step <= until]
-    named = [dataclasses.replace(each, name=made.name) for each in sources(output, whole or "all")]
+    asked = [
+        step for step in whole
+        if (until is None or step <= until) and (steps is None or step in steps)
+    ]  # fmt: skip
+    # Of a folder without any, `sources` says what is wrong.
+    found = sources(output, asked if whole else "all")
+    named = [dataclasses.replace(each, name=made.name) for each in found]
     return tables.combine(
         [profile(each, text, seed=seed, **how) for each in named for seed in seeds]
     )

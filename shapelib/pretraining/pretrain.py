@@ -44,18 +44,21 @@ def suites(
     *,
     until: int | None = None,
     device: str = "auto",
+    minutes: float | None = None,
+    rising: Sequence[int] = (),
     progress: bool = True,
 ) -> list[Path]:
     """`suite` for several recipes at once, each in a process of its own with its share of cores.
 
     Small models train faster so than one after another with all cores. A progress bar shows the
-    first. A script that calls it must guard its main part with ``if __name__ == "__main__"``.
+    first. A script that calls it must guard its main part with ``if __name__ == "__main__"``. For
+    `minutes` and `rising` see `train`.
     """
     folders = [_folder(each) for each in recipes]
     new = [
         (recipe, folder)
         for recipe, folder in zip(recipes, folders, strict=True)
-        if not set(recipe.up_to(until)) <= set(checkpoints.whole(folder))
+        if _missing(recipe, folder, until, rising)
     ]
     if new:
         cores = torch.get_num_threads()
@@ -65,7 +68,13 @@ def suites(
         ) as pool:
             running = [
                 pool.submit(
-                    train, *each, until=until, device=device, progress=progress and number == 0
+                    train,
+                    *each,
+                    until=until,
+                    device=device,
+                    minutes=minutes,
+                    rising=rising,
+                    progress=progress and number == 0,
                 )
                 for number, each in enumerate(new)
             ]
@@ -87,6 +96,7 @@ def train(
     until: int | None = None,
     device: str = "auto",
     minutes: float | None = None,
+    rising: Sequence[int] = (),
     progress: bool = True,
 ) -> Path:
     """Train what is missing of a recipe's checkpoints in the folder `output`, and return it.
@@ -108,6 +118,8 @@ def train(
         the run, with the learning rates of the whole.
     :param device: as in `load`.
     :param minutes: stop by itself after that time.
+    :param rising: checkpoints of the recipe, by their steps, such as the ends of epochs: the run
+        ends at the first whose held-out perplexity is above that of the one before it.
     :param progress: whether a bar is shown.
     :returns: the folder, which is a suite for `sweep`.
     :raises ShapelibError: for a folder of another recipe or of other files, for a loss that is no
@@ -128,14 +140,14 @@ def train(
     _claim(output, asked)
     with FileLock(checkpoints.work(output) / "lock"):
         checkpoints.clear_leftovers(output)
-        kept = checkpoints.whole(output, say=True)
-        missing = [step for step in asked_for if step not in kept]
+        checkpoints.whole(output, say=True)
+        missing = _missing(recipe, output, until, rising)
         if missing:
             end = math.inf if minutes is None else time.monotonic() + 60 * minutes
             training = first or Training(recipe, text, where)
             _say_epochs(recipe, training.stream.tokens)
             try:
-                _fill(training, output, missing, end, progress)
+                _fill(training, output, missing, end, rising, progress)
             except LossNotFinite as error:
                 kept = checkpoints.whole(output)
                 raise ShapelibError(
@@ -143,9 +155,18 @@ def train(
                     f"are kept in {output}; a lower learning rate than {recipe.learning_rate:g} "
                     "or a longer warm-up may help"
                 ) from error
-        elif asked_for:
-            _complete(output, max(asked_for))
+        elif there := set(asked_for) & set(checkpoints.whole(output)):
+            _complete(output, max(there))
     return output
+
+
+def _missing(recipe: Recipe, output: Path, until: int | None, rising: Sequence[int]) -> list[int]:
+    """The steps of the checkpoints that are still to be trained."""
+    kept, end = checkpoints.whole(output), checkpoints.risen(output, rising)
+    return [
+        step for step in recipe.up_to(until)
+        if step not in kept and (end is None or step <= end)
+    ]  # fmt: skip
 
 
 def _complete(output: Path, last: int) -> None:
@@ -206,8 +227,16 @@ def _say_epochs(recipe: Recipe, tokens: int) -> None:
         )  # fmt: skip
 
 
-def _fill(training: Training, output: Path, missing: list[int], end: float, progress: bool) -> None:
-    """Train to each missing checkpoint from the nearest state before it."""
+def _fill(
+    training: Training,
+    output: Path,
+    missing: list[int],
+    end: float,
+    rising: Sequence[int],
+    progress: bool,
+) -> None:
+    """Train to each missing checkpoint from the nearest state before it, up to where held-out
+    perplexity has risen."""
     from tqdm import tqdm
 
     recipe = training.recipe
@@ -217,6 +246,10 @@ def _fill(training: Training, output: Path, missing: list[int], end: float, prog
     )  # fmt: skip
     with bar:
         for target in missing:
+            risen = checkpoints.risen(output, rising)
+            if risen is not None and risen < target:
+                _log.info("ended at step %d: held-out perplexity has risen", risen)
+                break
             _go_to(training, output, target)
             kept = time.monotonic()
             while training.step < target:

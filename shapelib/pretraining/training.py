@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from shapelib.models import masks
 from shapelib.models.masks import prefix_mask
-from shapelib.pretraining import checkpoints, stream
+from shapelib.pretraining import checkpoints, narrow, stream
 from shapelib.pretraining.recipe import MASK, SPECIAL_TOKENS, Recipe, masked_positions
 from shapelib.text import corpus
 from shapelib.text.held_out import held_out, training_part
@@ -87,9 +87,10 @@ def loss(model: Any, work: Batch) -> tuple[Tensor, int]:
         input_ids=work.ids, attention_mask=mask, use_cache=False
     ).last_hidden_state
     # The head is the largest product of a small model: only where there is a target.
-    logits = model.get_output_embeddings()(states[bearing])
-    targets = work.targets[bearing]
-    return cross_entropy(logits.float(), targets), len(targets)
+    states, targets, head = states[bearing], work.targets[bearing], model.get_output_embeddings()
+    if narrow.applies(states.device):
+        return narrow.mean_loss(states, head.weight, targets), len(targets)
+    return cross_entropy(head(states).float(), targets), len(targets)
 
 
 # As Pythia and TinyLlama were trained.
@@ -157,6 +158,7 @@ class Training:
     def begin(self) -> None:
         """Go to step 0."""
         self.model = build(self.recipe).to(self.device).train()
+        narrow.quicken(self.model)
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=_BETAS, weight_decay=_WEIGHT_DECAY, fused=True
         )

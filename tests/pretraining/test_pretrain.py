@@ -744,3 +744,45 @@ def test_a_text_too_short(tmp_path: Path):
 def test_wrong_minutes(story: Path, tmp_path: Path):
     with pytest.raises(ShapelibError, match="minutes is 0; a number above 0"):
         train(tiny(story), tmp_path / "run", device="cpu", minutes=0)
+
+
+def test_a_run_is_measured_as_it_is_asked(suites: dict[str, Path]):
+    asked: dict[str, Any] = {"tokens": 120, "batch": 60, "seeds": (0,), "progress": False}
+    table = measured.measure(
+        suites["decoder"], window=8, sets=("all", "rest"), steps=(3, 8, 99), **asked
+    )
+    assert set(table["step"]) == {3, 8}
+    assert set(table["window"]) == {"8 tokens"}
+    assert set(table["tokens"]) == {"all", "rest"}
+    plain = measured.measure(suites["decoder"], until=3, **asked)
+    assert set(plain["step"]) == {0, 3}
+    assert set(plain["window"]) == {"16 tokens"}
+    assert set(plain["tokens"]) == {"all"}
+    with pytest.raises(ShapelibError):
+        measured.measure(suites["decoder"], steps=(4,), **asked)
+
+
+def test_a_run_ends_where_held_out_perplexity_rises(
+    story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """At one of the checkpoints named; what comes after is not trained, nor asked for again."""
+    told = {0: 9.0, 3: 5.0, 5: 6.0, 8: 7.0}
+    asked: list[int] = []
+    monkeypatch.setattr(
+        Training, "perplexity", lambda run: asked.append(run.step) or told[run.step]
+    )
+    made = tiny(story)
+    folder = tmp_path / "run"
+    for _ in range(2):
+        train(made, folder, rising=(3, 5), device="cpu", progress=False)
+        assert sorted(checkpoints.whole(folder)) == [0, 3, 5]
+        assert asked == [0, 3, 5]
+        assert read_table(folder / "training.parquet")["step"].max() == 5
+        assert not checkpoints.latest(folder)
+    # A checkpoint that was deleted is made again; the run still ends where it did.
+    shutil.rmtree(folder / checkpoints.folder_of(3))
+    train(made, folder, rising=(3, 5), device="cpu", progress=False)
+    assert sorted(checkpoints.whole(folder)) == [0, 3, 5]
+    # 0 and 3 do not rise, and without any named step all is trained.
+    train(made, folder, rising=(0, 3), device="cpu", progress=False)
+    assert sorted(checkpoints.whole(folder)) == [0, 3, 5, 8]

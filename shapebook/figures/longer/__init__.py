@@ -1,0 +1,1 @@
+"""What a longer run of training shows: its figures, and sentences computed from its tables."""
