@@ -24,11 +24,6 @@ pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 NOT_CLEAN = {
     "tuning/tuning.parquet": "some parts were added from checkouts with changes; all of them are "
     "to be made anew, with learning rates chosen on validation texts",
-    **dict.fromkeys(
-        ("training/shape.parquet", "training/training.parquet"),
-        "of sixteen runs five are still to be trained anew: prefix, decoder-48, encoder-48 and the "
-        "decoder's long warm-up by seeds 1 and 2; results/training.py replaces each by its name",
-    ),
 }
 TINY: dict[str, Any] = {
     "tokens": 400, "batch": 200, "sets": ("all", "later"), "least_windows": 12,
