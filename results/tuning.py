@@ -1,151 +1,222 @@
-"""Make the tables of fine-tuning runs: python results/tuning.py [PART …], all parts without any.
+"""Make the tables of fine-tuning runs: python results/tuning.py [--anew] [PART …], all without any.
 
-Each part is one call of `dimension_sweep` over the encoder of the trained pair, its checkpoints and
-widths (trained first where they are missing), or MiniLM. Runs are kept in the user's cache as they
-are made, so a call that was stopped goes on. `tuning.parquet` has a row for each run, and a part
-that is made again replaces its rows.
+A part says how many runs it has and about how many core-hours they take before it begins, from one
+step on this machine. Runs are kept in the user's cache as they are made, so a part that was killed
+goes on with the run it was at. `tuning.parquet` has a row for each run; a part's rows are replaced
+when it is whole. A part that the table holds as it is asked for now is not made again, but by
+--anew. Several parts may be made at once, by a process each. Real runs start from a clean commit
+only.
+
+Parts stand in the order in which they tell most for their hours:
+
+bfloat16              one setting in float32 and in bfloat16, of MiniLM and of MPNet; all that
+                      follow rely on it, and say so where it is missing
+MODEL-TASK-full       full fine-tuning, which both searches read: rates by one seed, five seeds
+MODEL-TASK-DID, SAID  d90 by bisection, five seeds where it lies (see `searches.py`)
+minilm-budgets        does it matter that MiniLM has 60 updates?
+MODEL-random-budgets  random weights, tuned until their training score improves no more
+MODEL-random-full, -DID
+                      the same parts as above at that budget, by three seeds
+smollm2-questions-…   a decoder by its last token, one seed; not begun where a step takes too long
+
+The others are grids of the trained pair's encoder and of MiniLM (see `grids.py`).
 """
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
+from filelock import FileLock
+from grids import GRIDS, SHARED, Grid
+from hours import Run, of_a_run
+from readings import check_precision
+from searches import Budgets, Full, Kept, Precision, Search, Takes, Tuned
 
-from shapelib import dimension_sweep
-from shapelib.pretraining import pretrain
-from shapelib.pretraining.recipe import recipe
+from shapelib.errors import ShapelibError
+from shapelib.finetuning.plan import COLUMNS
 from shapelib.store import cache
 from shapelib.store import tables as store
 
 HERE = Path(__file__).parent / "tuning"
-# Rates are multiplied by √(D / d). What does best falls with d faster than that, so large
-# dimensions are tried at lower ones.
-FEW, MANY = (30, 100, 300, 1000, 3000), (10_000, 30_000, 100_000)
-HIGH, LOW = (0.01, 0.02, 0.04), (0.0025, 0.005, 0.01)
-BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
-# Where the d90 of the encoder lies, and learning rates that did well there.
-BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
-MIDDLE: dict[str, Any] = {"dimensions": (*FEW[2:], *MANY[:2]), "learning_rates": (0.01,), **BASE}
-UPPER: dict[str, Any] = {"dimensions": MANY[:2], "learning_rates": (0.005,), **BASE}
-# As MiniLM on questions, at the dimensions and rates around its d90.
-SMALL: dict[str, Any] = {"model": "minilm-l6", "steps": 60, "checkpoints": "all"}
-LOWER: dict[str, Any] = {
-    **SMALL, "dimensions": FEW[2:4], "learning_rates": (0.01,), "full_rates": (0.0003,),
+THREE = (0, 1, 2)
+SMALL: dict[str, Any] = {"model": "minilm-l6"}
+BASE: dict[str, Any] = {"model": "mpnet-base", "full_rate": 0.0001}
+RANDOM: dict[str, Any] = {"init": "random", "seeds": THREE}
+DECODER: dict[str, Any] = {
+    "model": "smollm2-135m", "full_rate": 0.0001, "pooling": "last", "seeds": (0,), "limit": 5.0,
 }  # fmt: skip
-HIGHER: dict[str, Any] = {
-    **SMALL, "dimensions": (3000, 10_000), "learning_rates": (0.003,), "full_rates": (),
-}  # fmt: skip
-PARTS: dict[str, tuple[dict[str, Any], ...]] = {
-    "DID": (
-        {"inits": BOTH, "dimensions": FEW, "learning_rates": HIGH},
-        {"inits": BOTH, "dimensions": MANY, "learning_rates": LOW},
-    ),
-    "SAID": (
-        {"methods": ("SAID",), "dimensions": FEW, "learning_rates": HIGH},
-        {"methods": ("SAID",), "dimensions": MANY, "learning_rates": LOW},
-    ),
-    "checkpoints": tuple({"checkpoints": [0, 80, 226, 640], **each} for each in (MIDDLE, UPPER)),
-    "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
-    "minilm": (
-        {
-            **SMALL,
-            "dimensions": FEW[2:],
-            "learning_rates": (0.01,),
-            "full_rates": (0.0003,),
-        },
-    ),
-    # Full fine-tuning stands in the part before.
-    "minilm-upper": (
-        {
-            **SMALL,
-            "dimensions": (3000, *MANY),
-            "learning_rates": (0.001, 0.003),
-            "full_rates": (),
-        },
-    ),
-    "minilm-random": (
-        {**LOWER, "inits": ("random",), "full_rates": (0.0003, 0.001)},
-        {**HIGHER, "inits": ("random",)},
-    ),
-    # Random weights may want other rates than trained ones.
-    "minilm-random-rates": tuple(
-        {
-            **SMALL,
-            "inits": ("random",),
-            "dimensions": (d,),
-            "learning_rates": rates,
-            "full_rates": (),
-        }
-        for d, rates in ((1000, (0.03,)), (3000, (0.01, 0.03)), (10_000, (0.001, 0.01)))
-    ),
-    "minilm-SAID": (
-        {**LOWER, "methods": ("SAID",), "full_rates": ()},
-        {**HIGHER, "methods": ("SAID",)},
-    ),
-    "minilm-reviews": ({"task": "reviews", **LOWER}, {"task": "reviews", **HIGHER}),
-    # Nothing is learned even by full fine-tuning, so that more dimensions would tell nothing.
-    "minilm-same-paragraph": ({"task": "same-paragraph", **LOWER, "dimensions": FEW[2:3]},),
-    "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
-    "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
-    "SAID-random": (
-        {"methods": ("SAID",), "inits": ("random",), "dimensions": FEW, "learning_rates": HIGH},
-        {"methods": ("SAID",), "inits": ("random",), "dimensions": MANY, "learning_rates": LOW},
-    ),
+# Rows of the table from before there was a choice.
+ONCE = {"pooling": "mean", "dtype": "float32"}
+
+
+class Part(Protocol):
+    """Some runs that are kept together."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Parts whose rows it reads."""
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def limit(self) -> float:
+        """Seconds of a step beyond which nothing is begun."""
+
+    def takes(self, kept: Kept) -> list[Takes]:
+        """The runs that are to be expected."""
+
+    def made(self, kept: Kept) -> pd.DataFrame: ...
+
+
+def trio(stem: str, methods: Sequence[str] = ("DID", "SAID"), **asked: Any) -> dict[str, Part]:
+    """Full fine-tuning, and a search by each method that reads it."""
+    also, grid = asked.pop("also", ()), asked.pop("grid", Search.grid)
+    before = tuple(each for each in ("bfloat16", asked.get("budgets")) if each)
+    found: dict[str, Part] = {f"{stem}-full": Full(**asked, needs=before)}
+    for method in methods:
+        found[f"{stem}-{method}"] = Search(
+            **asked, method=method, full=f"{stem}-full", also=also, grid=grid,
+            needs=(*before, f"{stem}-full"),
+        )  # fmt: skip
+    return found
+
+
+def at_random(name: str, most: int, **asked: Any) -> dict[str, Part]:
+    """Random weights: the budget that is enough, and the search at it, up to the largest d."""
+    grid = tuple(400 * 2**k for k in range(9))
+    budgets = f"{name}-random-budgets"
+    return {
+        budgets: Budgets(**asked, **RANDOM, d=grid[-1], most=most),
+        **trio(
+            f"{name}-random", ("DID",), **asked, **RANDOM, budgets=budgets, grid=grid,
+            also=grid[-1:],
+        ),
+    }  # fmt: skip
+
+
+PARTS: dict[str, Part] = {
+    "bfloat16": Precision(**SMALL, seeds=THREE, others=(Tuned(**BASE, seeds=(0,)),)),
+    **trio("minilm-questions", **SMALL),
+    **trio("mpnet-questions", **BASE),
+    **trio("minilm-reviews", **SMALL, task="reviews"),
+    "minilm-budgets": Budgets(**SMALL, seeds=(0,), d=3200, most=480),
+    **at_random("minilm", 1920, **SMALL),
+    **trio("mpnet-reviews", **BASE, task="reviews"),
+    **trio("smollm2-questions", ("DID",), **DECODER),
+    **at_random("mpnet", 960, **BASE),
+    **{name: Grid(tuple({**SHARED, **each} for each in calls)) for name, calls in GRIDS.items()},
 }
-# What a part does not name: the last checkpoint of the middle width, and steps enough for full
-# fine-tuning to come near its best.
-SHARED: dict[str, Any] = {
-    "sizes": ("nano",), "checkpoints": [1280], "task": "questions", "methods": ("DID",),
-    "inits": TRAINED, "steps": 150, "full_rates": (0.0003, 0.001, 0.003, 0.01), "seeds": (0, 1, 2),
-}  # fmt: skip
 
 
-def main() -> None:
-    names = sys.argv[1:] or list(PARTS)
-    unknown = [name for name in names if name not in PARTS]
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--anew", action="store_true", help="also what the table holds already")
+    given = parser.parse_args(words)
+    unknown = [name for name in given.parts if name not in PARTS]
     if unknown:
         sys.exit(f"no such part: {', '.join(unknown)}; known: {', '.join(PARTS)}")
-    for name in names:
-        tables = [made(each) for each in PARTS[name]]
-        whole = store.combine(tables)
-        # Full fine-tuning stands in each table.
-        keep(name, whole.drop_duplicates(), whole.attrs["provenance"])
+    commit = str(store.provenance()["commit"])
+    if commit.endswith("-dirty"):
+        sys.exit(f"the checkout has changes ({commit}): commit them first, so that the table says "
+                 "what made it")  # fmt: skip
+    failed = []
+    for name in given.parts or list(PARTS):
+        try:
+            make(name, PARTS[name], anew=given.anew)
+        except ShapelibError as error:
+            failed.append(f"{name}: {error}")
+            print(failed[-1], flush=True)
+    if failed:
+        sys.exit("not made:\n" + "\n".join(failed))
 
 
-def made(part: dict[str, Any]) -> pd.DataFrame:
-    asked = {**SHARED, **part}
-    sizes, model = asked.pop("sizes"), asked.pop("model", None)
-    recipes = [] if model else [recipe("encoder", size) for size in sizes]
-    folders = pretrain.suites(recipes)
-    table = dimension_sweep(
-        model or folders, asked.pop("task"), **asked, output=cache.folder("tuning")
+def make(name: str, part: Part, *, anew: bool = False) -> None:
+    """Make a part and keep it, unless the table holds it as it is asked for now."""
+    before = told(name)
+    if before and before.get("asked") == repr(part) and not anew:
+        print(f"{name}: kept already, by commit {before['commit']}", flush=True)
+        return
+    lacking = [need for need in part.needs if told(need) is None]
+    if lacking:
+        raise ShapelibError(
+            f"it reads rows of {', '.join(lacking)}, not kept yet: python results/tuning.py "
+            f"{' '.join(lacking)}"
+        )
+    if "bfloat16" in part.needs:
+        check_precision(rows("bfloat16"), part.dtype)
+    announce(name, part)
+    table = part.made(rows)
+    keep(name, table, table.attrs["provenance"], asked=repr(part))
+
+
+def announce(name: str, part: Part) -> None:
+    """Say how long a part takes, from one step of each kind of its runs."""
+    print(f"{name}:", flush=True)
+    seconds: dict[tuple[Any, ...], Run] = {}
+    total, runs = 0.0, 0
+    for each in part.takes(rows):
+        run = each.setting
+        kind = (str(each.model), each.task, run.init, run.method, run.pooling, run.dtype)
+        if kind not in seconds:
+            seconds[kind] = of_a_run(each.model, each.task, run, each.checkpoints)
+        took = seconds[kind]
+        if took.step > part.limit:
+            raise ShapelibError(
+                f"a step takes {took.step:.1f} seconds, and not begun is what takes more than "
+                f"{part.limit:g}"
+            )
+        total, runs = total + each.runs * took.seconds(run.steps), runs + each.runs
+        print(
+            f"  {each.runs} runs of {run.method} {run.init} in {run.dtype}, {run.steps} updates: "
+            f"{took.step:.2f} seconds each and {took.rest:.0f} besides", flush=True,
+        )  # fmt: skip
+    print(
+        f"  about {runs} runs and {total / 3600:.1f} core-hours; less, if the cache has some",
+        flush=True,
     )
-    if failures := table.attrs["failures"]:
-        sys.exit("\n".join(f"{each.cell}: {each.error}" for each in failures))
-    names = {folder.name: each.name for folder, each in zip(folders, recipes, strict=True)}
-    named = table.replace({"model": names})
-    named.attrs = table.attrs
-    return named
 
 
-def keep(part: str, table: pd.DataFrame, made: list[store.Provenance]) -> None:
+def rows(part: str) -> pd.DataFrame:
+    """The kept rows of a part."""
+    table = store.read_table(HERE / "tuning.parquet")
+    return table[table["part"] == part].reset_index(drop=True)
+
+
+def told(part: str) -> store.Provenance | None:
+    """What the kept table says of a part; None where it has none."""
+    path = HERE / "tuning.parquet"
+    runs = store.read_table(path).attrs["provenance"] if path.is_file() else []
+    return next((run for run in runs if run["part"] == part), None)
+
+
+def keep(part: str, table: pd.DataFrame, made: list[store.Provenance], asked: str) -> None:
     """Replace a part's rows; of what its runs say of themselves keep one."""
     alike = [key for key in made[0] if all(each.get(key) == made[0][key] for each in made)]
     run = {key: made[0][key] for key in (*alike, "created")}
     run["commit"] = ", ".join(sorted({str(each["commit"]) for each in made}))
     run |= {"part": part, "command": f"python results/tuning.py {part}", "runs": len(table)}
-    run |= {"seconds": round(sum(each["seconds"] for each in made), 1)}
+    run |= {"seconds": round(sum(each["seconds"] for each in made), 1), "asked": asked}
     table = table.assign(part=part)
     path, runs = HERE / "tuning.parquet", [run]
     HERE.mkdir(exist_ok=True)
-    if path.is_file():
-        before = store.read_table(path)
-        runs = [each for each in before.attrs["provenance"] if each["part"] != part] + runs
-        before.attrs = table.attrs = {}
-        table = pd.concat([before[before["part"] != part], table], ignore_index=True)
-    table.attrs["provenance"] = runs
-    store.write_table(table, path)
+    # Another process may keep another part.
+    with FileLock(cache.folder("tuning") / ".kept.lock"):
+        if path.is_file():
+            before = store.read_table(path)
+            runs = [each for each in before.attrs["provenance"] if each["part"] != part] + runs
+            before.attrs = table.attrs = {}
+            before = before.assign(**{name: ONCE[name] for name in ONCE if name not in before})
+            table = pd.concat([before[before["part"] != part], table], ignore_index=True)
+        table = table[[*COLUMNS, "part"]]
+        table.attrs["provenance"] = runs
+        store.write_table(table, path)
     print(f"{part}: kept", flush=True)
 
 

@@ -1,6 +1,5 @@
 """The commands of kept tables on real models: grid, going on, what is left out, what moved."""
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from made import model_folder
+from scripts import script
 
 from shapelib import profile
 from shapelib.errors import ShapelibError
@@ -29,19 +29,6 @@ TINY: dict[str, Any] = {
     "tokens": 400, "batch": 200, "sets": ("all", "later"), "least_windows": 12,
     "metrics": ("anisotropy", "two_nn", "mom_k20"),
 }  # fmt: skip
-
-
-def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A script of ``results``, as a module; those beside it can be imported by it."""
-    monkeypatch.syspath_prepend(str(ROOT / "results"))
-    spec = importlib.util.spec_from_file_location(f"made_{name}", ROOT / "results" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, found)
-    monkeypatch.setattr(sys, "argv", [name])
-    spec.loader.exec_module(found)
-    return found
 
 
 @pytest.fixture

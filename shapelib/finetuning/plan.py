@@ -1,6 +1,7 @@
 """Fine-tuning runs as cells of a grid: planned, checked, made where they are missing."""
 
 import dataclasses
+import gc
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from shapelib.store.workers import GIB
 _SLOW = ("shapelib.subspace.hadamard", "transformers.modeling_utils")
 # Copies of the weights (the model's, θ₀, θ, gradients, Adam's two moments), and what else there is.
 _COPIES, _WORK = 6, GIB // 2
+# Numbers of a network that is not left to wait for Python's own time.
+_LARGE = 10_000_000
 _TASK: Held[tasks.Task] = Held()
 _TOKENS: Held[encoding.Encoded] = Held()
 
@@ -141,13 +144,22 @@ def _key(
 def _check(model: loading.Model, task: tasks.Task, runs: Sequence[Setting]) -> None:
     read = _encoded(model, task, runs[0].length)
     for method in sorted({each.method for each in runs} - {"full"}):
-        tried = sorted(
-            (each.d or 0, place) for place, each in enumerate(runs) if each.method == method
-        )
-        for _, place in {tried[0], tried[-1]}:
+        tried = {each.d or 0: each for each in runs if each.method == method}
+        for d in {min(tried), max(tried)}:
             net = one_run.classifier(model, read.classes, "pre-trained", 0)
-            one_run.reached(net, read.train, next(encoding.order(read.train, 2, 1, 0)))
-            one_run.confine(net, runs[place])
+            size = one_run.reached(net, read.train, next(encoding.order(read.train, 2, 1, 0)))
+            one_run.confine(net, tried[d])
+            del net
+            _let_go(size)
+
+
+def _let_go(size: int) -> None:
+    """Give back the memory of a network of so many numbers, which nobody uses any more.
+
+    It and its subspace hold each other, and Python lets several wait, with gigabytes each.
+    """
+    if size >= _LARGE:
+        gc.collect()
 
 
 def _need(cell: Cell) -> int:
@@ -166,6 +178,7 @@ def _measured(cell: Cell) -> pd.DataFrame:
     model = resident.loaded(cell.source, cell.device, "float32")
     read = _encoded(model, task, cell.setting.length)
     found = one_run.tune(model, read, cell.setting)
+    _let_go(found.D)
     source, setting = cell.source, dataclasses.asdict(cell.setting)
     row = {
         **setting, **found._asdict(), "task": task.name, "model": source.name,

@@ -1,6 +1,7 @@
 """Fine-tuning in subspaces on a task that a tiny model learns: the same table whoever makes it."""
 
 import dataclasses
+import gc
 import math
 import os
 import random
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -417,6 +419,32 @@ def test_diverged_runs_are_shown_and_others_go_on(
     found = d90(table).iloc[0]
     assert found["failed"] == 1
     assert found["full"] > 0.9
+
+
+def test_a_large_network_is_let_go_of_after_each_run(
+    encoder_folder: Path, animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    few = {**SMALL, "methods": ("DID",), "full_rates": (), "dimensions": (20,), "steps": 2}
+    made: list[weakref.ref[Any]] = []
+    confine = one_run.confine
+
+    def watched(*given: Any) -> Any:
+        found = confine(*given)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(one_run, "confine", watched)
+    gc.disable()
+    try:
+        for large, left in ((10**9, True), (1, False)):
+            monkeypatch.setattr("shapelib.finetuning.plan._LARGE", large)
+            made.clear()
+            dimension_sweep(encoder_folder, animals, output=tmp_path / str(large), **few)
+            # One was made to look whether it can be, two were tuned.
+            assert len(made) == 3
+            assert any(each() is not None for each in made) == left
+    finally:
+        gc.enable()
 
 
 def test_search_tries_few_dimensions_and_shares_the_store(

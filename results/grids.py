@@ -1,0 +1,162 @@
+"""Parts of the table of fine-tuning that are whole grids: the trained pair's encoder, and MiniLM.
+
+Each is a call or two of `dimension_sweep`, over the encoder of the trained pair, its checkpoints
+and widths (trained first where they are missing), or MiniLM.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import training
+from searches import Kept, Takes
+
+from shapelib import dimension_sweep
+from shapelib.errors import ShapelibError
+from shapelib.finetuning.settings import Tuning
+from shapelib.pretraining import pretrain
+from shapelib.pretraining.recipe import recipe
+from shapelib.store import cache
+from shapelib.store import tables as store
+
+# Rates are multiplied by √(D / d). What does best falls with d faster than that, so large
+# dimensions are tried at lower ones.
+FEW, MANY = (30, 100, 300, 1000, 3000), (10_000, 30_000, 100_000)
+HIGH, LOW = (0.01, 0.02, 0.04), (0.0025, 0.005, 0.01)
+BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
+# Where the d90 of the encoder lies, and learning rates that did well there.
+BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
+MIDDLE: dict[str, Any] = {"dimensions": (*FEW[2:], *MANY[:2]), "learning_rates": (0.01,), **BASE}
+UPPER: dict[str, Any] = {"dimensions": MANY[:2], "learning_rates": (0.005,), **BASE}
+# As MiniLM on questions, at the dimensions and rates around its d90.
+SMALL: dict[str, Any] = {"model": "minilm-l6", "steps": 60, "checkpoints": "all"}
+LOWER: dict[str, Any] = {
+    **SMALL, "dimensions": FEW[2:4], "learning_rates": (0.01,), "full_rates": (0.0003,),
+}  # fmt: skip
+HIGHER: dict[str, Any] = {
+    **SMALL, "dimensions": (3000, 10_000), "learning_rates": (0.003,), "full_rates": (),
+}  # fmt: skip
+GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
+    "DID": (
+        {"inits": BOTH, "dimensions": FEW, "learning_rates": HIGH},
+        {"inits": BOTH, "dimensions": MANY, "learning_rates": LOW},
+    ),
+    "SAID": (
+        {"methods": ("SAID",), "dimensions": FEW, "learning_rates": HIGH},
+        {"methods": ("SAID",), "dimensions": MANY, "learning_rates": LOW},
+    ),
+    "checkpoints": tuple({"checkpoints": [0, 80, 226, 640], **each} for each in (MIDDLE, UPPER)),
+    "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
+    "minilm": (
+        {
+            **SMALL,
+            "dimensions": FEW[2:],
+            "learning_rates": (0.01,),
+            "full_rates": (0.0003,),
+        },
+    ),
+    # Full fine-tuning stands in the part before.
+    "minilm-upper": (
+        {
+            **SMALL,
+            "dimensions": (3000, *MANY),
+            "learning_rates": (0.001, 0.003),
+            "full_rates": (),
+        },
+    ),
+    "minilm-random": (
+        {**LOWER, "inits": ("random",), "full_rates": (0.0003, 0.001)},
+        {**HIGHER, "inits": ("random",)},
+    ),
+    # Random weights may want other rates than trained ones.
+    "minilm-random-rates": tuple(
+        {
+            **SMALL,
+            "inits": ("random",),
+            "dimensions": (d,),
+            "learning_rates": rates,
+            "full_rates": (),
+        }
+        for d, rates in ((1000, (0.03,)), (3000, (0.01, 0.03)), (10_000, (0.001, 0.01)))
+    ),
+    "minilm-SAID": (
+        {**LOWER, "methods": ("SAID",), "full_rates": ()},
+        {**HIGHER, "methods": ("SAID",)},
+    ),
+    "minilm-reviews": ({"task": "reviews", **LOWER}, {"task": "reviews", **HIGHER}),
+    # Nothing is learned even by full fine-tuning, so that more dimensions would tell nothing.
+    "minilm-same-paragraph": ({"task": "same-paragraph", **LOWER, "dimensions": FEW[2:3]},),
+    "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
+    "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
+    "SAID-random": (
+        {"methods": ("SAID",), "inits": ("random",), "dimensions": FEW, "learning_rates": HIGH},
+        {"methods": ("SAID",), "inits": ("random",), "dimensions": MANY, "learning_rates": LOW},
+    ),
+}
+# What a part does not name: the last checkpoint of the middle width, and steps enough for full
+# fine-tuning to come near its best.
+SHARED: dict[str, Any] = {
+    "sizes": ("nano",), "checkpoints": [1280], "task": "questions", "methods": ("DID",),
+    "inits": TRAINED, "steps": 150, "full_rates": (0.0003, 0.001, 0.003, 0.01), "seeds": (0, 1, 2),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One or several calls of `dimension_sweep`."""
+
+    calls: tuple[dict[str, Any], ...]
+    """What each asks for."""
+    needs: tuple[str, ...] = ()
+    dtype: str = Tuning.dtype
+    limit: float = float("inf")
+
+    def takes(self, kept: Kept) -> list[Takes]:
+        found = []
+        for asked in self.calls:
+            if recipes := _recipes(asked):
+                minutes = training.minutes(recipes)
+                print(f"  training what the cache lacks: up to {minutes:.0f} minutes", flush=True)
+            models = pretrain.suites(recipes) or [asked["model"]]
+            skipped = ("model", "sizes", "task", "checkpoints")
+            runs = Tuning(**{name: asked[name] for name in asked if name not in skipped}).runs()
+            steps = asked["checkpoints"]
+            times = 1 if steps == "all" else len(steps)
+            counts = Counter((run.init, run.method) for run in runs)
+            last = {(run.init, run.method): run for run in runs}
+            found += [
+                Takes(model, asked["task"], last[way], times * count, steps)
+                for model in models
+                for way, count in counts.items()
+            ]
+        return found
+
+    def made(self, kept: Kept) -> pd.DataFrame:
+        whole = store.combine([_made(asked) for asked in self.calls])
+        # Full fine-tuning stands in each table.
+        runs, whole.attrs = whole.attrs["provenance"], {}
+        whole = whole.drop_duplicates()
+        whole.attrs["provenance"] = runs
+        return whole
+
+
+def _recipes(asked: dict[str, Any]) -> list[Any]:
+    return [] if asked.get("model") else [recipe("encoder", size) for size in asked["sizes"]]
+
+
+def _made(asked: dict[str, Any]) -> pd.DataFrame:
+    recipes = _recipes(asked)
+    folders = pretrain.suites(recipes)
+    skipped = ("model", "sizes", "task")
+    table = dimension_sweep(
+        asked.get("model") or folders, asked["task"],
+        **{name: asked[name] for name in asked if name not in skipped},
+        output=cache.folder("tuning"),
+    )  # fmt: skip
+    if failures := table.attrs["failures"]:
+        raise ShapelibError("; ".join(f"{cell}: {why}" for cell, why in failures))
+    names = {folder.name: each.name for folder, each in zip(folders, recipes, strict=True)}
+    named = table.replace({"model": names})
+    named.attrs = table.attrs
+    return named
