@@ -18,7 +18,9 @@ import torch
 from estimators import POINTS, clouds, seconds
 
 from shapelib import nearest_neighbors
+from shapelib.geometry.loops import compiled
 from shapelib.geometry.search import by_pairs, on_cpu, pairs, rounded
+from shapelib.geometry.search.rows import _square_gap
 from shapelib.processor import path
 
 FEATURES, NEIGHBOURS, TURNS = (384, 768, 2560), (20, 100), 5
@@ -27,15 +29,23 @@ PRODUCT, PASS, EXACT, REST = (
     "what is left",
 )  # fmt: skip
 STAGES = (PRODUCT, PASS, EXACT)
-AT_ONCE, COPY, BOTH = (
+AT_ONCE, COPY, CACHED, BOTH = (
     "limit: half the product at once", "limit: reading and writing as much",
-    "limit: the product, one thread ÷ two",
+    "limit: as many distances of points in the cache", "limit: the product, one thread ÷ two",
 )  # fmt: skip
 WHOLE, TWO = "the whole search", "the whole search, one thread ÷ two"
 # On one thread, by neighbours and features; meant where there are units for 16-bit products.
 LIMITS = {(20, 768): 0.45, (20, 2560): 0.35, (100, 768): 0.7, (100, 2560): 0.7}
 TWICE = 1.8
 UNITS = "bfloat16"
+
+
+@compiled
+def distances_in_cache(x, many):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for c in range(many):
+        total += _square_gap(x[c % 8], x[8 + c % 7])
+    return total
 
 
 class Clock:
@@ -63,8 +73,18 @@ def staged(x: torch.Tensor, k: int, values: torch.Tensor, clock: Clock) -> None:
 
     values: the points as the search's product takes them.
     """
-    names = {"first_bars": PASS, "sift": PASS, "settle": EXACT}
+    names = {"first_bars": PASS, "sift": PASS}
     clocked = {name: clock.around(each, getattr(pairs, name)) for name, each in names.items()}
+    measured = 0
+
+    def settle(*given: Any) -> None:
+        nonlocal measured
+        with clock.of(EXACT):
+            pairs_settle(*given)
+        first, start, stop, held = *given[1:4], given[9]
+        measured += int(held[first + start : first + stop].clip(0).sum())
+
+    pairs_settle, clocked["settle"] = pairs.settle, settle
     product = clock.around(PRODUCT, by_pairs.multiply)
     with mock.patch.multiple(pairs, **clocked), mock.patch.object(by_pairs, "multiply", product):
         nearest_neighbors(x, k)
@@ -74,6 +94,9 @@ def staged(x: torch.Tensor, k: int, values: torch.Tensor, clock: Clock) -> None:
     wide = made.float()
     with clock.of(COPY):
         wide.clone()
+    distances_in_cache(x.numpy(), 1)
+    with clock.of(CACHED):
+        distances_in_cache(x.numpy(), measured)
 
 
 def measured(features: int, k: int, turns: int) -> dict[str, list[float]]:
@@ -101,7 +124,7 @@ def measured(features: int, k: int, turns: int) -> dict[str, list[float]]:
     return found
 
 
-ORDER = (PRODUCT, AT_ONCE, PASS, COPY, EXACT, REST, WHOLE, TWO, BOTH)
+ORDER = (PRODUCT, AT_ONCE, PASS, COPY, EXACT, CACHED, REST, WHOLE, TWO, BOTH)
 
 
 def as_rows(found: dict[str, list[float]], features: int, k: int) -> list[dict[str, Any]]:

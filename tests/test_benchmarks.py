@@ -419,7 +419,7 @@ def test_the_stages_of_a_search_are_the_search(
     assert (of[stages.WHOLE]["limit"], of[stages.WHOLE]["where"]) == (0.45, "bfloat16")
     assert of[stages.WHOLE]["bound"].startswith(f"{stages.PRODUCT} {parts[0]:g}, ")
     assert of[stages.TWO]["at_least"]
-    assert {stages.AT_ONCE, stages.COPY, stages.BOTH} < of.keys()
+    assert {stages.AT_ONCE, stages.COPY, stages.CACHED, stages.BOTH} < of.keys()
 
 
 def test_sizes_are_added_to_what_is_recorded(record: Any, monkeypatch: pytest.MonkeyPatch):

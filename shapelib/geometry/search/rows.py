@@ -176,10 +176,12 @@ def _threshold(values, k):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _square_gap(x, i, point):  # type: ignore[no-untyped-def]
+def _square_gap(left, right):  # type: ignore[no-untyped-def]
+    """Squared distance of two points, each coordinate made float64 as it is read: numbers that are
+    widened once and kept would be read from memory at twice the length."""
     total = 0.0
-    for f in range(len(point)):
-        gap = np.float64(x[i, f]) - point[f]
+    for f in range(len(left)):
+        gap = np.float64(left[f]) - np.float64(right[f])
         total += gap * gap
     return total
 
@@ -198,15 +200,10 @@ def _measure(x, rows, ends, chosen, gaps):  # type: ignore[no-untyped-def]
             pair = pairs[place[chosen[c]]]
             pair[0], pair[1] = rows[r], c
             place[chosen[c]] += 1
-    # The rows of a block stay in the cache, and a point is read for all of them at once.
-    point, j = np.empty(x.shape[1]), -1
+    # The rows of a block stay in the cache, and a point is read from memory once for all of them.
     for p in range(len(pairs)):
         c = pairs[p, 1]
-        if chosen[c] != j:
-            j = chosen[c]
-            for f in range(len(point)):
-                point[f] = x[j, f]
-        gaps[c] = _square_gap(x, pairs[p, 0], point)
+        gaps[c] = _square_gap(x[pairs[p, 0]], x[chosen[c]])
 
 
 @compiled
@@ -270,7 +267,6 @@ def _others(x, i, bound, least, lost, scale, room, best, who):  # type: ignore[n
     if taken == len(room):
         return False
     if taken > 0:
-        point = x[i].astype(np.float64)
         for c in range(taken):
-            _insert(best, who, len(best), _square_gap(x, room[c], point), room[c])
+            _insert(best, who, len(best), _square_gap(x[i], x[room[c]]), room[c])
     return True
