@@ -291,7 +291,7 @@ def test_no_recorded_table_shows_a_power_of_ten_or_hides_a_wide_range():
         assert text, f"{name} was not recorded"
         assert "e+" not in text
         assert ("*Wide*: " in text) == ("(wide: " in text), name
-    assert "(wide: 43.1 to 1300 in 2 turns)" in found["timings-layer"]
+    assert "(wide: 0.0257 to 0.204 in 4 turns)" in found["timings-layer"]
 
 
 def test_the_figure_has_a_bar_for_each_package_and_starts_at_the_product():
@@ -329,26 +329,26 @@ def test_the_figure_has_a_bar_for_each_package_and_starts_at_the_product():
 
 
 # The processor that the page's words in short are of.
-TOLD = "amd-epyc-avx512-bf16"
+TOLD = "amd-epyc-25-17-avx512-bf16"
 
 
 @pytest.fixture
 def recorded() -> pd.DataFrame:
-    """The medians of a layer, a column a contestant, a row for threads and features."""
+    """The medians of a layer on one thread, a column a contestant, a row for a number of features."""
     rows = records.rows(records.of_processors(RECORDS, "estimators"))
     here = rows[(rows["processor"] == TOLD) & (rows["section"] == packages.LAYER)]
-    return here.pivot(index=["threads", "features"], columns="name", values="median")
+    return here.pivot(index=["threads", "features"], columns="name", values="median").loc[[1]]
 
 
 def test_what_the_page_on_speed_says_in_short_holds_of_the_record(recorded: pd.DataFrame):
-    assert recorded["shapelib all of a layer"].between(1, 2).all()
+    assert recorded["shapelib all of a layer"].between(0.6, 1.6).all()
     assert recorded["scikit-dimension TwoNN"].between(1, 4).all()
-    assert (recorded["scikit-dimension MoM"].round() == 2).all()
+    assert recorded["scikit-dimension MoM"].between(1.5, 3).all()
     assert (recorded["scikit-dimension MADA"] > 10).all()
     svd = recorded[["NumPy SVD, singular values", "torch SVD with vectors"]]
     at = svd.index.get_level_values("features")
     assert (svd[at == 384] < 1).all(axis=None)
-    assert svd[at == 2560].round().isin(range(6, 10)).all(axis=None)
+    assert svd[at == 2560].round().isin(range(6, 11)).all(axis=None)
     assert svd.rdiv(recorded["shapelib anisotropy, ordinary"], axis=0).max(axis=None) < 1 / 6
     ordinary = recorded["shapelib anisotropy, ordinary"]
     assert (recorded["shapelib anisotropy, isotropic"] > ordinary).all()
@@ -356,7 +356,7 @@ def test_what_the_page_on_speed_says_in_short_holds_of_the_record(recorded: pd.D
     assert apart is not None
     dadapy = [row for row in apart["ratios"] if row["name"].startswith("DADApy")]
     assert dadapy
-    assert all(round(row["median"]) == 2 for row in dadapy)
+    assert all(2 <= row["median"] <= 3 for row in dadapy)
 
 
 def test_what_the_figure_s_text_says_holds_of_the_record():
@@ -368,7 +368,7 @@ def test_what_the_figure_s_text_says_holds_of_the_record():
     rows = packages.compared({TOLD: every[TOLD]})
     slowest = rows.loc[rows["value"].idxmax()]
     assert (slowest["measure"], slowest["package"]) == ("TwoNN", "LLM-Microscope")
-    assert slowest["greatest"] > 3 * slowest["least"]
+    assert slowest["greatest"] > 2.5 * slowest["least"]
     one = rows[rows["measure"].isin(["TwoNN", "MADA"]) & (rows["package"] == "shapelib")]
     assert one["value"].nunique() == 1
 
