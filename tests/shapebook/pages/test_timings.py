@@ -334,7 +334,7 @@ TOLD = "amd-epyc-25-17-avx512-bf16"
 
 @pytest.fixture
 def recorded() -> pd.DataFrame:
-    """The medians of a layer on one thread, a column a contestant, a row for a number of features."""
+    """The medians of a layer on one thread, a column a contestant, a row a number of features."""
     rows = records.rows(records.of_processors(RECORDS, "estimators"))
     here = rows[(rows["processor"] == TOLD) & (rows["section"] == packages.LAYER)]
     return here.pivot(index=["threads", "features"], columns="name", values="median").loc[[1]]
