@@ -48,8 +48,7 @@ papers: $(VENV)/.book
 # a core: more threads would only wait for each other.
 test stress: export OMP_NUM_THREADS = 1
 # A process that a hanging test has ended (pyproject.toml) is not begun anew: it would hang again.
-TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
-	--max-worker-restart 0 --durations=10
+TESTS := $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --durations=10
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 test: $(VENV)/.test
 	$(TESTS) $(NBVAL) notebooks tests
