@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import torch
+from clean import demand_clean_commit
 from training import replace
 
 from shapebook.experiments.massive import massive_in_training
@@ -145,10 +146,7 @@ def main() -> None:
     kinds = given.kinds or list(KINDS)
     if unknown := [each for each in kinds if each not in KINDS]:
         sys.exit(f"no such kind: {', '.join(unknown)}; known: {', '.join(KINDS)}")
-    commit = str(tables.provenance()["commit"])
-    if commit.endswith("-dirty"):
-        sys.exit(f"the checkout has changes ({commit}): commit them first, so that the tables say "
-                 "what made them")  # fmt: skip
+    demand_clean_commit()
     at_once = min(len(kinds), torch.get_num_threads())
     epoch, seconds = timed(kinds[0], torch.get_num_threads() // at_once)
     recipes = [planned(kind, given.tokens, epoch) for kind in kinds]

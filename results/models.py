@@ -32,6 +32,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from clean import demand_clean_commit
 
 from shapelib import profile
 from shapelib.errors import ShapelibError
@@ -302,10 +303,8 @@ def main(words: Sequence[str] | None = None) -> None:
     announce(whole, todo)
     if not given.go:
         return
-    commit = str(tables.provenance()["commit"])
-    if todo and commit.endswith("-dirty"):
-        sys.exit(f"the checkout has changes ({commit}): commit them first, so that the table says "
-                 "what made it")  # fmt: skip
+    if todo:
+        demand_clean_commit()
     done = grid.fill(asked, kept, measured, need=lambda _: 0, columns=COLUMNS, label="models")
     for part in parts:
         write(part, kept, before[part])

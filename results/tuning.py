@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+from clean import demand_clean_commit
 from filelock import FileLock
 from grids import GRIDS, SHARED, Grid
 from hours import Run, of_a_run
@@ -122,10 +123,7 @@ def main(words: Sequence[str] | None = None) -> None:
     unknown = [name for name in given.parts if name not in PARTS]
     if unknown:
         sys.exit(f"no such part: {', '.join(unknown)}; known: {', '.join(PARTS)}")
-    commit = str(store.provenance()["commit"])
-    if commit.endswith("-dirty"):
-        sys.exit(f"the checkout has changes ({commit}): commit them first, so that the table says "
-                 "what made it")  # fmt: skip
+    demand_clean_commit()
     failed = []
     for name in given.parts or list(PARTS):
         try:

@@ -85,9 +85,9 @@ def measure(
 ) -> pd.DataFrame:
     """The shape table of a run: every whole checkpoint on text that was held out of training.
 
-    With one batch it holds all vectors of its windows; with
-    more, the vectors of more windows are shuffled into them, and a batch holds fewer neighbours of
-    one window: the dimensions differ. Measurements that are in the user's cache are taken from it.
+    With one batch it holds all vectors of its windows; with more, the vectors of more windows are
+    shuffled into them, and a batch holds fewer neighbours of one window: the dimensions differ.
+    Measurements that are in the user's cache are taken from it.
 
     :param output: the folder of `pretraining.train`.
     :param tokens: how many vectors of each layer are measured for each seed.
