@@ -43,11 +43,22 @@ def published_dimension() -> pd.DataFrame:
 def published_d90() -> pd.DataFrame:
     """The fine-tuning dimensions that Aghajanyan et al. (2021) report for MRPC and QQP.
 
-    Columns: ``source`` (a key of the book's bibliography), ``model``, ``task``, ``method`` (SAID or
-    DID), ``d90``. Reported figures, cited at second hand: the table itself was not at hand to
-    check.
+    Columns: ``source`` (a key of the book's bibliography), ``model``, ``parameters`` (rounded, as
+    the models' own papers have them), ``task``, ``method`` (SAID or DID), ``d90``. Reported
+    figures, cited at second hand: the table itself was not at hand to check.
     """
     return pd.read_csv(Path(__file__).with_name("published_d90.csv"))
+
+
+def published_adapters() -> pd.DataFrame:
+    """What adapters with few trained numbers reach on MetaMathQA, by the comparison of PEFT.
+
+    From ``method_comparison/MetaMathQA/results`` of the public repository huggingface/peft, commit
+    5d602fd, and of Uni-LoRA with 131 072 numbers commit db7d68a. Columns: ``source`` (a key of the
+    book's bibliography), ``model``, ``method``, ``trained`` (numbers that are trained, partly
+    rounded), ``accuracy`` (on the test texts of GSM8K, one seed). A row is of full fine-tuning.
+    """
+    return pd.read_csv(Path(__file__).with_name("published_adapters.csv"))
 
 
 def published_training() -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from shapebook.figures.tuning_tables import curves, labels, named
 from shapelib.figures import PALETTE, dress, keep, legend
+from shapelib.finetuning.settings import SCORED
 from shapelib.store.tables import chosen
 
 if TYPE_CHECKING:
@@ -21,19 +22,22 @@ _GREY = "#444444"
 _GIVEN_UP = "open: some of its runs were stopped at half"
 
 
-def accuracy_against_d(tuning: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
+def accuracy_against_d(
+    tuning: pd.DataFrame, estimates: pd.DataFrame, rates: str = SCORED
+) -> "Figure":
     """Accuracy against d, log axis: a panel for each model and task, a line for each way.
 
     `tuning`: the runs of `shapelib.dimension_sweep`. A point is the best learning rate of each
     seed, averaged over seeds; bars are two standard errors over them. It is open where one of these
     runs was stopped at half of its steps; so is a square at the end of the line of full
-    fine-tuning. `estimates`: of `shapelib.d90`; its papers' definition gives the dashed line, 90 %
-    of full fine-tuning (solid) of that colour's initialisation; dotted is the majority class.
+    fine-tuning. `rates`: on which texts a rate is chosen. `estimates`: of `shapelib.d90`; its
+    papers' definition gives the dashed line, 90 % of full fine-tuning (solid) of that colour's
+    initialisation; dotted is the majority class.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    points = curves(tuning)
+    points = curves(tuning, rates)
     tasks, models = points["task"].unique(), points["model"].unique()
     # Several tasks stand side by side, and models below each other.
     down, across = (len(models), len(tasks)) if len(tasks) > 1 else (1, len(models))
@@ -161,7 +165,6 @@ def together(course: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
 def against_size(estimates: pd.DataFrame, sizes: dict[str, int]) -> "Figure":
     """d90 against the number of parameters: a line for each task. `sizes`: D by model."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(5.2, 3.9), layout="constrained")
     axes: Axes = figure.subplots()
@@ -175,11 +178,51 @@ def against_size(estimates: pd.DataFrame, sizes: dict[str, int]) -> "Figure":
             axes, rows, rows["model"].map(sizes).astype(float), colour, str(task) if many else "",
             _edge(estimates),
         )  # fmt: skip
-    shown = sorted({sizes[model] for model in estimates["model"]})
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(shown, [f"{size / 1e6:.2g}" for size in shown])
+    _millions(axes, sorted({sizes[model] for model in estimates["model"]}))
     legend(figure, [axes])
     return keep(figure, estimates.assign(D=estimates["model"].map(sizes)))
+
+
+def released(estimates: pd.DataFrame, sizes: dict[str, int], published: pd.DataFrame) -> "Figure":
+    """d90 of released models against their parameters: ours, and beside it what the papers report.
+
+    `estimates`: by one method, a row for each model and task. `sizes`: D by model. `published`: of
+    `shapebook.experiments.published.published_d90`, of that method; its marks are grey, and joined
+    within a task and a family of models.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    axes: Axes = figure.subplots()
+    dress(axes, "", "parameters, D, in millions", None)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylabel("d90")
+    family = published["model"].str.partition("-")[0]
+    for (task, rows), mark in zip(published.groupby("task", sort=False), "^v", strict=True):
+        for which, own in rows.groupby(family, sort=False):
+            line = own.sort_values("parameters")
+            axes.plot(
+                line["parameters"], line["d90"], f"{mark}-", color="#999999", markersize=4,
+                linewidth=0.8, label=f"{which}, {task}, as reported",
+            )  # fmt: skip
+    edge = 1.5 * max(_edge(estimates) / 1.5, float(published["d90"].max()))
+    for (task, rows), colour in zip(estimates.groupby("task", sort=False), PALETTE, strict=False):
+        _over(axes, rows, rows["model"].map(sizes).astype(float), colour, str(task), edge)
+    shown = sorted({*(sizes[model] for model in estimates["model"]), 340_000_000})
+    _millions(axes, shown)
+    legend(figure, [axes], ncols=2)
+    theirs = published.rename(columns={"parameters": "D"}).assign(of="the papers")
+    ours = estimates.assign(D=estimates["model"].map(sizes), of="here")
+    return keep(figure, pd.concat([ours, theirs], ignore_index=True))
+
+
+def _millions(axes: "Axes", shown: list[int]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    axes.xaxis.set_minor_locator(NullLocator())
+    millions = [size / 1e6 for size in shown]
+    axes.set_xticks(shown, [f"{each:.2g}" if each < 100 else f"{each:.0f}" for each in millions])
 
 
 def _over(

@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from shapelib.finetuning.settings import SCORED
+from shapelib.errors import ShapelibError, nearest
+from shapelib.finetuning.best_rate import at_best_rate, that_count
+from shapelib.finetuning.settings import METHODS, SCORED
+from shapelib.store.tables import combine
 
 # The pair's models, as tables name them: what a reader needs of it are kind and width.
 _PAIR = re.compile(r"^(encoder|decoder)-(\d+)-warmup\d+-seed\d+(?:-[0-9a-f]{16})?$")
@@ -43,34 +46,64 @@ def labels(rows: pd.DataFrame) -> tuple[list[str], str]:
     return [", ".join(row) for row in words[told].itertuples(index=False)], ", ".join(told)
 
 
-def curves(tuning: pd.DataFrame) -> pd.DataFrame:
+def searched(kept: pd.DataFrame, stems: Iterable[str]) -> pd.DataFrame:
+    """The runs of some searches for d90: full fine-tuning and the subspaces held against it.
+
+    :param kept: the table of ``results/tuning``.
+    :param stems: searches, as ``minilm-questions``: each has a part ``…-full`` and others beside.
+    :raises ShapelibError: for one that the table has not, or of which it has only one side.
+    """
+    parts = set(kept["part"])
+    stems_of = [part.removesuffix("-full") for part in parts if part.endswith("-full")]
+    ways = {stem: parts & {f"{stem}-{way}" for way in METHODS} for stem in stems_of}
+    whole = sorted(stem for stem, own in ways.items() if len(own) > 1)
+    found = []
+    for stem in stems:
+        if stem not in whole:
+            raise ShapelibError(f"no search {stem!r} is kept; {nearest(stem, whole)}")
+        found.append(kept[kept["part"].isin(ways[stem])])
+    return combine(found)
+
+
+def curves(tuning: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
     """The points of accuracy against d: of each seed the run at its best rate, averaged over seeds.
 
-    `tuning`: the runs of `shapelib.dimension_sweep`. A row for each task, model, checkpoint,
-    initialisation, method and d, full fine-tuning among them: `accuracy`; `two_errors`, two
-    standard errors over seeds, missing for one; `seeds`; `rates`, that of each seed, before its
-    factor; `stopped`: how many of these runs were given up at half of their steps; `majority`.
+    `tuning`: the runs of `shapelib.dimension_sweep`; `rates`: on which texts a rate is chosen, as
+    in `shapelib.d90`. A row for each task, model, checkpoint, initialisation, method and d, full
+    fine-tuning among them: `accuracy`; `two_errors`, two standard errors over seeds, missing for
+    one; `seeds`; `rates`, that of each seed, before its factor (two where the halves of the texts
+    differ); `stopped`: how many of these runs were given up at half of their steps; `majority`.
     """
     by = [*_RUNS, "d"]
     known = tuning.reset_index(drop=True).dropna(subset=["score"])
-    best = known.loc[known.groupby([*by, "seed"], sort=False, dropna=False)["score"].idxmax()]
-    points = best.groupby(by, sort=False, dropna=False).agg(
+    best = []
+    for _, tried in known.groupby([*by, "seed"], sort=False, dropna=False):
+        count = tried.iloc[sorted(set(that_count(tried, rates)))]
+        score = at_best_rate(tried, ["d"], rates)["score"].iloc[0]
+        used = "/".join(map("{:g}".format, count["rate"]))
+        gave_up = bool(count["stopped"].notna().any())
+        best.append(count.iloc[:1].assign(score=score, used=used, gave_up=gave_up))
+    ways = pd.concat(best).groupby(by, sort=False, dropna=False)
+    points = ways.agg(
         accuracy=("score", "mean"),
         two_errors=("score", lambda each: 2 * each.std(ddof=1) / math.sqrt(len(each))),
         seeds=("seed", "size"),
-        rates=("rate", lambda each: " ".join(map("{:g}".format, each))),
-        stopped=("stopped", "count"),
+        rates=("used", " ".join),
+        stopped=("gave_up", "sum"),
         majority=("majority", "first"),
     )
     return points.reset_index()
 
 
-def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+def estimates_table(
+    estimates: pd.DataFrame, runs: pd.DataFrame | None = None, rates: str = SCORED
+) -> pd.DataFrame:
     """Estimates of `shapelib.d90`: a row for each model, a group of columns for each definition.
 
     That of the papers is d90, the other the chance-corrected dimension. `runs`: of `by_seed`; with
-    them each seed's crossing of the papers' bar stands beside. What is the same in every row is
-    left out, but for the estimate, its interval and its bar.
+    them d90 stands as a share of D, all parameters, and each seed's crossing of the papers' bar
+    beside, by rates that were chosen on the texts that `rates` says. What is the same in every row
+    is left out, but for the estimate, its interval and its bar.
     """
     rows = estimates.reset_index(drop=True)
     place = rows.groupby(_RUNS, sort=False, dropna=False).ngroup()
@@ -87,7 +120,8 @@ def estimates_table(estimates: pd.DataFrame, runs: pd.DataFrame | None = None) -
         for definition, own in rows.groupby("definition", sort=False)
     }
     if runs is not None:
-        parts["papers, by seed"] = _of_seeds(first, runs)
+        parts["of all parameters"] = _of_all(first, rows, runs)
+        parts["papers, by seed"] = _of_seeds(first, runs, rates)
     scores = {"full": first["full"], "largest class": first["majority"]}
     told = {name: each.map(_accuracy) for name, each in scores.items() if each.nunique() > 1}
     if told:
@@ -131,15 +165,15 @@ def rates_table(tuning: pd.DataFrame) -> pd.DataFrame:
     return _labelled(shown, *labels(first))
 
 
-def bounds_table(runs: pd.DataFrame) -> pd.DataFrame:
+def bounds_table(runs: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
     """What each seed's crossing guarantees, averaged over the seeds that reached their bar.
 
-    `runs`: of `by_seed`. `error bound`: training error + √(crossing ÷ m); `with its constant`:
-    `generalization_bound`; `test error`: of the same runs.
+    `runs`: of `by_seed`; `rates`: on which texts theirs were chosen. `error bound`: training error
+    + √(crossing ÷ m); `with its constant`: `generalization_bound`; `test error`: of the same runs.
     """
     from shapelib.finetuning.bound import generalization_bound
 
-    runs = runs[runs["rates"] == SCORED]
+    runs = runs[runs["rates"] == rates]
     held = runs[(runs["definition"] == "papers") & (runs["init"] == "pre-trained")]
     held = held.dropna(subset=["crossing"]).reset_index(drop=True)
     if held.empty:
@@ -176,9 +210,35 @@ def published_table(reported: pd.DataFrame) -> pd.DataFrame:
     return wide.loc[list(dict.fromkeys(reported["model"]))].rename_axis(index=None)
 
 
-def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def _of_all(first: pd.DataFrame, rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """D, and d90 as a share of it, in the order of `first`."""
+    sizes = runs.drop_duplicates("model").set_index("model")["D"]
+    held = rows[rows["definition"] == "papers"]
+    found = first[_RUNS].merge(held[[*_RUNS, "d90"]], on=_RUNS, how="left")
+    D = found["model"].map(sizes)
+    shares = found["d90"] / D
+    return pd.DataFrame({
+        "D": D.map(_count),
+        "d90 ÷ D": ["–" if math.isnan(each) else f"{100 * each:.2g} %" for each in shares],
+    })  # fmt: skip
+
+
+def adapters_table(reported: pd.DataFrame) -> pd.DataFrame:
+    """`published.published_adapters`: what each reaches, as a share of full fine-tuning as well."""
+    whole = reported["method"] == "full fine-tuning"
+    full = float(reported.loc[whole, "accuracy"].iloc[0])
+    rows = reported.sort_values("trained", kind="stable")
+    shown = pd.DataFrame({
+        "trained numbers": rows["trained"].map(_count),
+        "accuracy": rows["accuracy"].map(_accuracy),
+        "of full fine-tuning": (100 * rows["accuracy"] / full).map("{:.0f} %".format),
+    })  # fmt: skip
+    return _labelled(shown, list(rows["method"]), "method")
+
+
+def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame, rates: str) -> pd.DataFrame:
     """The crossing of each seed by the papers' definition, in the order of `first`."""
-    held = runs[(runs["definition"] == "papers") & (runs["rates"] == SCORED)]
+    held = runs[(runs["definition"] == "papers") & (runs["rates"] == rates)]
     found = first[_RUNS].merge(held, on=_RUNS, how="left")
     place = found.groupby(_RUNS, sort=False, dropna=False).ngroup()
     wide = found.assign(place=place).pivot(index="place", columns="seed", values="crossing")

@@ -23,7 +23,7 @@ def at_best_rate(runs: pd.DataFrame, by: list[str], rates: str) -> pd.DataFrame:
     """
     rows = []
     for where, tried in runs.dropna(subset=["score"]).groupby(by):
-        even, odd = _that_count(tried, rates)
+        even, odd = that_count(tried, rates)
         score = _score(tried, even, odd)
         rows.append([*where, score, tried["train_score"].iloc[[even, odd]].mean()])
     return pd.DataFrame(rows, columns=[*by, "score", "train_score"])
@@ -52,7 +52,7 @@ def best_runs(runs: pd.DataFrame, seeds: list[int], rates: str) -> BestRuns:
         if seed not in seeds:
             continue
         place = dimensions.index(d), seeds.index(seed)
-        even, odd = _that_count(tried, rates)
+        even, odd = that_count(tried, rates)
         scores[place] = _score(tried, even, odd)
         if "right" in tried:
             texts = _right(tried, even, odd)
@@ -62,9 +62,9 @@ def best_runs(runs: pd.DataFrame, seeds: list[int], rates: str) -> BestRuns:
     return BestRuns(np.array(dimensions, dtype=float), scores, right)
 
 
-def _that_count(tried: pd.DataFrame, rates: str) -> tuple[int, int]:
+def that_count(tried: pd.DataFrame, rates: str) -> tuple[int, int]:
     """Which of some runs that differ by their rate counts for the even test texts, and which for
-    the odd ones."""
+    the odd ones, by their place."""
     if rates == SCORED:
         best = int(tried["score"].to_numpy(float).argmax())
         return best, best

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from tuned import tuning
 
+from shapebook.experiments.published import published_d90
 from shapebook.figures import tuning as tuning_figures
 from shapebook.figures.tuning_tables import like
 from shapelib import figures
@@ -152,6 +153,25 @@ def test_sizes_are_drawn_at_their_parameters():
     axes = tuning_figures.against_size(found, {"a": 10**5, "b": 10**6}).axes[0]
     assert list(axes.lines[0].get_xdata()) == [1e5, 1e6]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.1", "1"]
+
+
+def test_released_models_stand_beside_what_is_reported():
+    table = pd.concat([tuning(model="a", size=10**7), tuning(model="b", size=10**8)])
+    found = d90(table[table["init"] == "pre-trained"]).query("definition == 'papers'")
+    reported = published_d90().query("method == 'DID'")
+    figure = tuning_figures.released(found, {"a": 10**7, "b": 10**8}, reported)
+    axes = figure.axes[0]
+    marks = drawn(axes)
+    expected = pytest.approx(300 * 10 ** (0.22 / 0.3))
+    assert marks["o"] == [([10**7], [expected]), ([10**8], [expected])]
+    assert sorted(marks["v"]) == sorted([
+        ([110e6, 340e6], [9295, 1389]), ([125e6, 355e6], [1389, 774]),
+    ])  # fmt: skip
+    assert axes.get_ylim()[1] > 9295
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10", "100", "340"]
+    kept = figures.data(figure)
+    assert kept is not None
+    assert kept.count("the papers") == len(reported)
 
 
 def test_no_line_leads_to_what_was_not_reached():

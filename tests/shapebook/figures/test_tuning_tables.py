@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from tuned import tuning
 
-from shapebook.experiments.published import published_d90
+from shapebook.experiments.published import published_adapters, published_d90
 from shapebook.figures import tuning_tables
+from shapelib.errors import ShapelibError
 from shapelib.finetuning.d90 import by_seed, d90
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -96,6 +97,56 @@ def test_each_seed_stands_beside_their_mean():
         expected, expected, "not reached",
     ]  # fmt: skip
     assert set(shown.loc["random", seeds]) == {"not reached"}
+
+
+def test_a_share_of_all_parameters_stands_beside():
+    table = tuning()
+    shown = tuning_tables.estimates_table(
+        d90(table).query("definition == 'papers'"), by_seed(table)
+    )
+    share = 300 * 10 ** (0.22 / 0.3) / 10**6
+    assert shown.loc["pre-trained", "d90 ÷ D"] == f"{100 * share:.2g} %" == "0.16 %"
+    assert shown.loc["random", "d90 ÷ D"] == "–"
+    assert set(shown["D"]) == {f"1{THIN}000{THIN}000"}
+
+
+def two_rates() -> pd.DataFrame:
+    """One seed, of eight texts: at d = 300 the halves of the texts ask for different rates."""
+    low = tuning().query("init == 'pre-trained' and seed == 0").assign(test=8)
+    high = low.assign(rate=0.02)
+    # Bits of texts that were got right, the first text's first: even ones by one, odd by the other.
+    return pd.concat([low.assign(right="aa", score=0.5), high.assign(right="55", score=0.5)])
+
+
+def test_a_rate_is_chosen_on_other_texts_where_that_is_asked():
+    """Each half of the texts is scored by the rate that is the best on the other half."""
+    scored = tuning_tables.curves(two_rates())
+    other = tuning_tables.curves(two_rates(), "other texts")
+    assert set(scored["accuracy"]) == {0.5}
+    assert set(other["accuracy"]) == {0.0}
+    assert set(other["rates"]) == {"0.01/0.02"}
+
+
+def test_a_search_is_its_full_fine_tuning_and_what_is_held_against_it():
+    table = tuning().query("init == 'pre-trained'")
+    full = table["method"] == "full"
+    parts = ["one-full", "one-DID", "one-budgets", "two-full", "three-DID"]
+    kept = pd.concat([
+        table[full if part.endswith("-full") else ~full].assign(part=part) for part in parts
+    ])  # fmt: skip
+    found = tuning_tables.searched(kept, ["one"])
+    assert set(found["part"]) == {"one-full", "one-DID"}
+    assert len(d90(found)) == 2
+    for stem in ("two", "three", "four"):
+        with pytest.raises(ShapelibError, match=f"no search '{stem}' is kept.*one"):
+            tuning_tables.searched(kept, [stem])
+
+
+def test_adapters_stand_by_how_many_numbers_they_train():
+    shown = tuning_tables.adapters_table(published_adapters())
+    assert list(shown.index[[0, -1]]) == ["Uni-LoRA", "full fine-tuning"]
+    assert shown.loc["RandLoRA", "of full fine-tuning"] == "101 %"
+    assert list(shown.loc["Uni-LoRA", "of full fine-tuning"]) == ["0 %", "86 %"]
 
 
 def test_accuracies_stand_across_d_with_full_fine_tuning_last():
