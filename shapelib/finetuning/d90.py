@@ -14,6 +14,8 @@ from shapelib.finetuning.settings import LEVEL, OTHER, RATES, SCORED
 
 DEFINITIONS = ("papers", "chance-corrected")
 _KEYS = ["task", "model", "checkpoint", "step"]
+# Runs that differ in these are not one curve.
+_SAME = ("steps", "batch", "length", "pooling", "dtype")
 _NEEDED = [*_KEYS, "init", "method", "d", "seed", "score", "majority", "test", "diverged"]
 COLUMNS = {
     "task": "str", "model": "str", "checkpoint": "str", "step": "Int64", "init": "str",
@@ -79,7 +81,9 @@ def d90(
             be smaller; the largest where none does. Else missing.
         ``seeds``, ``failed``
             How many seeds took part, and how many runs diverged.
-    :raises ShapelibError: for a table without these columns or without full fine-tuning, and for
+    :raises ShapelibError: for a table without these columns or without full fine-tuning, for runs of
+        one model, task and initialisation that differ in what all runs of a curve must share (where
+        the table has it: ``steps``, ``batch``, ``length``, ``pooling`` and ``dtype``), and for
         other `level` and `rates`.
 
     >>> import pandas as pd
@@ -109,6 +113,7 @@ def d90(
     for where, runs in table.groupby([*_KEYS, "init"], sort=False, dropna=False):
         full = runs[runs["method"] == "full"]
         name = f"{where[1]} on {where[0]}, {where[4]}"
+        _check_alike(name, runs)
         if full["score"].isna().all():
             why = "all full fine-tuning diverged" if len(full) else "there is no full fine-tuning"
             raise ShapelibError(f"{name}: {why}, and d90 is a share of its score")
@@ -117,6 +122,16 @@ def d90(
             draw = np.random.default_rng(seed)
             rows += _estimates(facts, full, tried, level, rates, draw, resamples)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _check_alike(name: str, runs: pd.DataFrame) -> None:
+    for each in (column for column in _SAME if column in runs):
+        found = runs[each].dropna().unique()
+        if len(found) > 1:
+            raise ShapelibError(
+                f"{name}: runs with {each} = {' and '.join(map(str, found))} are no one curve; give "
+                "d90 those of one"
+            )
 
 
 def by_seed(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:

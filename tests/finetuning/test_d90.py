@@ -301,6 +301,16 @@ def test_tables_that_are_refused():
         d90(table.drop(columns="majority"))
     with pytest.raises(ShapelibError, match="pre-trained: there is no full fine-tuning, and d90"):
         d90(table[table["method"] == "DID"])
+    full = table["method"] == "full"
+    for column, values in (("steps", [60, 120]), ("dtype", ["float32", "bfloat16"])):
+        mixed = table.assign(**{column: full.map({True: values[0], False: values[1]})})
+        words = " and ".join(map(str, values))
+        with pytest.raises(ShapelibError, match=f"with {column} = {words} are no one curve"):
+            d90(mixed)
+        assert len(d90(table.assign(**{column: values[0]}))) == len(d90(table))
+    # Curves of two initialisations are two curves.
+    other = table.assign(init="random", steps=120)
+    assert len(d90(pd.concat([table.assign(steps=60), other]))) == 2 * len(d90(table))
     apart = table.assign(seed=table["seed"] + 10 * (table["method"] == "full"))
     with pytest.raises(
         ShapelibError, match="full fine-tuning and the subspaces have no seed in common"
