@@ -49,12 +49,15 @@ def reached(full: pd.DataFrame, tried: pd.DataFrame) -> bool:
 
 def beyond(full: pd.DataFrame, tried: pd.DataFrame, least: int, most: int) -> int | None:
     """The next dimension, by doubling or halving, while some seed crosses its bar outside of those
-    that were tried; None where none does, or where `least` and `most` are passed."""
+    that were tried, or the interval of d90 ends there; None where neither is so, or where `least`
+    and `most` are passed."""
     found, dimensions = crossings(full, tried)["crossing"], tried["d"]
-    if found.isna().any() and 2 * dimensions.max() <= most:
+    papers = d90(tables.combine([full, tried]), rates=OTHER).iloc[0]
+    if (found.isna().any() or math.isinf(papers["high"])) and 2 * dimensions.max() <= most:
         return int(2 * dimensions.max())
-    if (found <= dimensions.min()).any() and dimensions.min() // 2 >= least:
-        return int(dimensions.min() // 2)
+    lowest = dimensions.min()
+    if ((found <= lowest).any() or papers["low"] <= lowest) and lowest // 2 >= least:
+        return int(lowest // 2)
     return None
 
 

@@ -9,7 +9,7 @@ How few runs are enough, and which:
   where the halves differ.
 - **Dimensions** are doublings. One seed bisects them; all seeds are run at the two between which
   its d90 lies, and at the next ones beyond while some seed's own curve crosses its bar outside of
-  them: a crossing that is not seen cannot be judged.
+  them, or the interval of d90 ends there: what is not seen cannot be judged.
 - **Budgets** of updates are doubled until the training score gains no more than a hundredth.
 
 Full fine-tuning is a part of its own, which the searches by DID and SAID read from the kept table.

@@ -24,7 +24,7 @@ from shapelib.finetuning.settings import OTHER, Setting, Tuning
 from shapelib.store import cache, tables
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
-TEXTS = 480
+TEXTS = 2400
 Scores = Callable[[Setting], float]
 
 
@@ -207,6 +207,20 @@ def test_a_seed_that_needs_more_or_less_is_followed(tuning: ModuleType, runs: Ru
     tuning.main(["--anew", "tiny-DID"])
     found = tuning.rows("tiny-DID").groupby("d")["seed"].nunique()
     assert sorted(found[found == 3].index) == [12, 25, 50, 100, 200]
+
+
+@pytest.mark.parametrize(("needed", "also"), [(104.0, 50), (192.0, 400)])
+def test_an_interval_is_seen_to_its_end(tuning: ModuleType, runs: Runs, needed: float, also: int):
+    """d90 lies between two dimensions that all seeds are run at, so near to one of them that its
+    interval ends there: they are run at the next one too."""
+    runs.needed = needed
+    tuning.main(["tiny-full", "tiny-DID"])
+    table = kept(tuning)
+    found = tuning.rows("tiny-DID").groupby("d")["seed"].nunique()
+    assert set(found[found == 3].index) == {100, 200, also}
+    by_all = table[table["d"].isin([100, 200, also]) | (table["method"] == "full")]
+    ends = estimate(by_all, "DID")
+    assert min(100, also) < ends["low"] < ends["d90"] < ends["high"] < max(200, also)
 
 
 def test_a_bisection_that_brackets_nothing(

@@ -81,10 +81,10 @@ def d90(
             be smaller; the largest where none does. Else missing.
         ``seeds``, ``failed``
             How many seeds took part, and how many runs diverged.
-    :raises ShapelibError: for a table without these columns or without full fine-tuning, for runs of
-        one model, task and initialisation that differ in what all runs of a curve must share (where
-        the table has it: ``steps``, ``batch``, ``length``, ``pooling`` and ``dtype``), and for
-        other `level` and `rates`.
+    :raises ShapelibError: for a table without these columns or without full fine-tuning, for runs
+        of one model, task and initialisation that differ in what all runs of a curve must share
+        (where the table has it: ``steps``, ``batch``, ``length``, ``pooling`` and ``dtype``), and
+        for other `level` and `rates`.
 
     >>> import pandas as pd
     >>> from shapelib import d90
@@ -129,8 +129,8 @@ def _check_alike(name: str, runs: pd.DataFrame) -> None:
         found = runs[each].dropna().unique()
         if len(found) > 1:
             raise ShapelibError(
-                f"{name}: runs with {each} = {' and '.join(map(str, found))} are no one curve; give "
-                "d90 those of one"
+                f"{name}: runs with {each} = {' and '.join(map(str, found))} are no one curve; "
+                "give d90 those of one"
             )
 
 
@@ -203,7 +203,8 @@ def by_seed(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
                     "score": math.nan if at is None else at["score"],
                     "train_score": math.nan if at is None else at["train_score"],
                 })  # fmt: skip
-    return pd.DataFrame(rows)
+    # A model that is no checkpoint has no step, and tables are joined by it.
+    return pd.DataFrame(rows).astype({"step": "Int64"} if rows else {})
 
 
 def crossing(

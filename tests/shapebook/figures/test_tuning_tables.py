@@ -97,6 +97,10 @@ def test_each_seed_stands_beside_their_mean():
         expected, expected, "not reached",
     ]  # fmt: skip
     assert set(shown.loc["random", seeds]) == {"not reached"}
+    # A released model is of no step.
+    real = table.assign(step=pd.array([pd.NA] * len(table), dtype="Int64"), checkpoint="final")
+    again = tuning_tables.estimates_table(d90(real).query("definition == 'papers'"), by_seed(real))
+    pd.testing.assert_frame_equal(again, shown)
 
 
 def test_a_share_of_all_parameters_stands_beside():
