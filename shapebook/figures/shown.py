@@ -129,15 +129,19 @@ def grid_of_panels(count: int, columns: int) -> "tuple[Figure, list[Axes]]":
     return figure, panels[:count]
 
 
-def round_labels(axes: "Axes") -> None:
-    """Labels of a logarithmic vertical axis: decades; where fewer than two show, round values."""
+def round_labels(axes: "Axes", *, across: bool = False) -> None:
+    """Labels of a logarithmic vertical axis: decades; where fewer than two show, round values.
+
+    :param across: of the horizontal axis instead.
+    """
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-    low, high = axes.get_ylim()
-    decades = [each for each in axes.yaxis.get_majorticklocs() if low <= each <= high]
+    axis = axes.xaxis if across else axes.yaxis
+    low, high = axes.get_xlim() if across else axes.get_ylim()
+    decades = [each for each in axis.get_majorticklocs() if low <= each <= high]
     if len(decades) < 2:
         rounds = LogLocator(subs=(1, 2, 5))
         shown = [each for each in rounds.tick_values(low, high) if low <= each <= high]
-        axes.yaxis.set_major_locator(rounds if len(shown) > 1 else MaxNLocator(4))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+        axis.set_major_locator(rounds if len(shown) > 1 else MaxNLocator(4))
+        axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_formatter(NullFormatter())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from shapebook.figures.shown import round_labels
 from shapebook.figures.tuning_tables import curves, labels, named
 from shapelib.figures import PALETTE, dress, keep, legend
 from shapelib.finetuning.settings import SCORED
@@ -35,7 +36,6 @@ def accuracy_against_d(
     initialisation; dotted is the majority class.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter
 
     points = curves(tuning, rates)
     tasks, models = points["task"].unique(), points["model"].unique()
@@ -55,9 +55,8 @@ def accuracy_against_d(
         title = f"{task}\n{short[model]}" if len(tasks) > 1 else short[model]
         dress(axes, title, "d, trained numbers", None)
         axes.set_xscale("log")
-        # Labels between powers of ten overlap where there are few of those.
-        axes.xaxis.set_minor_formatter(NullFormatter())
         _lines(axes, rows, chosen(held, here))
+        round_labels(axes, across=True)
         axes.axhline(rows["majority"].iloc[0], color="#777777", linestyle=":", linewidth=1)
     for axes in panels[::across]:
         axes.set_ylabel("accuracy")
@@ -116,6 +115,7 @@ def intervals(estimates: pd.DataFrame) -> "Figure":
         colour = PALETTE[_COLOURS[str(row["init"]), str(row["method"])]]
         _estimate(axes, row, place, colour, _edge(rows), upright=False)
     axes.set_xlim(right=_edge(rows))
+    round_labels(axes, across=True)
     axes.set_yticks(range(len(rows)), labels(rows)[0], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     _explain(axes, rows, ">")

@@ -115,6 +115,17 @@ def test_intervals_have_a_row_each():
     assert names == ["pre-trained", "random"]
 
 
+def test_axes_of_less_than_two_decades_have_plain_labels():
+    estimates = d90(tuning()).query("definition == 'papers' and init == 'pre-trained'")
+    near = estimates.assign(d90=1960.0, low=1500.0, high=2500.0, above=3000)
+    figure = tuning_figures.intervals(near)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    shown = {tick.get_text() for tick in axes.get_xticklabels()}
+    assert {"2000", "3000"} <= shown
+    assert not any(tick.get_text() for tick in axes.get_xticklabels(minor=True))
+
+
 def drawn(axes: Axes) -> dict[str, list[tuple[list[float], list[float]]]]:
     """Where each kind of mark stands, a bar being the mark "None"."""
     found: dict[str, list[tuple[list[float], list[float]]]] = {}
