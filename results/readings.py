@@ -1,6 +1,7 @@
 """What the parts of `searches.py` read off a table of fine-tuning runs to decide what is next."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,12 +48,17 @@ def reached(full: pd.DataFrame, tried: pd.DataFrame) -> bool:
     return bool(crossings(full, tried)["crossing"].notna().all())
 
 
+def estimated(full: pd.DataFrame, tried: pd.DataFrame) -> "pd.Series[Any]":
+    """d90 with its interval, by the papers' bar, rates chosen on other texts."""
+    return d90(tables.combine([full, tried]), rates=OTHER).iloc[0]
+
+
 def beyond(full: pd.DataFrame, tried: pd.DataFrame, least: int, most: int) -> int | None:
     """The next dimension, by doubling or halving, while some seed crosses its bar outside of those
     that were tried, or the interval of d90 ends there; None where neither is so, or where `least`
     and `most` are passed."""
     found, dimensions = crossings(full, tried)["crossing"], tried["d"]
-    papers = d90(tables.combine([full, tried]), rates=OTHER).iloc[0]
+    papers = estimated(full, tried)
     if (found.isna().any() or math.isinf(papers["high"])) and 2 * dimensions.max() <= most:
         return int(2 * dimensions.max())
     lowest = dimensions.min()
@@ -63,7 +69,7 @@ def beyond(full: pd.DataFrame, tried: pd.DataFrame, least: int, most: int) -> in
 
 def said(full: pd.DataFrame, tried: pd.DataFrame) -> str:
     """d90 with its interval, in words."""
-    found = d90(tables.combine([full, tried]), rates=OTHER).iloc[0]
+    found = estimated(full, tried)
     name = f"{found['model']} on {found['task']}, {found['init']}, {found['method']}"
     if pd.isna(found["threshold"]):
         return f"{name}: full fine-tuning learns nothing, so there is no bar, and no d90"

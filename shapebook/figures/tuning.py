@@ -20,6 +20,8 @@ _COLOURS = {("pre-trained", "DID"): 0, ("pre-trained", "SAID"): 2, ("random", "D
             ("random", "SAID"): 3}  # fmt: skip
 _MARKS = {"DID": "o", "SAID": "s"}
 _GREY = "#444444"
+# Where an axis of d90 ends, by the largest number on it.
+_BEYOND = 1.5
 _GIVEN_UP = "open: some of its runs were stopped at half"
 
 
@@ -164,14 +166,7 @@ def together(course: pd.DataFrame, estimates: pd.DataFrame) -> "Figure":
 
 def against_size(estimates: pd.DataFrame, sizes: dict[str, int]) -> "Figure":
     """d90 against the number of parameters: a line for each task. `sizes`: D by model."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 3.9), layout="constrained")
-    axes: Axes = figure.subplots()
-    dress(axes, "", "parameters, D, in millions", None)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylabel("d90")
+    figure, axes = _over_parameters(3.9)
     many = estimates["task"].nunique() > 1
     for (task, rows), colour in zip(estimates.groupby("task", sort=False), PALETTE, strict=False):
         _over(
@@ -190,14 +185,7 @@ def released(estimates: pd.DataFrame, sizes: dict[str, int], published: pd.DataF
     `shapebook.experiments.published.published_d90`, of that method; its marks are grey, and joined
     within a task and a family of models.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
-    axes: Axes = figure.subplots()
-    dress(axes, "", "parameters, D, in millions", None)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylabel("d90")
+    figure, axes = _over_parameters(4.4)
     family = published["model"].str.partition("-")[0]
     for (task, rows), mark in zip(published.groupby("task", sort=False), "^v", strict=True):
         for which, own in rows.groupby(family, sort=False):
@@ -206,7 +194,7 @@ def released(estimates: pd.DataFrame, sizes: dict[str, int], published: pd.DataF
                 line["parameters"], line["d90"], f"{mark}-", color="#999999", markersize=4,
                 linewidth=0.8, label=f"{which}, {task}, as reported",
             )  # fmt: skip
-    edge = 1.5 * max(_edge(estimates) / 1.5, float(published["d90"].max()))
+    edge = max(_edge(estimates), _BEYOND * float(published["d90"].max()))
     for (task, rows), colour in zip(estimates.groupby("task", sort=False), PALETTE, strict=False):
         _over(axes, rows, rows["model"].map(sizes).astype(float), colour, str(task), edge)
     shown = sorted({*(sizes[model] for model in estimates["model"]), 340_000_000})
@@ -215,6 +203,19 @@ def released(estimates: pd.DataFrame, sizes: dict[str, int], published: pd.DataF
     theirs = published.rename(columns={"parameters": "D"}).assign(of="the papers")
     ours = estimates.assign(D=estimates["model"].map(sizes), of="here")
     return keep(figure, pd.concat([ours, theirs], ignore_index=True))
+
+
+def _over_parameters(height: float) -> "tuple[Figure, Axes]":
+    """Axes of d90 against the number of parameters, both logarithmic."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, height), layout="constrained")
+    axes: Axes = figure.subplots()
+    dress(axes, "", "parameters, D, in millions", None)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylabel("d90")
+    return figure, axes
 
 
 def _millions(axes: "Axes", shown: list[int]) -> None:
@@ -245,7 +246,7 @@ def _over(
 def _edge(estimates: pd.DataFrame) -> float:
     """Where an axis of d90 ends: a little beyond all that is finite."""
     ends = pd.concat([estimates[name].astype(float) for name in ("d90", "low", "high", "above")])
-    return 1.5 * float(ends[ends < math.inf].max())
+    return _BEYOND * float(ends[ends < math.inf].max())
 
 
 def _estimate(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from shapelib.errors import ShapelibError, nearest
-from shapelib.finetuning.best_rate import at_best_rate, that_count
+from shapelib.finetuning.best_rate import score_of, that_count
 from shapelib.finetuning.settings import METHODS, SCORED
 from shapelib.store.tables import combine
 
@@ -78,8 +78,8 @@ def curves(tuning: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
     known = tuning.reset_index(drop=True).dropna(subset=["score"])
     best = []
     for _, tried in known.groupby([*by, "seed"], sort=False, dropna=False):
-        count = tried.iloc[sorted(set(that_count(tried, rates)))]
-        score = at_best_rate(tried, ["d"], rates)["score"].iloc[0]
+        even, odd = that_count(tried, rates)
+        count, score = tried.iloc[sorted({even, odd})], score_of(tried, even, odd)
         used = "/".join(map("{:g}".format, count["rate"]))
         gave_up = bool(count["stopped"].notna().any())
         best.append(count.iloc[:1].assign(score=score, used=used, gave_up=gave_up))

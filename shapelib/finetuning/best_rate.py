@@ -24,7 +24,7 @@ def at_best_rate(runs: pd.DataFrame, by: list[str], rates: str) -> pd.DataFrame:
     rows = []
     for where, tried in runs.dropna(subset=["score"]).groupby(by):
         even, odd = that_count(tried, rates)
-        score = _score(tried, even, odd)
+        score = score_of(tried, even, odd)
         rows.append([*where, score, tried["train_score"].iloc[[even, odd]].mean()])
     return pd.DataFrame(rows, columns=[*by, "score", "train_score"])
 
@@ -53,7 +53,7 @@ def best_runs(runs: pd.DataFrame, seeds: list[int], rates: str) -> BestRuns:
             continue
         place = dimensions.index(d), seeds.index(seed)
         even, odd = that_count(tried, rates)
-        scores[place] = _score(tried, even, odd)
+        scores[place] = score_of(tried, even, odd)
         if "right" in tried:
             texts = _right(tried, even, odd)
             if right is None:
@@ -73,7 +73,8 @@ def that_count(tried: pd.DataFrame, rates: str) -> tuple[int, int]:
     return even, odd
 
 
-def _score(tried: pd.DataFrame, even: int, odd: int) -> float:
+def score_of(tried: pd.DataFrame, even: int, odd: int) -> float:
+    """The score of all test texts, the even ones by one run and the odd ones by another."""
     if even == odd:
         return float(tried["score"].iloc[even])
     return float(_right(tried, even, odd).mean())
