@@ -1,7 +1,7 @@
-"""Parts of the table of fine-tuning that are whole grids: the trained pair's encoder, and MiniLM.
+"""Parts of the table of fine-tuning that are grids: the trained pair's encoder, and random MiniLM.
 
 Each is a call or two of `dimension_sweep`, over the encoder of the trained pair, its checkpoints
-and widths (trained first where they are missing), or MiniLM.
+and widths (trained first where they are missing), or MiniLM's architecture from random weights.
 """
 
 from collections import Counter
@@ -29,13 +29,9 @@ BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
 BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
 MIDDLE: dict[str, Any] = {"dimensions": (*FEW[2:], *MANY[:2]), "learning_rates": (0.01,), **BASE}
 UPPER: dict[str, Any] = {"dimensions": MANY[:2], "learning_rates": (0.005,), **BASE}
-# As MiniLM on questions, at the dimensions and rates around its d90.
-SMALL: dict[str, Any] = {"model": "minilm-l6", "steps": 60, "checkpoints": "all"}
-LOWER: dict[str, Any] = {
-    **SMALL, "dimensions": FEW[2:4], "learning_rates": (0.01,), "full_rates": (0.0003,),
-}  # fmt: skip
-HIGHER: dict[str, Any] = {
-    **SMALL, "dimensions": (3000, 10_000), "learning_rates": (0.003,), "full_rates": (),
+# MiniLM's architecture from random weights; they may want other rates than trained ones.
+RANDOM: dict[str, Any] = {
+    "model": "minilm-l6", "steps": 60, "checkpoints": "all", "inits": ("random",), "full_rates": (),
 }  # fmt: skip
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "DID": (
@@ -48,45 +44,19 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "checkpoints": tuple({"checkpoints": [0, 80, 226, 640], **each} for each in (MIDDLE, UPPER)),
     "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
-    "minilm": (
-        {
-            **SMALL,
-            "dimensions": FEW[2:],
-            "learning_rates": (0.01,),
-            "full_rates": (0.0003,),
-        },
-    ),
-    # Full fine-tuning stands in the part before.
-    "minilm-upper": (
-        {
-            **SMALL,
-            "dimensions": (3000, *MANY),
-            "learning_rates": (0.001, 0.003),
-            "full_rates": (),
-        },
-    ),
     "minilm-random": (
-        {**LOWER, "inits": ("random",), "full_rates": (0.0003, 0.001)},
-        {**HIGHER, "inits": ("random",)},
-    ),
-    # Random weights may want other rates than trained ones.
-    "minilm-random-rates": tuple(
         {
-            **SMALL,
-            "inits": ("random",),
-            "dimensions": (d,),
-            "learning_rates": rates,
-            "full_rates": (),
-        }
+            **RANDOM,
+            "dimensions": FEW[2:4],
+            "learning_rates": (0.01,),
+            "full_rates": (0.0003, 0.001),
+        },
+        {**RANDOM, "dimensions": (3000, 10_000), "learning_rates": (0.003,)},
+    ),
+    "minilm-random-rates": tuple(
+        {**RANDOM, "dimensions": (d,), "learning_rates": rates}
         for d, rates in ((1000, (0.03,)), (3000, (0.01, 0.03)), (10_000, (0.001, 0.01)))
     ),
-    "minilm-SAID": (
-        {**LOWER, "methods": ("SAID",), "full_rates": ()},
-        {**HIGHER, "methods": ("SAID",)},
-    ),
-    "minilm-reviews": ({"task": "reviews", **LOWER}, {"task": "reviews", **HIGHER}),
-    # Nothing is learned even by full fine-tuning, so that more dimensions would tell nothing.
-    "minilm-same-paragraph": ({"task": "same-paragraph", **LOWER, "dimensions": FEW[2:3]},),
     "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
     "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
     "SAID-random": (

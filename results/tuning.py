@@ -19,7 +19,8 @@ MODEL-random-full, -DID
                       the same parts as above at that budget, by three seeds
 smollm2-questions-…   a decoder by its last token, one seed; not begun where a step takes too long
 
-The others are grids of the trained pair's encoder and of MiniLM (see `grids.py`).
+The others are grids of the trained pair's encoder, and of MiniLM from random weights (see
+`grids.py`).
 """
 
 import argparse
@@ -104,6 +105,7 @@ PARTS: dict[str, Part] = {
     **trio("minilm-questions", **SMALL),
     **trio("mpnet-questions", **BASE),
     **trio("minilm-reviews", **SMALL, task="reviews"),
+    **trio("minilm-same-paragraph", ("DID",), **SMALL, task="same-paragraph"),
     "minilm-budgets": Budgets(**SMALL, seeds=(0,), d=3200, most=480),
     **at_random("minilm", 1920, **SMALL),
     **trio("mpnet-reviews", **BASE, task="reviews"),
