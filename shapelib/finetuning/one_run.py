@@ -132,8 +132,8 @@ def _tuned(model: loading.Model, task: encoding.Encoded, setting: Setting, start
     net = classifier(
         model, task.classes, setting.init, setting.seed, setting.pooling, setting.dtype
     )
-    rows = list(encoding.order(task.train, setting.batch, setting.steps, setting.seed))
-    size = reached(net, task.train, rows[0])
+    first = next(encoding.order(task.train, setting.batch, setting.steps, setting.seed))
+    size = reached(net, task.train, first)
     rate, scales = setting.rate, None
     if setting.d is None:
         trained = [each for each in net.parameters() if each.requires_grad]
@@ -146,10 +146,26 @@ def _tuned(model: loading.Model, task: encoding.Encoded, setting: Setting, start
         if scales is not None:
             # A scale multiplies what z has moved: the factor of z's rate is not for it.
             groups.append({"params": [scales], "top": setting.rate})
+    found = fit(net, task, setting, groups)
+    return found._replace(
+        D=size, groups=0 if scales is None else len(scales), seconds=time.perf_counter() - started
+    )
+
+
+def fit(
+    net: Classifier, task: encoding.Encoded, setting: Setting, groups: list[dict[str, Any]]
+) -> Score:
+    """Train what `groups` hold, and measure the classifier, as `tune` says.
+
+    Of each group the `params`, and `top`, the highest learning rate. Of `setting` the steps, batch
+    and seed count. D is the numbers that are trained.
+    """
+    started = time.perf_counter()
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
     losses: list[float] = []
     stopped = None
     tenth = max(1, setting.steps // 10)
+    rows = encoding.order(task.train, setting.batch, setting.steps, setting.seed)
     for step, some in enumerate(rows, start=1):
         for group in optimizer.param_groups:
             group["lr"] = group["top"] * _schedule(step, setting.steps)
@@ -172,9 +188,9 @@ def _tuned(model: loading.Model, task: encoding.Encoded, setting: Setting, start
         loss=sum(losses[-tenth:]) / len(losses[-tenth:]),
         diverged=diverged,
         stopped=stopped,
-        learning_rate=rate,
-        D=size,
-        groups=0 if scales is None else len(scales),
+        learning_rate=groups[0]["top"],
+        D=sum(each.numel() for group in groups for each in group["params"]),
+        groups=0,
         right="" if right is None else np.packbits(right).tobytes().hex(),
         seconds=time.perf_counter() - started,
     )

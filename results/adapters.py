@@ -1,0 +1,164 @@
+"""Adapters of `peft` beside a random subspace: pip install peft, then python results/adapters.py
+
+`adapters/adapters.parquet` has a row for each run: MiniLM on `questions`, its query and value
+matrices adapted as each method does by `peft`'s own settings but for what sets its size, and the
+head trained besides; *head alone* adapts nothing. Updates, batches, precision, ladder of rates and
+seeds are those of the part `minilm-questions-DID` of `tuning.py` (three of its five seeds). `d` is
+the numbers that are trained, the head's among them; `size` what was set. A rate is that of all that
+is trained. One seed climbs the ladder, the others run at its best rate.
+
+Runs are kept in the user's cache as they are made. Real runs start from a clean commit only.
+"""
+
+import dataclasses
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from clean import demand_clean_commit
+from searches import BATCH, LENGTH, Tuned
+
+from shapelib.finetuning import encoding, one_run
+from shapelib.finetuning.plan import COLUMNS
+from shapelib.finetuning.settings import Setting
+from shapelib.finetuning.tasks import Task, load_task
+from shapelib.models import loading, resident, suites
+from shapelib.store import keys, tables
+
+HERE = Path(__file__).parent / "adapters"
+HEAD = "head alone"
+TARGETS = ("query", "value")
+# What adapts, the class of its settings in peft, what seeds its fixed map, and its sizes.
+WAYS: dict[str, tuple[str, str | None, tuple[dict[str, int], ...]]] = {
+    "LoRA": ("LoraConfig", None, ({"r": 1}, {"r": 8})),
+    "RandLoRA": ("RandLoraConfig", "projection_prng_key", ({"r": 192}, {"r": 32})),
+    "TinyLoRA": ("TinyLoraConfig", "projection_seed", ({"u": 8}, {"u": 64}, {"u": 512})),
+    "Uni-LoRA": (
+        "UniLoraConfig", "proj_seed", tuple({"theta_d_length": 4**k} for k in (4, 5, 6, 7)),
+    ),
+    "VB-LoRA": (
+        "VBLoRAConfig", None,
+        ({"r": 1, "vector_length": 64, "num_vectors": 16},
+         {"r": 4, "vector_length": 64, "num_vectors": 256}),
+    ),
+    "VeRA": ("VeraConfig", "projection_prng_key", ({"r": 16}, {"r": 256})),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Adapted(Tuned):
+    """Runs of one way at one size; its `method` and `d` are not those of a subspace."""
+
+    size: tuple[tuple[str, int], ...] = ()
+
+    def runs(
+        self, method: str, d: int | None, rates: Sequence[float], seeds: Sequence[int],
+        steps: int, dtype: str | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        model = resident.loaded(suites.models_and_suites(self.model)[0], "cpu", "float32")
+        task = load_task(self.task)
+        found = []
+        for rate in rates:
+            for seed in seeds:
+                asked = (dataclasses.asdict(self), method, rate, seed, steps)
+                code = keys.code_of(one_run.tune), peft_version(), Path(__file__).read_text()
+                key = keys.key_of(*asked, model.source.fingerprint, task.sha256, *code)
+                run = tables.cached(
+                    key, lambda rate=rate, seed=seed: self.one(  # type: ignore[misc]
+                        model, task, method, Setting(
+                            "pre-trained", "full", None, rate, seed, steps, BATCH, LENGTH, None,
+                            "mean", "bfloat16",
+                        )
+                    ),
+                )  # fmt: skip
+                found.append(run)
+                score = float(run["score"].iloc[0])
+                print(f"  {method} {dict(self.size)}, rate {rate:g}, seed {seed}: {score:.3f}",
+                      flush=True)  # fmt: skip
+        return tables.combine(found)
+
+    def one(self, model: loading.Model, task: Task, method: str, setting: Setting) -> pd.DataFrame:
+        """One run, as a row of a tuning table."""
+        read = encoding.encode(task, model, setting.length)
+        torch.set_flush_denormal(True)
+        net = one_run.classifier(
+            model, read.classes, setting.init, setting.seed, setting.pooling, setting.dtype
+        )
+        first = next(encoding.order(read.train, setting.batch, 1, setting.seed))
+        size = one_run.reached(net, read.train, first)
+        trained = adapted(net, method, dict(self.size), setting.seed)
+        found = one_run.fit(net, read, setting, [{"params": trained, "top": setting.rate}])
+        torch.set_flush_denormal(False)
+        row = {
+            **dataclasses.asdict(setting), **found._asdict(), "method": method, "d": found.D,
+            "task": task.name, "model": model.name, "checkpoint": "final", "step": None,
+            "tokens_seen": None, "role": model.role, "majority": task.majority,
+            "train": len(task.train), "test": len(task.test),
+            "D": size,
+        }  # fmt: skip
+        table = pd.DataFrame([row])[list(COLUMNS)].astype(COLUMNS)
+        table["size"] = json.dumps(dict(self.size))
+        table.attrs["provenance"] = [
+            tables.provenance(
+                model=model.name, fingerprint=model.source.fingerprint, task=task.name,
+                task_source=task.source, task_version=task.version, task_sha256=task.sha256,
+                peft=peft_version(), device="cpu", seconds=round(found.seconds, 1),
+                command="python results/adapters.py",
+            )
+        ]  # fmt: skip
+        return table
+
+
+def adapted(
+    net: one_run.Classifier, method: str, size: dict[str, int], seed: int
+) -> list[torch.nn.Parameter]:
+    """What is trained: the adapter's numbers, put into the classifier's network, and the head's."""
+    net.network.requires_grad_(False)
+    inside: list[torch.nn.Parameter] = []
+    if method != HEAD:
+        kind, seeded, _ = WAYS[method]
+        peft = importlib.import_module("peft")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            drawn = {seeded: seed} if seeded else {}
+            config = getattr(peft, kind)(target_modules=list(TARGETS), **size, **drawn)
+            wrapped = peft.get_peft_model(net.network, config).eval()
+        inside = [each for each in wrapped.parameters() if each.requires_grad]
+    return [*inside, *net.head.parameters()]
+
+
+def peft_version() -> str:
+    return str(importlib.import_module("peft").__version__)
+
+
+def made() -> pd.DataFrame:
+    """All runs."""
+    ways: list[tuple[str, dict[str, int]]] = [(HEAD, {})]
+    ways += [(name, size) for name, (_, _, sizes) in WAYS.items() for size in sizes]
+    found = []
+    for name, size in ways:
+        part = Adapted("minilm-l6", seeds=(0, 1, 2), size=tuple(size.items()))
+        first, _ = part.climbed(name, None, part.rate, part.steps)
+        found.append(part.by_more_seeds(first, name, None, part.steps))
+    return tables.combine(found)
+
+
+def main() -> None:
+    if sys.argv[1:]:
+        sys.exit(f"no arguments are taken: {' '.join(sys.argv[1:])}")
+    demand_clean_commit()
+    try:
+        peft_version()
+    except ModuleNotFoundError:
+        sys.exit("it needs peft: pip install peft")
+    HERE.mkdir(exist_ok=True)
+    print(tables.write_table(made(), HERE / "adapters.parquet"))
+
+
+if __name__ == "__main__":
+    main()
