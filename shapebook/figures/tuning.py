@@ -9,7 +9,7 @@ import pandas as pd
 from shapebook.figures.shown import round_labels
 from shapebook.figures.tuning_tables import curves, labels, named
 from shapelib.figures import PALETTE, dress, keep, legend
-from shapelib.finetuning.settings import SCORED
+from shapelib.finetuning.settings import LEVEL, SCORED
 from shapelib.store.tables import chosen
 
 if TYPE_CHECKING:
@@ -98,6 +98,37 @@ def _lines(axes: "Axes", points: pd.DataFrame, estimates: pd.DataFrame) -> None:
                     [1], [bar["full"].iloc[0]], "s", color=paint, markersize=5, clip_on=False,
                     markerfacecolor="white", transform=axes.get_yaxis_transform(),
                 )  # fmt: skip
+
+
+def by_method(tuning: pd.DataFrame, rates: str = SCORED) -> "Figure":
+    """Accuracy against the numbers that are trained, log axis: a line for each method, of one model
+    on one task.
+
+    `tuning` and `rates` as above; methods have any names. Grey lines: full fine-tuning, nine tenths
+    of it (dashed), the largest class (dotted).
+    """
+    from matplotlib.figure import Figure
+
+    points = curves(tuning, rates)
+    full = float(points.loc[points["method"] == "full", "accuracy"].iloc[0])
+    inside = points[points["method"] != "full"]
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    axes: Axes = figure.subplots()
+    dress(axes, "", "trained numbers", None)
+    axes.set_xscale("log")
+    axes.set_ylabel("accuracy")
+    looks = itertools.cycle(zip((*PALETTE, _GREY, "black"), "osv^D<>P", strict=True))
+    for (method, own), (colour, mark) in zip(inside.groupby("method", sort=False), looks):  # noqa: B905
+        line = own.sort_values("d")
+        axes.errorbar(
+            line["d"].astype(float), line["accuracy"], yerr=line["two_errors"], color=colour,
+            marker=mark, markersize=4, linewidth=1.3, capsize=2, label=str(method),
+        )  # fmt: skip
+    for height, style in ((full, "-"), (LEVEL * full, "--"), (inside["majority"].iloc[0], ":")):
+        axes.axhline(height, color="#777777", linestyle=style, linewidth=0.9)
+    round_labels(axes, across=True)
+    legend(figure, [axes], ncols=3)
+    return keep(figure, points)
 
 
 def intervals(estimates: pd.DataFrame) -> "Figure":
@@ -197,12 +228,12 @@ def released(estimates: pd.DataFrame, sizes: dict[str, int], published: pd.DataF
     edge = max(_edge(estimates), _BEYOND * float(published["d90"].max()))
     for (task, rows), colour in zip(estimates.groupby("task", sort=False), PALETTE, strict=False):
         _over(axes, rows, rows["model"].map(sizes).astype(float), colour, str(task), edge)
-    shown = sorted({*(sizes[model] for model in estimates["model"]), 340_000_000})
-    _millions(axes, shown)
+    ours = {sizes[model] for model in estimates["model"]}
+    _millions(axes, sorted(ours | {int(published["parameters"].max())}))
     legend(figure, [axes], ncols=2)
     theirs = published.rename(columns={"parameters": "D"}).assign(of="the papers")
-    ours = estimates.assign(D=estimates["model"].map(sizes), of="here")
-    return keep(figure, pd.concat([ours, theirs], ignore_index=True))
+    here = estimates.assign(D=estimates["model"].map(sizes), of="here")
+    return keep(figure, pd.concat([here, theirs], ignore_index=True))
 
 
 def _over_parameters(height: float) -> "tuple[Figure, Axes]":

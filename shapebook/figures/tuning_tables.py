@@ -236,6 +236,22 @@ def adapters_table(reported: pd.DataFrame) -> pd.DataFrame:
     return _labelled(shown, list(rows["method"]), "method")
 
 
+def maps_table(tuning: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
+    """The points of `curves` by method and trained numbers: what each reaches, as a share of full
+    fine-tuning as well, two standard errors over seeds, and the rates of the seeds."""
+    points = curves(tuning, rates)
+    full = float(points.loc[points["method"] == "full", "accuracy"].iloc[0])
+    rows = points.sort_values(["method", "d"], kind="stable")
+    shown = pd.DataFrame({
+        "trained numbers": rows["d"].map(_count),
+        "accuracy": rows["accuracy"].map(_accuracy),
+        "two standard errors": rows["two_errors"].map(_accuracy),
+        "of full fine-tuning": (100 * rows["accuracy"] / full).map("{:.0f} %".format),
+        "rates": [", ".join(dict.fromkeys(each.split())) for each in rows["rates"]],
+    })  # fmt: skip
+    return _labelled(shown, list(rows["method"]), "method")
+
+
 def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame, rates: str) -> pd.DataFrame:
     """The crossing of each seed by the papers' definition, in the order of `first`."""
     held = runs[(runs["definition"] == "papers") & (runs["rates"] == rates)]

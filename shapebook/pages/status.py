@@ -36,6 +36,8 @@ COSTS = {
     "parts": "none",
     "task_parts": "none",
     "beside_parts": "none",
+    "task_searches": "none",
+    "adapter_tables": "none",
     "searches": "none",
     "points": "neighbour search grows with its square",
     "largest": "neighbour search grows with its square",

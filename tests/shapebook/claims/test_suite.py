@@ -145,7 +145,8 @@ class TestCrossings(Rules):
     @cache
     def table() -> pd.DataFrame:
         kept = read_table(ROOT / "results/tuning/tuning.parquet")
-        return by_seed(kept[kept["part"].isin(["DID", "SAID", "minilm", "minilm-SAID"])])
+        searches = [f"minilm-questions-{way}" for way in ("full", "DID", "SAID")]
+        return by_seed(kept[kept["part"].isin(["DID", "SAID", *searches])])
 
 
 def test_every_kind_of_table_has_the_suite():

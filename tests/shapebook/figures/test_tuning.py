@@ -157,6 +157,24 @@ def test_an_interval_with_both_ends_has_no_arrow():
     assert set(marks) == {"None", "o"}
 
 
+def test_methods_of_any_name_are_drawn_over_their_trained_numbers():
+    table = tuning().query("init == 'pre-trained'")
+    other = table[table["method"] == "DID"].assign(method="LoRA")
+    other["d"] += 100
+    figure = tuning_figures.by_method(pd.concat([table, other]))
+    axes = figure.axes[0]
+    marks = drawn(axes)
+    assert marks["o"] == [([30, 300, 3000], pytest.approx([0.3, 0.5, 0.8]))]
+    assert marks["s"] == [([130, 400, 3100], pytest.approx([0.3, 0.5, 0.8]))]
+    level = {str(line.get_linestyle()): float(line.get_ydata()[0]) for line in axes.lines[-3:]}
+    assert level == pytest.approx({"-": 0.8, "--": 0.72, ":": 0.25})
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["DID", "LoRA"]
+    kept = figures.data(figure)
+    assert kept is not None
+    assert kept.count("LoRA") == kept.count("DID") == 3
+
+
 def test_sizes_are_drawn_at_their_parameters():
     table = pd.concat([tuning(model="a", size=10**5), tuning(model="b", size=10**6)])
     found = d90(table[table["init"] == "pre-trained"])
@@ -179,7 +197,7 @@ def test_released_models_stand_beside_what_is_reported():
         ([110e6, 340e6], [9295, 1389]), ([125e6, 355e6], [1389, 774]),
     ])  # fmt: skip
     assert axes.get_ylim()[1] > 9295
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10", "100", "340"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10", "100", "355"]
     kept = figures.data(figure)
     assert kept is not None
     assert kept.count("the papers") == len(reported)

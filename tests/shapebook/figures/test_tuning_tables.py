@@ -153,6 +153,19 @@ def test_adapters_stand_by_how_many_numbers_they_train():
     assert list(shown.loc["Uni-LoRA", "of full fine-tuning"]) == ["0 %", "86 %"]
 
 
+def test_maps_stand_by_method_and_trained_numbers():
+    table = tuning().query("init == 'pre-trained'")
+    one = table[(table["method"] == "DID") & (table["d"] == 300)].assign(method="Another", d=2310)
+    one.loc[one["seed"] == 1, ["score", "rate"]] = [0.56, 0.02]
+    shown = tuning_tables.maps_table(pd.concat([table, one]))
+    assert list(shown.index) == ["Another", "DID", "DID", "DID", "full"]
+    assert shown.iloc[0].to_dict() == {
+        "trained numbers": f"2{THIN}310", "accuracy": "0.520", "two standard errors": "0.040",
+        "of full fine-tuning": "65 %", "rates": "0.01, 0.02",
+    }  # fmt: skip
+    assert list(shown.loc["DID", "of full fine-tuning"]) == ["37 %", "62 %", "100 %"]
+
+
 def test_accuracies_stand_across_d_with_full_fine_tuning_last():
     table = tuning((0, 80)).query("init == 'pre-trained'")
     table.loc[(table["step"] == 80) & (table["method"] == "full"), "score"] = 0.9
