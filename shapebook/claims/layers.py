@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,16 +30,15 @@ def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
     """
     first, middle, last = thirds(layers)
     outer = max((first, last), key=lambda third: float(third["value"].mean()))
-    value = float(middle["value"].mean() - outer["value"].mean())
+    means = Means.of(layers)
     top = layers.loc[layers["value"].idxmax()]
     details = {
-        "first_third": float(first["value"].mean()),
-        "middle_third": float(middle["value"].mean()),
-        "last_third": float(last["value"].mean()),
+        **{f"{name}_third": mean for name, mean in means._asdict().items()},
         "highest_layer": int(top["layer"]),
         "highest_depth": float(top["depth"]),
     }
-    return _interval(value, middle["stderr"].mean() + outer["stderr"].mean(), layers, details)
+    errors = middle["stderr"].mean() + outer["stderr"].mean()
+    return _interval(means.bell, errors, layers, details)
 
 
 def ends_low(claim: Claim, layers: pd.DataFrame) -> Statistic:
@@ -179,6 +179,23 @@ def thirds(layers: pd.DataFrame) -> list[pd.DataFrame]:
     """The rows of the first, the middle and the last third of the layers."""
     ordered = layers.sort_values("layer")
     return [ordered.iloc[rows] for rows in np.array_split(range(len(ordered)), 3)]
+
+
+class Means(NamedTuple):
+    """The mean value in each third of the layers."""
+
+    first: float
+    middle: float
+    last: float
+
+    @classmethod
+    def of(cls, layers: pd.DataFrame) -> "Means":
+        return cls(*(float(third["value"].mean()) for third in thirds(layers)))
+
+    @property
+    def bell(self) -> float:
+        """What claim 1 speaks of: the middle third minus the higher outer third."""
+        return self.middle - max(self.first, self.last)
 
 
 _Series = Float[np.ndarray, "series layers"]

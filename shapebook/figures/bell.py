@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shapebook.claims.layers import LEAST, thirds
+from shapebook.claims.layers import LEAST, Means, thirds
 from shapebook.claims.statistic import two_decimals
 from shapebook.experiments.dissect import FIRST
 from shapebook.figures.shown import grid_of_panels, round_labels
@@ -282,12 +282,11 @@ def tabulate_factors(factors: pd.DataFrame, shown: Sequence[float] = (10, 5)) ->
             at = own[own["factor"] == factor].rename(columns={"anisotropy": "value"})
             head = f"factor {factor:g}"
             few = at["layer"].nunique() < LEAST
-            means = [float("nan")] * 3 if few else [float(t["value"].mean()) for t in thirds(at)]
-            values = [*means, means[1] - max(means[0], means[2])]
-            names = ("first third", "middle third", "last third", "middle minus outer")
+            means = Means(*[float("nan")] * 3) if few else Means.of(at)
+            values = {f"{third} third": mean for third, mean in means._asdict().items()}
+            values["middle minus outer"] = means.bell
             told |= {
-                (head, name): "–" if few else two_decimals(value)
-                for name, value in zip(names, values, strict=True)
+                (head, name): "–" if few else two_decimals(value) for name, value in values.items()
             }
             told[head, "massive (%), at most"] = "–" if few else f"{100 * at['massive'].max():.1f}"
         rows[str(model)] = told

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from shapebook.claims.layers import LEAST, thirds
+from shapebook.claims.layers import LEAST, Means
 from shapebook.figures.own_words import by_model
 from shapebook.figures.shown import grid_of_panels, round_labels
 from shapelib.figures import PALETTE, dress, keep, legend
@@ -68,7 +68,7 @@ def tabulate_thirds(table: pd.DataFrame, measures: Mapping[str, Mapping[str, Any
         for called, which in measures.items():
             layers = chosen(own, {"tokens": "all", **which}).dropna(subset=["value"])
             few = layers["layer"].nunique() < LEAST
-            parts = [] if few else [f"{third['value'].mean():.1f}" for third in thirds(layers)]
+            parts = [] if few else [f"{mean:.1f}" for mean in Means.of(layers)]
             means[called] = parts or ["–"] * len(_THIRDS)
         for place, third in enumerate(_THIRDS):
             rows[f"{model}, {third}"] = {called: each[place] for called, each in means.items()}

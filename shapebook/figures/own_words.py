@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebook.claims.layers import LEAST, thirds, top
+from shapebook.claims.layers import LEAST, Means, top
 from shapebook.claims.statistic import spearman, two_decimals
 from shapelib.store.tables import chosen
 
@@ -81,12 +81,13 @@ def factors(table: pd.DataFrame) -> Sentences:
             if own["layer"].nunique() < LEAST:
                 said.append(f"{name} ({role}): fewer than {LEAST} layers count.")
                 break
-            first, middle, last = (float(third["value"].mean()) for third in thirds(own))
+            means = Means.of(own)
             said.append(
                 f"{name} ({role}): without vectors longer than {factor:.0f} times the median, up "
-                f"to {own['massive'].max():.1%} of a layer's, anisotropy is {middle:.2f} in the "
-                f"middle third, {first:.2f} in the first and {last:.2f} in the last: the middle "
-                f"minus the higher outer third is {two_decimals(middle - max(first, last))}."
+                f"to {own['massive'].max():.1%} of a layer's, anisotropy is {means.middle:.2f} "
+                f"in the middle third, {means.first:.2f} in the first and {means.last:.2f} in the "
+                "last: the middle minus the higher outer third is "
+                f"{two_decimals(means.bell)}."
             )
     return Sentences(said)
 
@@ -101,7 +102,7 @@ def interventions(table: pd.DataFrame) -> Sentences:
     said = []
     for name, _, rows in by_model(table[table["tokens"] == "all"].assign(role="")):
         found = {
-            str(change): float(thirds(own)[1]["value"].mean())
+            str(change): Means.of(own).middle
             for change, own in rows.groupby("intervention", sort=False)
             if own["layer"].nunique() >= LEAST
         }

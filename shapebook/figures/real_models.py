@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from shapebook.claims import judge
-from shapebook.claims.layers import thirds
+from shapebook.claims.layers import Means, thirds
 from shapebook.claims.statistic import group_values, two_decimals
 from shapebook.figures.own_words import Sentences
 from shapelib.errors import ShapelibError
@@ -137,8 +137,7 @@ def tabulate_reweighted(table: pd.DataFrame, reweighted: pd.DataFrame) -> pd.Dat
             for how, of in found:
                 own = of[(of["model"] == model) & (of["characters"] == length)]
                 inner = own[(own["layer"] > 0) & ~own["after_norm"]]
-                means = [float(t["value"].mean()) for t in thirds(inner)] if len(inner) else []
-                value = two_decimals(means[1] - max(means[0], means[2])) if means else "–"
+                value = two_decimals(Means.of(inner).bell) if len(inner) else "–"
                 told[f"{length} characters", how] = value
         rows[str(model)] = told
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from shapebook.claims.course import MIXED, WHOLE, curve
-from shapebook.claims.layers import thirds
+from shapebook.claims.layers import Means
 from shapebook.figures.shown import NEUTRAL, grid_of_panels
 from shapelib.figures import (
     STYLES,
@@ -275,8 +275,7 @@ def bells(shape: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
     for model, rows in last.groupby("model", sort=False):
         if model in titles:
             values = rows.groupby("layer")["value"].mean().reset_index()
-            first, middle, final = (float(part["value"].mean()) for part in thirds(values))
-            found.setdefault(titles[str(model)], []).append(middle - max(first, final))
+            found.setdefault(titles[str(model)], []).append(Means.of(values).bell)
     return pd.DataFrame(
         {
             "runs": {name: len(each) for name, each in found.items()},

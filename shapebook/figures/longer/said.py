@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from shapebook.claims.layers import thirds
+from shapebook.claims.layers import Means
 from shapebook.claims.statistic import two_decimals
 from shapebook.figures.longer.drawn import ANISOTROPY, DIMENSIONS, PERPLEXITY, lines
 from shapebook.figures.own_words import Sentences
@@ -90,11 +90,12 @@ def _bell(where: str, shape: pd.DataFrame) -> list[str]:
         own = chosen(rows, {"tokens": tokens}).dropna(subset=["value"])
         if own.empty or (tokens == "rest" and not own["removed"].gt(0).any()):
             continue
-        first, middle, last = (float(third["value"].mean()) for third in thirds(own))
+        means = Means.of(own)
+        first, middle, last = means
         found.append(
             f"{where}{called}: at the end anisotropy is {first:.2f}, {middle:.2f} and {last:.2f} "
             "in the thirds of the layers: the middle minus the higher outer third is "
-            f"{two_decimals(middle - max(first, last))}."
+            f"{two_decimals(means.bell)}."
         )
     return found
 
