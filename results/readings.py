@@ -9,7 +9,7 @@ import pandas as pd
 from shapelib import d90
 from shapelib.errors import ShapelibError
 from shapelib.finetuning import by_seed
-from shapelib.finetuning.best_rate import right_texts
+from shapelib.finetuning.best_rate import best_of_halves, right_texts
 from shapelib.finetuning.settings import OTHER
 from shapelib.store import tables
 
@@ -28,8 +28,8 @@ def counted(runs: pd.DataFrame) -> list[float]:
     if known.empty:
         return [float(runs["rate"].min())]
     right = np.array([right_texts(*each) for each in zip(known["right"], known["test"])])  # noqa: B905
-    halves = {int(right[:, start::2].mean(axis=1).argmax()) for start in (0, 1)}
-    return [float(known["rate"].iloc[place]) for place in sorted(halves)]
+    best = {*best_of_halves(right)}
+    return [float(known["rate"].iloc[place]) for place in sorted(best)]
 
 
 def crossings(full: pd.DataFrame, tried: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from scripts import script
 from shapelib import d90
 from shapelib.errors import ShapelibError
 from shapelib.finetuning import encoding, one_run
+from shapelib.finetuning.best_rate import halves
 from shapelib.finetuning.settings import OTHER, Setting, Tuning
 from shapelib.store import cache, tables
 
@@ -407,10 +408,13 @@ def test_a_run_that_diverges_in_bfloat16_alone_is_no_agreement(tuning: ModuleTyp
 def test_the_halves_of_the_texts_choose_the_rates(tuning: ModuleType):
     import readings
 
-    texts = {0.001: [1, 1, 0, 1], 0.003: [1, 0, 1, 0], 0.01: [0, 0, 0, 0]}
+    first = halves(4)
+    most = ~first
+    most[first.argmax()] = True
+    texts = {0.001: most, 0.003: first, 0.01: np.zeros(4, dtype=bool)}
 
     def table(chosen: list[float]) -> pd.DataFrame:
-        bits = [np.packbits(np.array(texts[each], dtype=bool)).tobytes().hex() for each in chosen]
+        bits = [np.packbits(texts[each]).tobytes().hex() for each in chosen]
         scores = [float(np.mean(texts[each])) for each in chosen]
         return pd.DataFrame({"rate": chosen, "score": scores, "right": bits, "test": 4})
 

@@ -78,8 +78,8 @@ def curves(tuning: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
     known = tuning.reset_index(drop=True).dropna(subset=["score"])
     best = []
     for _, tried in known.groupby([*by, "seed"], sort=False, dropna=False):
-        even, odd = that_count(tried, rates)
-        count, score = tried.iloc[sorted({even, odd})], score_of(tried, even, odd)
+        both = that_count(tried, rates)
+        count, score = tried.iloc[sorted(set(both))], score_of(tried, *both)
         used = "/".join(map("{:g}".format, count["rate"]))
         gave_up = bool(count["stopped"].notna().any())
         best.append(count.iloc[:1].assign(score=score, used=used, gave_up=gave_up))

@@ -53,8 +53,8 @@ def d90(
         ``test`` and ``diverged``.
     :param level: the share of full fine-tuning that is to be reached, up to 1.
     :param rates: on which texts each seed's learning rate is chosen, that of full fine-tuning as
-        well: ``scored texts``, the test set as a whole; or ``other texts``, every other test text
-        for those between them, which is not optimistic and needs the column ``right``.
+        well: ``scored texts``, the test set as a whole; or ``other texts``, each half of the test
+        texts for the other half, which is not optimistic and needs the column ``right``.
     :param resamples: draws of seeds and test texts behind an interval.
     :param seed: of those draws.
     :returns: a row for each task, model, checkpoint, initialisation, method and definition:
@@ -147,8 +147,8 @@ def by_seed(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
         ``rates``
             On which texts the best learning rate was chosen, of full fine-tuning as well: those
             that are scored, as in the papers and in `d90` (``scored texts``); or where the table
-            has ``right``, on every other test text while the rest are scored, then the other way
-            round (``other texts``), which is not optimistic.
+            has ``right``, on half of the test texts, drawn by their place, while the rest are
+            scored, then the other way round (``other texts``), which is not optimistic.
         ``definition``, ``threshold``
             Those of `d90`, from the mean over seeds of full fine-tuning, and a third one that
             matters for randomly initialised models, ``against pre-trained``: level × the score of

@@ -6,7 +6,7 @@ import pytest
 from tuned import tuning
 
 from shapelib.errors import ShapelibError
-from shapelib.finetuning.best_rate import at_best_rate, best_runs, right_texts
+from shapelib.finetuning.best_rate import at_best_rate, best_runs, halves, right_texts
 from shapelib.finetuning.d90 import by_seed, d90
 from shapelib.finetuning.settings import OTHER, SCORED
 
@@ -31,10 +31,33 @@ def test_texts_come_back_from_their_bits():
     np.testing.assert_array_equal(right_texts(bits(right), 13), right)
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 500, 1077])
+def test_halves_are_halves_whatever_the_order_of_the_texts(size: int):
+    first = halves(size)
+    assert first.sum() == (size + 1) // 2
+    if size > 100:
+        for every in range(2, 8):
+            for start in range(every):
+                share = first[start::every].mean()
+                assert share == pytest.approx(0.5, abs=2.6 / np.sqrt(4 * size / every))
+
+
+def test_halves_stay_what_they_were():
+    """A kept table is read by them."""
+    assert np.flatnonzero(halves(12)).tolist() == [2, 4, 5, 6, 8, 10]
+
+
+def test_labels_that_alternate_do_not_part_the_halves():
+    """Runs that call everything one class are right on every other text: guessing, at any rate."""
+    yes = np.arange(400) % 2 == 0
+    found = at_best_rate(runs(yes, ~yes), ["d"], OTHER)["score"].tolist()
+    assert found == [pytest.approx(0.5, abs=0.06)]
+
+
 def test_a_rate_is_chosen_where_it_is_not_scored():
-    even = np.arange(10) % 2 == 0
-    # One is right on every even text, one on every odd: each is chosen where it is worth nothing.
-    table = runs(even, ~even, np.zeros(10))
+    first = halves(10)
+    # One is right on one half, one on the other: each is chosen where it is worth nothing.
+    table = runs(first, ~first, np.zeros(10))
     assert at_best_rate(table, ["d"], SCORED)["score"].tolist() == [0.5]
     found = at_best_rate(table, ["d"], OTHER)
     assert found["score"].tolist() == [0.0]
@@ -68,8 +91,8 @@ def test_curves_and_rows_choose_alike():
         np.testing.assert_allclose(found.scores, rows.unstack().to_numpy(), rtol=1e-6)
         assert found.right is not None
         np.testing.assert_allclose(found.right.mean(axis=2), found.scores, rtol=1e-6)
-    even = np.arange(10) % 2 == 0
-    crossed = best_runs(runs(even, ~even).assign(seed=0), [0], OTHER)
+    first = halves(10)
+    crossed = best_runs(runs(first, ~first).assign(seed=0), [0], OTHER)
     assert crossed.right is not None
     assert not crossed.right.any()
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from tuned import tuning
@@ -9,6 +10,7 @@ from tuned import tuning
 from shapebook.experiments.published import published_adapters, published_d90
 from shapebook.figures import tuning_tables
 from shapelib.errors import ShapelibError
+from shapelib.finetuning.best_rate import halves
 from shapelib.finetuning.d90 import by_seed, d90
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -118,8 +120,9 @@ def two_rates() -> pd.DataFrame:
     """One seed, of eight texts: at d = 300 the halves of the texts ask for different rates."""
     low = tuning().query("init == 'pre-trained' and seed == 0").assign(test=8)
     high = low.assign(rate=0.02)
-    # Bits of texts that were got right, the first text's first: even ones by one, odd by the other.
-    return pd.concat([low.assign(right="aa", score=0.5), high.assign(right="55", score=0.5)])
+    # Bits of texts that were got right, the first text's first: a half by one, the rest by another.
+    first, second = (np.packbits(half).tobytes().hex() for half in (halves(8), ~halves(8)))
+    return pd.concat([low.assign(right=first, score=0.5), high.assign(right=second, score=0.5)])
 
 
 def test_a_rate_is_chosen_on_other_texts_where_that_is_asked():
