@@ -12,15 +12,18 @@ Runs are kept in the user's cache as they are made. Real runs start from a clean
 
 import dataclasses
 import importlib
+import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from clean import demand_clean_commit
+from readings import as_one
 from searches import BATCH, LENGTH, Tuned
 
 from shapelib.finetuning import encoding, one_run
@@ -31,6 +34,7 @@ from shapelib.models import loading, resident, suites
 from shapelib.store import keys, tables
 
 HERE = Path(__file__).parent / "adapters"
+ASKED: dict[str, Any] = {"model": "minilm-l6", "task": "questions", "seeds": (0, 1, 2)}
 HEAD = "head alone"
 TARGETS = ("query", "value")
 # What adapts, the class of its settings in peft, what seeds its fixed map, and its sizes.
@@ -65,8 +69,8 @@ class Adapted(Tuned):
         found = []
         for rate in rates:
             for seed in seeds:
-                asked = (dataclasses.asdict(self), method, rate, seed, steps)
-                code = keys.code_of(one_run.tune), peft_version(), Path(__file__).read_text()
+                asked = (dataclasses.asdict(self), method, WAYS.get(method), rate, seed, steps)
+                code = keys.code_of(one_run.tune), peft_version(), *map(inspect.getsource, CODE)
                 key = keys.key_of(*asked, model.source.fingerprint, task.sha256, *code)
                 run = tables.cached(
                     key, lambda rate=rate, seed=seed: self.one(  # type: ignore[misc]
@@ -108,7 +112,6 @@ class Adapted(Tuned):
                 model=model.name, fingerprint=model.source.fingerprint, task=task.name,
                 task_source=task.source, task_version=task.version, task_sha256=task.sha256,
                 peft=peft_version(), device="cpu", seconds=round(found.seconds, 1),
-                command="python results/adapters.py",
             )
         ]  # fmt: skip
         return table
@@ -142,10 +145,17 @@ def made() -> pd.DataFrame:
     ways += [(name, size) for name, (_, _, sizes) in WAYS.items() for size in sizes]
     found = []
     for name, size in ways:
-        part = Adapted("minilm-l6", seeds=(0, 1, 2), size=tuple(size.items()))
+        part = Adapted(**ASKED, size=tuple(size.items()))
         first, _ = part.climbed(name, None, part.rate, part.steps)
         found.append(part.by_more_seeds(first, name, None, part.steps))
-    return tables.combine(found)
+    table = tables.combine(found)
+    run = as_one(table.attrs["provenance"], "adapters", "python results/adapters.py", len(table))
+    table.attrs["provenance"] = [run | {"duplicates": load_task(ASKED["task"]).duplicates}]
+    return table.assign(part="adapters")
+
+
+# What a run depends on, of this file.
+CODE: tuple[Callable[..., Any], ...] = (Adapted.one, adapted)
 
 
 def main() -> None:

@@ -19,6 +19,15 @@ ALIKE = 0.022
 GAIN = 0.01
 
 
+def as_one(made: list[tables.Provenance], part: str, command: str, runs: int) -> tables.Provenance:
+    """What the runs of a part say of themselves, in one entry: where they are alike, and sums."""
+    alike = [key for key in made[0] if all(each.get(key) == made[0][key] for each in made)]
+    run = {key: made[0][key] for key in (*alike, "created")}
+    run["commit"] = ", ".join(sorted({str(each["commit"]) for each in made}))
+    seconds = round(sum(each["seconds"] for each in made), 1)
+    return run | {"part": part, "command": command, "runs": runs, "seconds": seconds}
+
+
 def counted(runs: pd.DataFrame) -> list[float]:
     """Of one seed's runs at several rates: those that are best on either half of the test texts.
 

@@ -34,7 +34,7 @@ from clean import demand_clean_commit
 from filelock import FileLock
 from grids import GRIDS, SHARED, Grid
 from hours import Run, of_a_run
-from readings import check_precision
+from readings import as_one, check_precision
 from searches import Budgets, Full, Kept, Precision, Search, Takes, Tuned
 
 from shapelib.errors import ShapelibError
@@ -198,11 +198,7 @@ def told(part: str) -> store.Provenance | None:
 
 def keep(part: str, table: pd.DataFrame, made: list[store.Provenance], asked: str) -> None:
     """Replace a part's rows; of what its runs say of themselves keep one."""
-    alike = [key for key in made[0] if all(each.get(key) == made[0][key] for each in made)]
-    run = {key: made[0][key] for key in (*alike, "created")}
-    run["commit"] = ", ".join(sorted({str(each["commit"]) for each in made}))
-    run |= {"part": part, "command": f"python results/tuning.py {part}", "runs": len(table)}
-    run |= {"seconds": round(sum(each["seconds"] for each in made), 1), "asked": asked}
+    run = as_one(made, part, f"python results/tuning.py {part}", len(table)) | {"asked": asked}
     table = table.assign(part=part)
     path, runs = HERE / "tuning.parquet", [run]
     HERE.mkdir(exist_ok=True)

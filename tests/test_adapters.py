@@ -112,6 +112,21 @@ def test_runs_are_kept_as_they_are_made(
         part.climbed(adapters.HEAD, None, part.rate, 10)
 
 
+def test_the_table_says_what_made_it(
+    adapters: ModuleType, encoder_folder: Path, animals: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = {"model": str(encoder_folder), "task": str(animals), "seeds": (0, 1, 2)}
+    monkeypatch.setattr(adapters, "ASKED", asked)
+    monkeypatch.setattr(adapters, "WAYS", {})
+    monkeypatch.setattr(adapters, "peft_version", lambda: "0.1")
+    table = adapters.made()
+    (run,) = table.attrs["provenance"]
+    assert (run["part"], run["command"]) == ("adapters", "python results/adapters.py")
+    assert (run["runs"], run["peft"], run["duplicates"]) == (len(table), "0.1", 0)
+    assert run["seconds"] == pytest.approx(table["seconds"].sum(), abs=0.1 * len(table))
+    assert set(table["part"]) == {"adapters"}
+
+
 def test_what_is_refused(adapters: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(adapters, "HERE", tmp_path / "adapters")
     monkeypatch.setattr(tables, "_commit", lambda: "0123456789ab")
