@@ -104,8 +104,8 @@ def by_method(tuning: pd.DataFrame, rates: str = SCORED) -> "Figure":
     """Accuracy against the numbers that are trained, log axis: a line for each method, of one model
     on one task.
 
-    `tuning` and `rates` as above; methods have any names. Grey lines: full fine-tuning, nine tenths
-    of it (dashed), the largest class (dotted).
+    `tuning` and `rates` as above; methods have any names. Grey lines: full fine-tuning, and nine
+    tenths of it (dashed).
     """
     from matplotlib.figure import Figure
 
@@ -124,7 +124,7 @@ def by_method(tuning: pd.DataFrame, rates: str = SCORED) -> "Figure":
             line["d"].astype(float), line["accuracy"], yerr=line["two_errors"], color=colour,
             marker=mark, markersize=4, linewidth=1.3, capsize=2, label=str(method),
         )  # fmt: skip
-    for height, style in ((full, "-"), (LEVEL * full, "--"), (inside["majority"].iloc[0], ":")):
+    for height, style in ((full, "-"), (LEVEL * full, "--")):
         axes.axhline(height, color="#777777", linestyle=style, linewidth=0.9)
     round_labels(axes, across=True)
     legend(figure, [axes], ncols=3)

@@ -166,8 +166,8 @@ def test_methods_of_any_name_are_drawn_over_their_trained_numbers():
     marks = drawn(axes)
     assert marks["o"] == [([30, 300, 3000], pytest.approx([0.3, 0.5, 0.8]))]
     assert marks["s"] == [([130, 400, 3100], pytest.approx([0.3, 0.5, 0.8]))]
-    level = {str(line.get_linestyle()): float(line.get_ydata()[0]) for line in axes.lines[-3:]}
-    assert level == pytest.approx({"-": 0.8, "--": 0.72, ":": 0.25})
+    level = {str(line.get_linestyle()): float(line.get_ydata()[0]) for line in axes.lines[-2:]}
+    assert level == pytest.approx({"-": 0.8, "--": 0.72})
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["DID", "LoRA"]
     kept = figures.data(figure)
