@@ -537,6 +537,9 @@ def test_a_run_is_as_long_as_is_foretold(tuning: ModuleType, asked: dict[str, An
     model = loading.load(asked["model"], device="cpu")
     for method, d in (("full", None), ("DID", 400)):
         setting = Setting("pre-trained", method, d, 0.001, 0, 60, 16, 16)  # type: ignore[arg-type]
-        told = hours.of_a_run(asked["model"], asked["task"], setting).seconds(60)
-        took = one_run.tune(model, encoding.encode(load_task(asked["task"]), model, 16), setting)
-        assert 1 / 3 < told / took.seconds < 3
+        read = encoding.encode(load_task(asked["task"]), model, 16)
+        # The first run of a process makes what all others find.
+        one_run.tune(model, read, setting)
+        told = hours.of_a_run(asked["model"], asked["task"], setting)
+        took = one_run.tune(model, read, setting)
+        assert 1 / 3 < told.seconds(took.stopped or 60) / took.seconds < 3
