@@ -60,8 +60,11 @@ def accuracy_against_d(
         _lines(axes, rows, chosen(held, here))
         round_labels(axes, across=True)
         axes.axhline(rows["majority"].iloc[0], color="#777777", linestyle=":", linewidth=1)
-    for axes in panels[::across]:
-        axes.set_ylabel("accuracy")
+    for row in grid:
+        # Numbers stand at the first panel of a row, which need not be in the first column.
+        left = next(axes for axes in row if axes.get_visible())
+        left.set_ylabel("accuracy")
+        left.tick_params(labelleft=True)
     if (points["stopped"] > 0).any():
         # Drawn like the curves and in the last panel, the legend has it last.
         panels[-1].errorbar(

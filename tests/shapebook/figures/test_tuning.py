@@ -157,6 +157,19 @@ def test_an_interval_with_both_ends_has_no_arrow():
     assert set(marks) == {"None", "o"}
 
 
+def test_the_first_panel_of_a_row_has_the_numbers():
+    first, second = tuning(model="a"), tuning(model="b", size=10**5).assign(task="reviews")
+    table = pd.concat([first, first.assign(task="reviews"), second])
+    figure = tuning_figures.accuracy_against_d(table, d90(table))
+    seen = [each for each in figure.axes if each.get_visible()]
+    assert [each.get_ylabel() for each in seen] == ["accuracy", "", "accuracy"]
+    figure.canvas.draw()
+    told = [
+        any(tick.label1.get_visible() for tick in each.yaxis.get_major_ticks()) for each in seen
+    ]
+    assert told == [True, False, True]
+
+
 def test_methods_of_any_name_are_drawn_over_their_trained_numbers():
     table = tuning().query("init == 'pre-trained'")
     other = table[table["method"] == "DID"].assign(method="LoRA")
