@@ -1,7 +1,4 @@
-"""The command that compares adapters of peft: what is trained, what is counted, what is refused.
-
-`peft` is no part of any extra: where it is missing, only what needs none is tested.
-"""
+"""The command that compares adapters of peft: what is trained, what is counted, what is refused."""
 
 import random
 from pathlib import Path
@@ -61,8 +58,6 @@ def test_every_way_has_sizes(adapters: ModuleType):
 def test_an_adapter_and_the_head_are_all_that_is_trained(
     method: str, adapters: ModuleType, encoder_folder: Path, animals: Path
 ):
-    if method != adapters.HEAD:
-        pytest.importorskip("peft")
     model = loading.load(loading.find(str(encoder_folder)))
     read = encoding.encode(load_task(animals), model, 16)
     size, numbers = SIZES[method]
