@@ -11,24 +11,26 @@ Runs are kept in the user's cache as they are made. Real runs start from a clean
 """
 
 import dataclasses
+import functools
 import importlib
 import inspect
+import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
 from clean import demand_clean_commit
 from readings import as_one
-from searches import BATCH, LENGTH, Tuned
+from searches import LENGTH, Tuned
 
 from shapelib.finetuning import encoding, one_run
-from shapelib.finetuning.plan import COLUMNS
-from shapelib.finetuning.settings import Setting
+from shapelib.finetuning.plan import as_row
+from shapelib.finetuning.settings import Method, Setting
 from shapelib.finetuning.tasks import Task, load_task
 from shapelib.models import loading, resident, suites
 from shapelib.store import keys, tables
@@ -64,57 +66,45 @@ class Adapted(Tuned):
         self, method: str, d: int | None, rates: Sequence[float], seeds: Sequence[int],
         steps: int, dtype: str | None = None,
     ) -> pd.DataFrame:  # fmt: skip
-        model = resident.loaded(suites.models_and_suites(self.model)[0], "cpu", "float32")
-        task = load_task(self.task)
+        model, task, _ = given(self.model, self.task)
+        files = model.source.fingerprint, task.sha256
+        code = keys.code_of(one_run.tune), peft_version(), *map(inspect.getsource, CODE)
         found = []
-        for rate in rates:
-            for seed in seeds:
-                asked = (dataclasses.asdict(self), method, WAYS.get(method), rate, seed, steps)
-                code = keys.code_of(one_run.tune), peft_version(), *map(inspect.getsource, CODE)
-                key = keys.key_of(*asked, model.source.fingerprint, task.sha256, *code)
-                run = tables.cached(
-                    key, lambda rate=rate, seed=seed: self.one(  # type: ignore[misc]
-                        model, task, method, Setting(
-                            "pre-trained", "full", None, rate, seed, steps, BATCH, LENGTH, None,
-                            "mean", "bfloat16",
-                        )
-                    ),
-                )  # fmt: skip
-                found.append(run)
-                score = float(run["score"].iloc[0])
-                print(f"  {method} {dict(self.size)}, rate {rate:g}, seed {seed}: {score:.3f}",
-                      flush=True)  # fmt: skip
+        for rate, seed in itertools.product(rates, seeds):
+            setting = self.setting("full", None, rate, steps, dtype or "", seed)
+            asked = method, WAYS.get(method), self.size, dataclasses.asdict(setting)
+            key = keys.key_of(*asked, *files, *code)
+            found.append(tables.cached(key, functools.partial(self.one, method, setting)))
+            score = float(found[-1]["score"].iloc[0])
+            print(
+                f"  {method} {dict(self.size)}, rate {rate:g}, seed {seed}: {score:.3f}", flush=True
+            )
         return tables.combine(found)
 
-    def one(self, model: loading.Model, task: Task, method: str, setting: Setting) -> pd.DataFrame:
+    def one(self, method: str, setting: Setting) -> pd.DataFrame:
         """One run, as a row of a tuning table."""
-        read = encoding.encode(task, model, setting.length)
-        torch.set_flush_denormal(True)
-        net = one_run.classifier(
-            model, read.classes, setting.init, setting.seed, setting.pooling, setting.dtype
-        )
-        first = next(encoding.order(read.train, setting.batch, 1, setting.seed))
-        size = one_run.reached(net, read.train, first)
-        trained = adapted(net, method, dict(self.size), setting.seed)
-        found = one_run.fit(net, read, setting, [{"params": trained, "top": setting.rate}])
-        torch.set_flush_denormal(False)
-        row = {
-            **dataclasses.asdict(setting), **found._asdict(), "method": method, "d": found.D,
-            "task": task.name, "model": model.name, "checkpoint": "final", "step": None,
-            "tokens_seen": None, "role": model.role, "majority": task.majority,
-            "train": len(task.train), "test": len(task.test),
-            "D": size,
-        }  # fmt: skip
-        table = pd.DataFrame([row])[list(COLUMNS)].astype(COLUMNS)
-        table["size"] = json.dumps(dict(self.size))
-        table.attrs["provenance"] = [
-            tables.provenance(
-                model=model.name, fingerprint=model.source.fingerprint, task=task.name,
-                task_source=task.source, task_version=task.version, task_sha256=task.sha256,
-                peft=peft_version(), device="cpu", seconds=round(found.seconds, 1),
+        model, task, read = given(self.model, self.task)
+        with one_run.denormals_flushed():
+            net = one_run.classifier(
+                model, read.classes, setting.init, setting.seed, setting.pooling, setting.dtype
             )
-        ]  # fmt: skip
+            first = next(encoding.order(read.train, setting.batch, 1, setting.seed))
+            D = one_run.reached(net, read.train, first)
+            trained = adapted(net, method, dict(self.size), setting.seed)
+            found = one_run.fit(net, read, setting, [{"params": trained, "top": setting.rate}])
+        run = dataclasses.replace(setting, method=cast(Method, method), d=found.D)
+        table = as_row(model.source, model.role, task, run, found._replace(D=D), "cpu")
+        table["size"] = json.dumps(dict(self.size))
+        table.attrs["provenance"][0]["peft"] = peft_version()
         return table
+
+
+@functools.cache
+def given(model: str, task: str) -> tuple[loading.Model, Task, encoding.Encoded]:
+    """A model, a task, and the task in the model's tokens."""
+    known = resident.loaded(suites.models_and_suites(model)[0], "cpu", "float32")
+    read = load_task(task)
+    return known, read, encoding.encode(read, known, LENGTH)
 
 
 def adapted(
@@ -150,7 +140,7 @@ def made() -> pd.DataFrame:
         found.append(part.by_more_seeds(first, name, None, part.steps))
     table = tables.combine(found)
     run = as_one(table.attrs["provenance"], "adapters", "python results/adapters.py", len(table))
-    table.attrs["provenance"] = [run | {"duplicates": load_task(ASKED["task"]).duplicates}]
+    table.attrs["provenance"] = [run]
     return table.assign(part="adapters")
 
 

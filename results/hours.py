@@ -28,6 +28,7 @@ class Run(NamedTuple):
         return self.rest + steps * self.step
 
 
+@one_run.denormals_flushed()
 def of_a_run(
     model: suites.Names, task: str, setting: Setting, checkpoints: suites.Steps = "all"
 ) -> Run:
@@ -38,7 +39,6 @@ def of_a_run(
     rows = list(encoding.order(read.train, setting.batch, setting.steps, setting.seed))
     widths = torch.tensor([int(read.train.sizes[each].max()) for each in rows]).float()
     typical = rows[int((widths - widths.mean()).abs().argmin())]
-    torch.set_flush_denormal(True)
     begun = time.process_time()
     net = one_run.classifier(
         known, read.classes, setting.init, setting.seed, setting.pooling, setting.dtype
@@ -55,7 +55,6 @@ def of_a_run(
     tokens = sum(_padded(each) for each in (read.test, read.train.sample(_SAMPLE)))
     share = tokens / _padded(_some(read.test, middle))
     judging = share * (time.process_time() - begun)
-    torch.set_flush_denormal(False)
     del net
     # It and its subspace hold each other.
     gc.collect()

@@ -152,12 +152,17 @@ class Tuned:
 
     def alike(self, runs: int, method: str, d: int | None, steps: int, dtype: str = "") -> Takes:
         """So many runs, for an estimate."""
+        rate = self.full_rate if d is None else self.rate
+        return Takes(self.model, self.task, self.setting(method, d, rate, steps, dtype), runs)
+
+    def setting(
+        self, method: str, d: int | None, rate: float, steps: int, dtype: str = "", seed: int = 0
+    ) -> Setting:
         given: dict[str, Any] = {
-            "init": self.init, "method": method, "d": d, "steps": steps, "batch": BATCH,
-            "rate": self.full_rate if d is None else self.rate, "length": LENGTH,
-            "pooling": self.pooling, "dtype": dtype or self.dtype,
+            "init": self.init, "method": method, "d": d, "rate": rate, "seed": seed, "steps": steps,
+            "batch": BATCH, "length": LENGTH, "pooling": self.pooling, "dtype": dtype or self.dtype,
         }  # fmt: skip
-        return Takes(self.model, self.task, Setting(**given), runs)
+        return Setting(**given)
 
 
 @dataclass(frozen=True)

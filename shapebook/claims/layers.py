@@ -29,8 +29,8 @@ def bell(claim: Claim, layers: pd.DataFrame) -> Statistic:
     away: the interval is wider than it would be for independent layers.
     """
     first, middle, last = thirds(layers)
-    outer = max((first, last), key=lambda third: float(third["value"].mean()))
     means = Means.of(layers)
+    outer = last if means.last > means.first else first
     top = layers.loc[layers["value"].idxmax()]
     details = {
         **{f"{name}_third": mean for name, mean in means._asdict().items()},

@@ -228,12 +228,7 @@ def adapters_table(reported: pd.DataFrame) -> pd.DataFrame:
     whole = reported["method"] == "full fine-tuning"
     full = float(reported.loc[whole, "accuracy"].iloc[0])
     rows = reported.sort_values("trained", kind="stable")
-    shown = pd.DataFrame({
-        "trained numbers": rows["trained"].map(_count),
-        "accuracy": rows["accuracy"].map(_accuracy),
-        "of full fine-tuning": (100 * rows["accuracy"] / full).map("{:.0f} %".format),
-    })  # fmt: skip
-    return _labelled(shown, list(rows["method"]), "method")
+    return _by_numbers(rows["method"], rows["trained"], rows["accuracy"], full)
 
 
 def maps_table(tuning: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
@@ -242,14 +237,22 @@ def maps_table(tuning: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
     points = curves(tuning, rates)
     full = float(points.loc[points["method"] == "full", "accuracy"].iloc[0])
     rows = points.sort_values(["method", "d"], kind="stable")
+    shown = _by_numbers(rows["method"], rows["d"], rows["accuracy"], full)
+    shown.insert(2, "two standard errors", rows["two_errors"].map(_accuracy).to_list())
+    shown["rates"] = [", ".join(dict.fromkeys(each.split())) for each in rows["rates"]]
+    return shown
+
+
+def _by_numbers(
+    method: "pd.Series[str]", trained: "pd.Series[int]", accuracy: "pd.Series[float]", full: float
+) -> pd.DataFrame:
+    """What each method reaches with so many trained numbers."""
     shown = pd.DataFrame({
-        "trained numbers": rows["d"].map(_count),
-        "accuracy": rows["accuracy"].map(_accuracy),
-        "two standard errors": rows["two_errors"].map(_accuracy),
-        "of full fine-tuning": (100 * rows["accuracy"] / full).map("{:.0f} %".format),
-        "rates": [", ".join(dict.fromkeys(each.split())) for each in rows["rates"]],
+        "trained numbers": trained.map(_count),
+        "accuracy": accuracy.map(_accuracy),
+        "of full fine-tuning": (100 * accuracy / full).map("{:.0f} %".format),
     })  # fmt: skip
-    return _labelled(shown, list(rows["method"]), "method")
+    return _labelled(shown, list(method), "method")
 
 
 def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame, rates: str) -> pd.DataFrame:

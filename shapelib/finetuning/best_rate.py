@@ -67,14 +67,15 @@ def best_runs(runs: pd.DataFrame, seeds: list[int], rates: str) -> BestRuns:
 def halves(size: int) -> Bool[np.ndarray, " texts"]:
     """Which of so many test texts are in the first of two halves, by their place.
 
-    Drawn by arithmetic alone (the finalizer of splitmix64), as tables are read for years. Every
-    other text would not do: where labels alternate, each half would hold one class.
+    Drawn by arithmetic alone, as tables are read for years: those with the lower numbers of a
+    stream (see `subspace.draws`). Every other text would not do: where labels alternate, each half
+    would hold one class.
     """
-    z = np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+    from shapelib.subspace import draws
+
+    numbers = np.array([draws.number(np.uint64(0), place) for place in range(size)])
     first = np.zeros(size, dtype=bool)
-    first[np.argsort(z ^ (z >> np.uint64(31)), kind="stable")[: (size + 1) // 2]] = True
+    first[np.argsort(numbers, kind="stable")[: (size + 1) // 2]] = True
     first.flags.writeable = False
     return first
 
@@ -106,8 +107,9 @@ def _right(tried: pd.DataFrame, first: int, second: int) -> Float[np.ndarray, " 
     """Which test texts were got right, one half by one run and one by another."""
     bits, sizes = tried["right"], tried["test"]
     found = right_texts(bits.iloc[first], sizes.iloc[first])
-    others = ~halves(len(found))
-    found[others] = right_texts(bits.iloc[second], sizes.iloc[second])[others]
+    if second != first:
+        others = ~halves(len(found))
+        found[others] = right_texts(bits.iloc[second], sizes.iloc[second])[others]
     return found
 
 

@@ -1,8 +1,10 @@
 """One fine-tuning run of a classifier: all parameters, or d numbers of a random subspace."""
 
+import contextlib
 import copy
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,10 +122,16 @@ def tune(model: loading.Model, task: encoding.Encoded, setting: Setting) -> Scor
     has diverged and has no score.
     """
     started = time.perf_counter()
-    # Numbers too small to matter cost a CPU many times what others do.
+    with denormals_flushed():
+        return _tuned(model, task, setting, started)
+
+
+@contextlib.contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Numbers too small to matter cost a CPU many times what others do."""
     torch.set_flush_denormal(True)
     try:
-        return _tuned(model, task, setting, started)
+        yield
     finally:
         torch.set_flush_denormal(False)
 

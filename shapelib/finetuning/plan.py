@@ -179,12 +179,20 @@ def _measured(cell: Cell) -> pd.DataFrame:
     read = _encoded(model, task, cell.setting.length)
     found = one_run.tune(model, read, cell.setting)
     _let_go(found.D)
-    source, setting = cell.source, dataclasses.asdict(cell.setting)
+    return as_row(cell.source, model.role, task, cell.setting, found, cell.where)
+
+
+def as_row(
+    source: loading.Source, role: str, task: tasks.Task, run: Setting, found: one_run.Score,
+    where: str,
+) -> pd.DataFrame:  # fmt: skip
+    """One run as a tuning table."""
+    setting = dataclasses.asdict(run)
     row = {
         **setting, **found._asdict(), "task": task.name, "model": source.name,
         "checkpoint": source.checkpoint or source.revision or "final", "step": source.step,
-        "tokens_seen": source.tokens_seen, "role": model.role,
-        "d": found.D if cell.setting.d is None else cell.setting.d,
+        "tokens_seen": source.tokens_seen, "role": role,
+        "d": found.D if run.d is None else run.d,
         "majority": task.majority, "train": len(task.train), "test": len(task.test),
     }  # fmt: skip
     table = pd.DataFrame([row])[list(COLUMNS)].astype(COLUMNS)
@@ -193,7 +201,7 @@ def _measured(cell: Cell) -> pd.DataFrame:
             model=source.name, fingerprint=source.fingerprint, revision=source.revision,
             caveat=source.caveat, task=task.name, task_source=task.source,
             task_version=task.version, task_sha256=task.sha256, duplicates=task.duplicates,
-            device=cell.where, seconds=round(found.seconds, 1), **setting,
+            device=where, seconds=round(found.seconds, 1), **setting,
         )
     ]  # fmt: skip
     return table
