@@ -189,18 +189,22 @@ def _strips(panels: list[_Panel], width: float, floor: float) -> Iterator[tuple[
     heads = [min(each.title for each in row) - 3 for row in rows]
     for row, head, end in zip(rows, heads, [*heads[1:], floor], strict=True):
         for at, panel in enumerate(row):
-            last = at + 1 == len(row)
-            right = width if last else min(panel.reach, row[at + 1].box.left - _TICK)
-            begin = 0.0 if not at else min(row[at - 1].reach, panel.box.left - _TICK)
+            # Beside it in its row; where that has a gap, in the columns beside.
+            before = [one.reach for one in row[at - 1 : at]]
+            before = before or [o.box.right for o in panels if o.box.right <= panel.box.left]
+            begin = min(max(before), panel.box.left - _TICK) if before else 0.0
+            after = row[at + 1 : at + 2] or [o for o in panels if o.box.left >= panel.box.right]
+            edge = min((one.box.left - _TICK for one in after), default=width)
+            right = min(panel.reach, edge) if after else width
             whole = Box(begin, head, right, end)
             owner = next((one for one in row[:at][::-1] if one.numbered), None)
             if panel.numbered or owner is None:
                 yield (whole,)
             else:
-                before = row.index(owner)
-                edge = row[before - 1].reach if before else 0.0
+                place = row.index(owner)
+                from_here = row[place - 1].reach if place else 0.0
                 yield (
-                    Box(edge, head, owner.box.left, end),
+                    Box(from_here, head, owner.box.left, end),
                     whole._replace(left=panel.box.left - 1),
                 )
 

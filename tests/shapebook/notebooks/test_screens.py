@@ -108,3 +108,26 @@ def test_what_is_narrow_or_of_one_panel_stays(tmp_path: Path):
         figure = Figure(figsize=size, layout="constrained")
         figure.subplots(1, count)
         assert screens.narrow(show(figure).data) is None
+
+
+def test_a_panel_alone_in_its_row_is_as_large_as_the_others():
+    """In whatever column: it stands in its own, and does not take the row."""
+    from matplotlib.figure import Figure
+
+    from shapebook import show
+
+    for column in (0, 2):
+        figure = Figure(figsize=(9.6, 7), layout="constrained")
+        grid = figure.subplots(2, 3)
+        for place, axes in enumerate(grid[1]):
+            axes.set_visible(place == column)
+        made = screens.narrow(show(figure).data)
+        assert made is not None
+        widths = [each.width for each in boxes(made)]
+        assert len(widths) == 4
+        assert max(widths) < 1.3 * min(widths)
+        shown = ElementTree.fromstring(made).findall("{http://www.w3.org/2000/svg}svg")
+        scales = [
+            float(each.attrib["width"]) / width for each, width in zip(shown, widths, strict=True)
+        ]
+        assert scales == pytest.approx([1.0] * 4, abs=0.01)
