@@ -107,7 +107,7 @@ PARTS: dict[str, Part] = {
     **trio("minilm-reviews", **SMALL, task="reviews"),
     **trio("minilm-same-paragraph", ("DID",), **SMALL, task="same-paragraph"),
     "minilm-budgets": Budgets(**SMALL, seeds=(0,), d=3200, most=480),
-    **at_random("minilm", 1920, **SMALL),
+    **at_random("minilm", 960, **SMALL),
     **trio("mpnet-reviews", **BASE, task="reviews"),
     **trio("smollm2-questions", ("DID",), **DECODER),
     **at_random("mpnet", 960, **BASE),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from shapebook.figures.shown import round_labels
-from shapebook.figures.tuning_tables import curves, labels, named
+from shapebook.figures.tuning_tables import curves, labels, named, over_budgets
 from shapelib.figures import PALETTE, dress, keep, legend
 from shapelib.finetuning.settings import LEVEL, SCORED
 from shapelib.store.tables import chosen
@@ -20,6 +20,7 @@ _COLOURS = {("pre-trained", "DID"): 0, ("pre-trained", "SAID"): 2, ("random", "D
             ("random", "SAID"): 3}  # fmt: skip
 _MARKS = {"DID": "o", "SAID": "s"}
 _GREY = "#444444"
+_SIDES = {"score": "test texts", "train_score": "training texts"}
 # Where an axis of d90 ends, by the largest number on it.
 _BEYOND = 1.5
 _GIVEN_UP = "open: some of its runs were stopped at half"
@@ -110,15 +111,10 @@ def by_method(tuning: pd.DataFrame, rates: str = SCORED) -> "Figure":
     `tuning` and `rates` as above; methods have any names. Grey lines: full fine-tuning, and nine
     tenths of it (dashed).
     """
-    from matplotlib.figure import Figure
-
     points = curves(tuning, rates)
     full = float(points.loc[points["method"] == "full", "accuracy"].iloc[0])
     inside = points[points["method"] != "full"]
-    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
-    axes: Axes = figure.subplots()
-    dress(axes, "", "trained numbers", None)
-    axes.set_xscale("log")
+    figure, axes = _one_panel("trained numbers", 4.4)
     axes.set_ylabel("accuracy")
     looks = itertools.cycle(zip((*PALETTE, _GREY, "black"), "osv^D<>P", strict=True))
     for (method, own), (colour, mark) in zip(inside.groupby("method", sort=False), looks):  # noqa: B905
@@ -134,19 +130,47 @@ def by_method(tuning: pd.DataFrame, rates: str = SCORED) -> "Figure":
     return keep(figure, points)
 
 
+def over_updates(tuning: pd.DataFrame) -> "Figure":
+    """Accuracy against how many updates a run had, log axis: a panel for each model and
+    initialisation, a colour for each way of tuning.
+
+    `tuning`: runs of one seed at several budgets of updates. A point is the run that is best on the
+    test texts, of all rates tried; solid: its accuracy on these, dashed: on the training texts.
+    """
+    from matplotlib.figure import Figure
+
+    points = over_budgets(tuning)
+    wholes = list(points.groupby(["model", "init"], sort=False))
+    figure = Figure(figsize=(5.2 if len(wholes) == 1 else 6.4, 4.2), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, len(wholes), squeeze=False, sharey=True).flat)
+    for axes, ((model, init), here) in zip(panels, wholes, strict=True):
+        dress(axes, f"{named([model])[model]}, {init}", "updates", None)
+        axes.set_xscale("log", base=2)
+        for method, own in here.groupby("method", sort=False):
+            line = own.sort_values("steps")
+            inside = method != "full"
+            paint = PALETTE[_COLOURS[str(init), str(method)]] if inside else _GREY
+            name = f"{method}, d = {line['d'].iloc[0]}" if inside else "full"
+            for (side, words), style in zip(_SIDES.items(), ("o-", "o--"), strict=True):
+                axes.plot(
+                    line["steps"], line[side], style, color=paint, markersize=4, linewidth=1.3,
+                    label=f"{name}, {words}",
+                )  # fmt: skip
+        budgets = sorted(here["steps"].unique())
+        axes.set_xticks(budgets, [str(each) for each in budgets])
+    panels[0].set_ylabel("accuracy")
+    legend(figure, panels)
+    return keep(figure, points)
+
+
 def intervals(estimates: pd.DataFrame) -> "Figure":
     """d90 with its interval, a row for each estimate.
 
     An interval without an upper end reaches the edge and has an arrowhead there; a cross is the
     largest d tried, where d90 was not reached.
     """
-    from matplotlib.figure import Figure
-
     rows = estimates.reset_index(drop=True)
-    figure = Figure(figsize=(5.2, 1.2 + 0.26 * len(rows)), layout="constrained")
-    axes: Axes = figure.subplots()
-    dress(axes, "", "d90, trained numbers", None)
-    axes.set_xscale("log")
+    figure, axes = _one_panel("d90, trained numbers", 1.2 + 0.26 * len(rows))
     for place, (_, row) in enumerate(rows.iterrows()):
         colour = PALETTE[_COLOURS[str(row["init"]), str(row["method"])]]
         _estimate(axes, row, place, colour, _edge(rows), upright=False)
@@ -241,14 +265,20 @@ def released(estimates: pd.DataFrame, sizes: dict[str, int], published: pd.DataF
 
 def _over_parameters(height: float) -> "tuple[Figure, Axes]":
     """Axes of d90 against the number of parameters, both logarithmic."""
+    figure, axes = _one_panel("parameters, D, in millions", height)
+    axes.set_yscale("log")
+    axes.set_ylabel("d90")
+    return figure, axes
+
+
+def _one_panel(label: str, height: float) -> "tuple[Figure, Axes]":
+    """A figure of one panel, over a logarithmic axis of this label."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, height), layout="constrained")
     axes: Axes = figure.subplots()
-    dress(axes, "", "parameters, D, in millions", None)
+    dress(axes, "", label, None)
     axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylabel("d90")
     return figure, axes
 
 

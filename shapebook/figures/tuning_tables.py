@@ -95,6 +95,15 @@ def curves(tuning: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
     return points.reset_index()
 
 
+def over_budgets(tuning: pd.DataFrame) -> pd.DataFrame:
+    """Of runs at several budgets of updates, `steps`, the one that is best on the test texts at
+    each: a row for each model, initialisation, method, d and budget."""
+    by = ["model", "init", "method", "d", "steps"]
+    known = tuning.dropna(subset=["score"]).reset_index(drop=True)
+    best = known.groupby(by, sort=False)["score"].idxmax()
+    return known.loc[best, [*by, "rate", "score", "train_score"]].reset_index(drop=True)
+
+
 def estimates_table(
     estimates: pd.DataFrame, runs: pd.DataFrame | None = None, rates: str = SCORED
 ) -> pd.DataFrame:

@@ -188,6 +188,34 @@ def test_methods_of_any_name_are_drawn_over_their_trained_numbers():
     assert kept.count("LoRA") == kept.count("DID") == 3
 
 
+def test_budgets_are_drawn_over_their_updates():
+    rows = [
+        ("full", 10**6, 60, 0.001, 0.5, 0.6), ("full", 10**6, 60, 0.01, 0.2, 0.3),
+        ("full", 10**6, 120, 0.001, 0.7, 0.8), ("DID", 100, 60, 0.01, 0.3, 0.4),
+        ("DID", 100, 120, 0.01, None, None), ("DID", 100, 120, 0.001, 0.4, 0.45),
+    ]  # fmt: skip
+    names = ["method", "d", "steps", "rate", "score", "train_score"]
+    table = pd.DataFrame(rows, columns=names).assign(model="m", init="random")
+    figure = tuning_figures.over_updates(table)
+    axes = figure.axes[0]
+    assert axes.get_title() == "m, random"
+    shown = {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines
+    }
+    assert shown == {
+        "full, test texts": ([60, 120], [0.5, 0.7]),
+        "full, training texts": ([60, 120], [0.6, 0.8]),
+        "DID, d = 100, test texts": ([60, 120], [0.3, 0.4]),
+        "DID, d = 100, training texts": ([60, 120], [0.4, 0.45]),
+    }
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["60", "120"]
+    kept = figures.data(figure)
+    assert kept is not None
+    assert "0.2" not in kept  # Of two rates the worse one.
+    both = tuning_figures.over_updates(pd.concat([table, table.assign(init="pre-trained")]))
+    assert [each.get_title() for each in both.axes] == ["m, random", "m, pre-trained"]
+
+
 def test_sizes_are_drawn_at_their_parameters():
     table = pd.concat([tuning(model="a", size=10**5), tuning(model="b", size=10**6)])
     found = d90(table[table["init"] == "pre-trained"])
