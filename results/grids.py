@@ -1,7 +1,7 @@
-"""Parts of the table of fine-tuning that are grids: the trained pair's encoder, and random MiniLM.
+"""Parts of the table of fine-tuning that are grids, of the trained pair's encoder.
 
-Each is a call or two of `dimension_sweep`, over the encoder of the trained pair, its checkpoints
-and widths (trained first where they are missing), or MiniLM's architecture from random weights.
+Each is a call or two of `dimension_sweep`, over that encoder, its checkpoints and widths, which are
+trained first where they are missing.
 """
 
 from collections import Counter
@@ -24,51 +24,26 @@ from shapelib.store import tables as store
 # dimensions are tried at lower ones.
 FEW, MANY = (30, 100, 300, 1000, 3000), (10_000, 30_000, 100_000)
 HIGH, LOW = (0.01, 0.02, 0.04), (0.0025, 0.005, 0.01)
-BOTH, TRAINED = ("pre-trained", "random"), ("pre-trained",)
 # Where the d90 of the encoder lies, and learning rates that did well there.
 BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
 MIDDLE: dict[str, Any] = {"dimensions": (*FEW[2:], *MANY[:2]), "learning_rates": (0.01,), **BASE}
 UPPER: dict[str, Any] = {"dimensions": MANY[:2], "learning_rates": (0.005,), **BASE}
-# MiniLM's architecture from random weights; they may want other rates than trained ones.
-RANDOM: dict[str, Any] = {
-    "model": "minilm-l6", "steps": 60, "checkpoints": "all", "inits": ("random",), "full_rates": (),
-}  # fmt: skip
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "DID": (
-        {"inits": BOTH, "dimensions": FEW, "learning_rates": HIGH},
-        {"inits": BOTH, "dimensions": MANY, "learning_rates": LOW},
-    ),
-    "SAID": (
-        {"methods": ("SAID",), "dimensions": FEW, "learning_rates": HIGH},
-        {"methods": ("SAID",), "dimensions": MANY, "learning_rates": LOW},
+        {"inits": ("pre-trained", "random"), "dimensions": FEW, "learning_rates": HIGH},
+        {"inits": ("pre-trained", "random"), "dimensions": MANY, "learning_rates": LOW},
     ),
     "checkpoints": tuple({"checkpoints": [0, 80, 226, 640], **each} for each in (MIDDLE, UPPER)),
     "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
-    "minilm-random": (
-        {
-            **RANDOM,
-            "dimensions": FEW[2:4],
-            "learning_rates": (0.01,),
-            "full_rates": (0.0003, 0.001),
-        },
-        {**RANDOM, "dimensions": (3000, 10_000), "learning_rates": (0.003,)},
-    ),
-    "minilm-random-rates": tuple(
-        {**RANDOM, "dimensions": (d,), "learning_rates": rates}
-        for d, rates in ((1000, (0.03,)), (3000, (0.01, 0.03)), (10_000, (0.001, 0.01)))
-    ),
     "reviews": tuple({"task": "reviews", **each} for each in (MIDDLE, UPPER)),
     "same-paragraph": tuple({"task": "same-paragraph", **each} for each in (MIDDLE, UPPER)),
-    "SAID-random": (
-        {"methods": ("SAID",), "inits": ("random",), "dimensions": FEW, "learning_rates": HIGH},
-        {"methods": ("SAID",), "inits": ("random",), "dimensions": MANY, "learning_rates": LOW},
-    ),
 }
 # What a part does not name: the last checkpoint of the middle width, and steps enough for full
 # fine-tuning to come near its best.
 SHARED: dict[str, Any] = {
     "sizes": ("nano",), "checkpoints": [1280], "task": "questions", "methods": ("DID",),
-    "inits": TRAINED, "steps": 150, "full_rates": (0.0003, 0.001, 0.003, 0.01), "seeds": (0, 1, 2),
+    "inits": ("pre-trained",), "steps": 150, "full_rates": (0.0003, 0.001, 0.003, 0.01),
+    "seeds": (0, 1, 2),
 }  # fmt: skip
 
 
@@ -85,19 +60,16 @@ class Grid:
     def takes(self, kept: Kept) -> list[Takes]:
         found = []
         for asked in self.calls:
-            if recipes := _recipes(asked):
-                minutes = training.minutes(recipes)
-                print(f"  training what the cache lacks: up to {minutes:.0f} minutes", flush=True)
-            models = pretrain.suites(recipes) or [asked["model"]]
-            skipped = ("model", "sizes", "task", "checkpoints")
+            recipes, steps = _recipes(asked), asked["checkpoints"]
+            minutes = training.minutes(recipes)
+            print(f"  training what the cache lacks: up to {minutes:.0f} minutes", flush=True)
+            skipped = ("sizes", "task", "checkpoints")
             runs = Tuning(**{name: asked[name] for name in asked if name not in skipped}).runs()
-            steps = asked["checkpoints"]
-            times = 1 if steps == "all" else len(steps)
             counts = Counter((run.init, run.method) for run in runs)
             last = {(run.init, run.method): run for run in runs}
             found += [
-                Takes(model, asked["task"], last[way], times * count, steps)
-                for model in models
+                Takes(model, asked["task"], last[way], len(steps) * count, steps)
+                for model in pretrain.suites(recipes)
                 for way, count in counts.items()
             ]
         return found
@@ -112,16 +84,15 @@ class Grid:
 
 
 def _recipes(asked: dict[str, Any]) -> list[Any]:
-    return [] if asked.get("model") else [recipe("encoder", size) for size in asked["sizes"]]
+    return [recipe("encoder", size) for size in asked["sizes"]]
 
 
 def _made(asked: dict[str, Any]) -> pd.DataFrame:
     recipes = _recipes(asked)
     folders = pretrain.suites(recipes)
-    skipped = ("model", "sizes", "task")
     table = dimension_sweep(
-        asked.get("model") or folders, asked["task"],
-        **{name: asked[name] for name in asked if name not in skipped},
+        folders, asked["task"],
+        **{name: asked[name] for name in asked if name not in ("sizes", "task")},
         output=cache.folder("tuning"),
     )  # fmt: skip
     if failures := table.attrs["failures"]:

@@ -46,7 +46,7 @@ DTYPE = "bfloat16"
 FIRST_BUDGET = 60
 # Dimensions beyond the two of the bisection, at most.
 FURTHER = 3
-LEAST, MOST = 25, 102_400
+LEAST, MOST = 25, 204_800
 BATCH, LENGTH = 32, 64
 Kept = Callable[[str], pd.DataFrame]
 """The kept rows of a part by its name."""
@@ -246,7 +246,7 @@ class Budgets(Tuned):
     before and the next lower: more updates want no higher rate.
     """
 
-    d: int = MOST
+    d: int = 102_400
     most: int = 1920
     """Of updates."""
 

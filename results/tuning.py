@@ -19,8 +19,7 @@ MODEL-random-full, -DID
                       the same parts as above at that budget, by three seeds
 smollm2-questions-…   a decoder by its last token, one seed; not begun where a step takes too long
 
-The others are grids of the trained pair's encoder, and of MiniLM from random weights (see
-`grids.py`).
+The others are grids of the trained pair's encoder (see `grids.py`).
 """
 
 import argparse
@@ -89,10 +88,10 @@ def trio(stem: str, methods: Sequence[str] = ("DID", "SAID"), **asked: Any) -> d
 
 def at_random(name: str, most: int, **asked: Any) -> dict[str, Part]:
     """Random weights: the budget that is enough, and the search at it, up to the largest d."""
-    grid = tuple(400 * 2**k for k in range(9))
+    grid = tuple(400 * 2**k for k in range(10))
     budgets = f"{name}-random-budgets"
     return {
-        budgets: Budgets(**asked, **RANDOM, d=grid[-1], most=most),
+        budgets: Budgets(**asked, **RANDOM, most=most),
         **trio(
             f"{name}-random", ("DID",), **asked, **RANDOM, budgets=budgets, grid=grid,
             also=grid[-1:],
