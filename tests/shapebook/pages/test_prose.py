@@ -4,7 +4,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from docutils import nodes
@@ -176,19 +176,24 @@ def test_marks_are_no_part_of_what_is_read():
     assert prose.bare(f"0.2<!-- = {ONE} --> and 0.1<!-- set --> of it") == "0.2 and 0.1 of it"
 
 
-def rendered(source: Path, text: str, mark: str) -> str:
-    """A sentence as the book's extension leaves it on a page of a source."""
-    file = ROOT / "book" / "_extensions" / "checked_numbers.py"
-    spec = importlib.util.spec_from_file_location("checked_numbers", file)
+def extension(name: str) -> ModuleType:
+    """One of the book's extensions."""
+    file = ROOT / "book" / "_extensions" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
-    extension = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(extension)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def rendered(source: Path, text: str, mark: str) -> str:
+    """A sentence as the book's extension leaves it on a page of a source."""
     document = new_document("page")
     document.settings.env = SimpleNamespace(srcdir=str(source), docname="executed/page")
     comment = nodes.raw("", mark, format="html")
     document += nodes.paragraph("", "", nodes.Text(text), comment, nodes.Text(" here."))
-    extension.HoldNumbers(document).apply()
+    extension("checked_numbers").HoldNumbers(document).apply()
     return str(document.astext())
 
 
@@ -202,6 +207,18 @@ def test_pages_run_on_another_machine_have_its_number_beside_the_texts(tmp_path:
         rendered(fresh, "a fifth", "<!-- 0.1 to 0.3 = 0.5 -->") == "a fifth (0.5 in this run) here."
     )
     assert rendered(fresh, "0.1", "<!-- set -->") == "0.1 here."
+
+
+def test_a_number_stays_on_one_line():
+    thin = "\N{NARROW NO-BREAK SPACE}"
+    document = new_document("page")
+    text = "one in 11 500, of 22 567 686, 1.5 300, in 2023 100 or 90 % of 12 34"
+    paragraph = nodes.paragraph("", "", nodes.Text(text), nodes.literal("", "11 500 %"))
+    document += [paragraph, nodes.math("", "10 000")]
+    extension("whole_numbers").WholeNumbers(document).apply()
+    expected = "one in 11_500, of 22_567_686, 1.5 300, in 2023 100 or 90_% of 12 34"
+    assert paragraph[0].astext().replace(thin, "_") == expected
+    assert [each.astext() for each in (paragraph[1], document[1])] == ["11 500 %", "10 000"]
 
 
 def test_a_page_is_read_by_its_cells(tmp_path: Path):
