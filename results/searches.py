@@ -109,12 +109,11 @@ class Tuned:
         return table
 
     def climbed(
-        self, method: str, d: int | None, start: float, steps: int, *, up: bool = True
+        self, method: str, d: int | None, start: float, steps: int
     ) -> tuple[pd.DataFrame, float]:
         """The first seed's runs along the ladder of rates, and the best rate.
 
-        Where all runs diverge it goes down to the lowest rate. `up`: whether higher rates than the
-        first are tried.
+        Where all runs diverge it goes down to the lowest rate.
         """
         seed = self.seeds[0]
 
@@ -128,7 +127,7 @@ class Tuned:
 
         best = RATES.index(start)
         tried = {best}
-        for step in (-1, 1) if up else (-1,):
+        for step in (-1, 1):
             while 0 <= best + step < len(RATES):
                 here = score(best)
                 if here == -math.inf and step > 0:
@@ -242,8 +241,7 @@ class Search(Tuned):
 class Budgets(Tuned):
     """Updates doubled until the training score improves no more: full fine-tuning, and one d.
 
-    By one seed. At the first budget three rates are tried, at each further one the best of the one
-    before and the next lower: more updates want no higher rate.
+    By one seed. At each budget the ladder of rates is climbed from the best of the one before.
     """
 
     d: int = 102_400
@@ -256,7 +254,7 @@ class Budgets(Tuned):
     def takes(self, kept: Kept) -> list[Takes]:
         doublings = int(math.log2(self.most / FIRST_BUDGET))
         return [
-            self.alike(2 if k else 3, method, d, FIRST_BUDGET * 2**k)
+            self.alike(3, method, d, FIRST_BUDGET * 2**k)
             for method, d, _ in self.ways()
             for k in range(doublings + 1)
         ]
@@ -266,7 +264,7 @@ class Budgets(Tuned):
         for method, d, rate in self.ways():
             steps, own = FIRST_BUDGET, pd.DataFrame()
             while steps <= self.most and not (steps > FIRST_BUDGET and plateau(own)[1]):
-                table, rate = self.climbed(method, d, rate, steps, up=steps == FIRST_BUDGET)
+                table, rate = self.climbed(method, d, rate, steps)
                 found.append(table)
                 own = pd.concat([own, table])
                 steps *= 2
