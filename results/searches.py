@@ -46,7 +46,7 @@ DTYPE = "bfloat16"
 FIRST_BUDGET = 60
 # Dimensions beyond the two of the bisection, at most.
 FURTHER = 3
-LEAST, MOST = 25, 204_800
+LEAST, MOST = 25, 102_400
 BATCH, LENGTH = 32, 64
 Kept = Callable[[str], pd.DataFrame]
 """The kept rows of a part by its name."""
@@ -225,13 +225,13 @@ class Search(Tuned):
             print(f"  {said(full, first(middle))}", flush=True)
             return first(middle)
         place = bisect_left(self.grid, True, key=lambda d: reached(full, first(d)))
-        last = {d: whole(d) for d in self.grid[max(place - 1, 0) : place + 1]}
+        around = self.grid[max(place - 1, 0) : place + 1]
+        last = {d: whole(d) for d in (*around, *self.also)}
         for _ in range(FURTHER):
             further = beyond(full, tables.combine([*last.values()]), LEAST, MOST)
             if further is None:
                 break
             last[further] = whole(further)
-        last |= {d: whole(d) for d in self.also}
         print(f"  {said(full, tables.combine([*last.values()]))}", flush=True)
         made = {d: first(d) for d in rates} | last
         return tables.combine([made[d] for d in sorted(made)])
@@ -244,7 +244,7 @@ class Budgets(Tuned):
     By one seed. At each budget the ladder of rates is climbed from the best of the one before.
     """
 
-    d: int = 102_400
+    d: int = MOST
     most: int = 1920
     """Of updates."""
 
