@@ -44,8 +44,6 @@ RATES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 # where its rows say that another choice is the one to take.
 DTYPE = "bfloat16"
 FIRST_BUDGET = 60
-# Dimensions beyond the two of the bisection, at most.
-FURTHER = 3
 LEAST, MOST = 25, 102_400
 BATCH, LENGTH = 32, 64
 Kept = Callable[[str], pd.DataFrame]
@@ -197,6 +195,8 @@ class Search(Tuned):
     """What is bisected, by doublings; beyond its ends the search goes on in steps."""
     also: tuple[int, ...] = ()
     """Dimensions that all seeds are run at in any case."""
+    FURTHER: ClassVar[int] = 3
+    """Dimensions beyond the two of the bisection, at most."""
 
     def takes(self, kept: Kept) -> list[Takes]:
         bisected = 3 * math.ceil(math.log2(len(self.grid) + 1))
@@ -227,7 +227,7 @@ class Search(Tuned):
         place = bisect_left(self.grid, True, key=lambda d: reached(full, first(d)))
         around = self.grid[max(place - 1, 0) : place + 1]
         last = {d: whole(d) for d in (*around, *self.also)}
-        for _ in range(FURTHER):
+        for _ in range(self.FURTHER):
             further = beyond(full, tables.combine([*last.values()]), LEAST, MOST)
             if further is None:
                 break
@@ -235,6 +235,13 @@ class Search(Tuned):
         print(f"  {said(full, tables.combine([*last.values()]))}", flush=True)
         made = {d: first(d) for d in rates} | last
         return tables.combine([made[d] for d in sorted(made)])
+
+
+@dataclass(frozen=True)
+class Costly(Search):
+    """A search whose runs take ten minutes: what its dimensions do not show is left open."""
+
+    FURTHER: ClassVar[int] = 0
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from filelock import FileLock
 from grids import GRIDS, SHARED, Grid
 from hours import Run, of_a_run
 from readings import as_one, check_precision
-from searches import Budgets, Full, Kept, Precision, Search, Takes, Tuned
+from searches import Budgets, Costly, Full, Kept, Precision, Search, Takes, Tuned
 
 from shapelib.errors import ShapelibError
 from shapelib.finetuning.plan import COLUMNS
@@ -76,10 +76,11 @@ class Part(Protocol):
 def trio(stem: str, methods: Sequence[str] = ("DID", "SAID"), **asked: Any) -> dict[str, Part]:
     """Full fine-tuning, and a search by each method that reads it."""
     also, grid = asked.pop("also", ()), asked.pop("grid", Search.grid)
+    kind = asked.pop("kind", Search)
     before = tuple(each for each in ("bfloat16", asked.get("budgets")) if each)
     found: dict[str, Part] = {f"{stem}-full": Full(**asked, needs=before)}
     for method in methods:
-        found[f"{stem}-{method}"] = Search(
+        found[f"{stem}-{method}"] = kind(
             **asked, method=method, full=f"{stem}-full", also=also, grid=grid,
             needs=(*before, f"{stem}-full"),
         )  # fmt: skip
@@ -95,7 +96,7 @@ def at_random(name: str, most: int, **asked: Any) -> dict[str, Part]:
         budgets: Budgets(**asked, **RANDOM, most=most),
         **trio(
             f"{name}-random", ("DID",), **asked, **RANDOM, budgets=budgets, grid=grid,
-            also=grid[3::3],
+            also=grid[3::3], kind=Costly,
         ),
     }  # fmt: skip
 
