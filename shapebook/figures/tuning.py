@@ -150,7 +150,8 @@ def over_updates(tuning: pd.DataFrame) -> "Figure":
             line = own.sort_values("steps")
             inside = method != "full"
             paint = PALETTE[_COLOURS[str(init), str(method)]] if inside else _GREY
-            name = f"{method}, d = {line['d'].iloc[0]}" if inside else "full"
+            count = f"{line['d'].iloc[0]:,}".replace(",", "\N{NO-BREAK SPACE}")
+            name = f"{method}, d = {count}" if inside else "full"
             for (side, words), style in zip(_SIDES.items(), ("o-", "o--"), strict=True):
                 axes.plot(
                     line["steps"], line[side], style, color=paint, markersize=4, linewidth=1.3,

@@ -269,9 +269,13 @@ def _of_seeds(first: pd.DataFrame, runs: pd.DataFrame, rates: str) -> pd.DataFra
     held = runs[(runs["definition"] == "papers") & (runs["rates"] == rates)]
     found = first[_RUNS].merge(held, on=_RUNS, how="left")
     place = found.groupby(_RUNS, sort=False, dropna=False).ngroup()
-    wide = found.assign(place=place).pivot(index="place", columns="seed", values="crossing")
+    shown = found["crossing"].map(lambda d: "not reached" if math.isnan(d) else _rounded(d))
+    wide = found.assign(place=place, shown=shown).pivot(
+        index="place", columns="seed", values="shown"
+    )
     wide.columns = pd.Index([f"crossing, seed {seed}" for seed in wide])
-    return wide.map(lambda d: "not reached" if math.isnan(d) else _rounded(d))
+    # A seed that was not run is none that did not get there.
+    return wide.fillna("–")
 
 
 def _starred(scores: "pd.Series[float]", stopped: "pd.Series[int]") -> "pd.Series[str]":

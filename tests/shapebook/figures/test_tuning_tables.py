@@ -99,6 +99,10 @@ def test_each_seed_stands_beside_their_mean():
         expected, expected, "not reached",
     ]  # fmt: skip
     assert set(shown.loc["random", seeds]) == {"not reached"}
+    fewer = table[(table["init"] == "pre-trained") | (table["seed"] < 2)]
+    estimates = d90(fewer).query("definition == 'papers'")
+    of_fewer = tuning_tables.estimates_table(estimates, by_seed(fewer))
+    assert list(of_fewer.loc["random", seeds]) == ["not reached", "not reached", "–"]
     # A released model is of no step.
     real = table.assign(step=pd.array([pd.NA] * len(table), dtype="Int64"), checkpoint="final")
     again = tuning_tables.estimates_table(d90(real).query("definition == 'papers'"), by_seed(real))
