@@ -197,8 +197,9 @@ class Reader:
         self.problems = []
         self.page.goto(f"{self.address}/search.html?q={word}")
         self.page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
+        # Results are listed one by one; how many there are is said after the last.
         self.page.wait_for_function(
-            "() => !document.querySelector('#search-progress')?.textContent.includes('...')"
+            "() => /\\d/.test(document.querySelector('#search-results .search-summary').innerText)"
         )
         found = self.page.locator("#search-results ul.search li a")
         return [found.nth(i).inner_text() for i in range(found.count())]
