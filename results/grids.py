@@ -29,9 +29,9 @@ BASE: dict[str, Any] = {"full_rates": (0.001, 0.003)}
 MIDDLE: dict[str, Any] = {"dimensions": (*FEW[2:], *MANY[:2]), "learning_rates": (0.01,), **BASE}
 UPPER: dict[str, Any] = {"dimensions": MANY[:2], "learning_rates": (0.005,), **BASE}
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
-    "DID": (
-        {"inits": ("pre-trained", "random"), "dimensions": FEW, "learning_rates": HIGH},
-        {"inits": ("pre-trained", "random"), "dimensions": MANY, "learning_rates": LOW},
+    "DID": tuple(
+        {"inits": ("pre-trained", "random"), "dimensions": dimensions, "learning_rates": rates}
+        for dimensions, rates in ((FEW, HIGH), (MANY, LOW))
     ),
     "checkpoints": tuple({"checkpoints": [0, 80, 226, 640], **each} for each in (MIDDLE, UPPER)),
     "widths": tuple({"sizes": ("nano-48", "nano-192"), **each} for each in (MIDDLE, UPPER)),
