@@ -87,16 +87,17 @@ def trio(stem: str, methods: Sequence[str] = ("DID", "SAID"), **asked: Any) -> d
     return found
 
 
-def at_random(name: str, most: int, **asked: Any) -> dict[str, Part]:
-    """Random weights: the budget that is enough, and the search at it, with all seeds at two larger
-    d too: the curve is flat, and the bar of the pre-trained model may be farther off."""
-    grid = tuple(1600 * 2**k for k in range(7))
+def at_random(
+    name: str, most: int, grid: tuple[int, ...], also: tuple[int, ...], **asked: Any
+) -> dict[str, Part]:
+    """Random weights: the budget that is enough, and the search at it, with all seeds at larger d
+    too: the curve is flat, and the bar of the pre-trained model may be farther off."""
     budgets = f"{name}-random-budgets"
     return {
         budgets: Budgets(**asked, **RANDOM, most=most),
         **trio(
             f"{name}-random", ("DID",), **asked, **RANDOM, budgets=budgets, grid=grid,
-            also=grid[3::3], kind=Costly,
+            also=also, kind=Costly,
         ),
     }  # fmt: skip
 
@@ -108,11 +109,11 @@ PARTS: dict[str, Part] = {
     **trio("minilm-reviews", **SMALL, task="reviews"),
     **trio("minilm-same-paragraph", ("DID",), **SMALL, task="same-paragraph"),
     "minilm-budgets": Budgets(**SMALL, seeds=(0,), d=3200, most=480),
-    **at_random("minilm", 960, **SMALL),
+    **at_random("minilm", 960, tuple(1600 * 2**k for k in range(7)), (12_800, 102_400), **SMALL),
     **trio("mpnet-reviews", **BASE, task="reviews"),
     **trio("smollm2-questions", ("DID",), **DECODER),
-    # At 960 updates, as MiniLM, a run takes the better part of an hour.
-    **at_random("mpnet", 240, **BASE),
+    # Fewer updates, and steps of four: by 240 a run takes ten minutes already.
+    **at_random("mpnet", 240, tuple(3200 * 4**k for k in range(3)), (102_400,), **BASE),
     **{name: Grid(tuple({**SHARED, **each} for each in calls)) for name, calls in GRIDS.items()},
 }
 
