@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from shapebook.figures.shown import round_labels
-from shapebook.figures.tuning_tables import curves, labels, named, over_budgets
+from shapebook.figures.tuning_tables import count, curves, labels, named, over_budgets
 from shapelib.figures import PALETTE, dress, keep, legend
 from shapelib.finetuning.settings import LEVEL, SCORED
 from shapelib.store.tables import chosen
@@ -142,7 +142,9 @@ def over_updates(tuning: pd.DataFrame) -> "Figure":
     points = over_budgets(tuning)
     wholes = list(points.groupby(["model", "init"], sort=False))
     figure = Figure(figsize=(5.2 if len(wholes) == 1 else 6.4, 4.2), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(1, len(wholes), squeeze=False, sharey=True).flat)
+    grid = figure.subplots(1, len(wholes), squeeze=False, sharex=True, sharey=True)
+    panels: list[Axes] = list(grid.flat)
+    budgets = sorted(points["steps"].unique())
     for axes, ((model, init), here) in zip(panels, wholes, strict=True):
         dress(axes, f"{named([model])[model]}, {init}", "updates", None)
         axes.set_xscale("log", base=2)
@@ -150,14 +152,12 @@ def over_updates(tuning: pd.DataFrame) -> "Figure":
             line = own.sort_values("steps")
             inside = method != "full"
             paint = PALETTE[_COLOURS[str(init), str(method)]] if inside else _GREY
-            count = f"{line['d'].iloc[0]:,}".replace(",", "\N{NO-BREAK SPACE}")
-            name = f"{method}, d = {count}" if inside else "full"
+            name = f"{method}, d = {count(line['d'].iloc[0])}" if inside else "full"
             for (side, words), style in zip(_SIDES.items(), ("o-", "o--"), strict=True):
                 axes.plot(
                     line["steps"], line[side], style, color=paint, markersize=4, linewidth=1.3,
                     label=f"{name}, {words}",
                 )  # fmt: skip
-        budgets = sorted(here["steps"].unique())
         axes.set_xticks(budgets, [str(each) for each in budgets])
     panels[0].set_ylabel("accuracy")
     legend(figure, panels)

@@ -207,7 +207,7 @@ def bounds_table(runs: pd.DataFrame, rates: str = SCORED) -> pd.DataFrame:
         "with its constant": means["proven"].map("{:.2f}".format),
         "training error": means["error"].map(_accuracy),
         "test error": means["wrong"].map(_accuracy),
-        "D": means["D"].map(_count),
+        "D": means["D"].map(count),
     })  # fmt: skip
     return _labelled(shown, *labels(held[~place.duplicated()]))
 
@@ -227,7 +227,7 @@ def _of_all(first: pd.DataFrame, rows: pd.DataFrame, runs: pd.DataFrame) -> pd.D
     D = found["model"].map(sizes)
     shares = found["d90"] / D
     return pd.DataFrame({
-        "D": D.map(_count),
+        "D": D.map(count),
         "d90 ÷ D": ["–" if math.isnan(each) else f"{100 * each:.2g} %" for each in shares],
     })  # fmt: skip
 
@@ -257,7 +257,7 @@ def _by_numbers(
 ) -> pd.DataFrame:
     """What each method reaches with so many trained numbers."""
     shown = pd.DataFrame({
-        "trained numbers": trained.map(_count),
+        "trained numbers": trained.map(count),
         "accuracy": accuracy.map(_accuracy),
         "of full fine-tuning": (100 * accuracy / full).map("{:.0f} %".format),
     })  # fmt: skip
@@ -287,7 +287,7 @@ def _across(rows: pd.DataFrame, by: list[str]) -> tuple[pd.DataFrame, pd.DataFra
     rows = rows.reset_index(drop=True)
     place = rows.groupby(by, sort=False, dropna=False).ngroup()
     wide = rows.assign(place=place).pivot(index="place", columns="d", values="shown")
-    return wide.fillna("–").rename(columns=_count), rows[~place.duplicated()].reset_index(drop=True)
+    return wide.fillna("–").rename(columns=count), rows[~place.duplicated()].reset_index(drop=True)
 
 
 def _labelled(shown: pd.DataFrame, names: list[str], told: str) -> pd.DataFrame:
@@ -301,7 +301,7 @@ def _d90(row: "pd.Series[Any]") -> str:
     if pd.isna(row["threshold"]):
         return "nothing learned"
     if pd.isna(row["d90"]):
-        return f"not reached at {_count(row['above'])}"
+        return f"not reached at {count(row['above'])}"
     at_most = "" if pd.isna(row["below"]) else "≤ "
     return f"{at_most}{_rounded(row['d90'])}"
 
@@ -322,10 +322,10 @@ def _accuracy(score: float) -> str:
 
 def _rounded(number: float) -> str:
     """An estimate to three digits: no interval here is so narrow that more would tell anything."""
-    return _count(round(number, _DIGITS - 1 - math.floor(math.log10(number))))
+    return count(round(number, _DIGITS - 1 - math.floor(math.log10(number))))
 
 
-def _count(number: float) -> str:
+def count(number: float) -> str:
     """A whole number with its thousands apart, which no line break parts."""
     return f"{round(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 

@@ -88,12 +88,16 @@ def best_of_halves(right: Float[np.ndarray, "runs texts"]) -> tuple[int, int]:
 
 def that_count(tried: pd.DataFrame, rates: str) -> tuple[int, int]:
     """Which of some runs that differ by their rate counts for the first half of the test texts, and
-    which for the second, by their place."""
+    which for the second, by their place. Of equals that of the lowest rate, in whatever order they
+    stand; of a table without rates the first."""
+    order = np.arange(len(tried))
+    if "rate" in tried:
+        order = np.argsort(tried["rate"].to_numpy(float), kind="stable")
     if rates == SCORED:
-        best = int(tried["score"].to_numpy(float).argmax())
+        best = int(order[tried["score"].to_numpy(float)[order].argmax()])
         return best, best
-    second, first = best_of_halves(np.array([_right(tried, run, run) for run in range(len(tried))]))
-    return first, second
+    second, first = best_of_halves(np.array([_right(tried, run, run) for run in order.tolist()]))
+    return int(order[first]), int(order[second])
 
 
 def score_of(tried: pd.DataFrame, first: int, second: int) -> float:

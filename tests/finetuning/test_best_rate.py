@@ -64,6 +64,18 @@ def test_a_rate_is_chosen_where_it_is_not_scored():
     assert found["train_score"].tolist() == [(0.5 + 0.75) / 2]
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_equals_the_lowest_rate_counts_in_whatever_order(order: list[int]):
+    first, second = np.flatnonzero(halves(10)), np.flatnonzero(~halves(10))
+    low, high = np.zeros(10), np.zeros(10)
+    low[[*first[:3], second[0]]] = high[[*first[:3], *second]] = 1
+    # The first half cannot tell them apart, so the second is scored at the lower rate.
+    table = runs(low, high).iloc[order]
+    assert at_best_rate(table, ["d"], OTHER)["score"].tolist() == [pytest.approx(0.4)]
+    seeds = best_runs(table.assign(seed=0), [0], OTHER)
+    assert seeds.scores.tolist() == [[pytest.approx(0.4)]]
+
+
 def test_one_rate_scores_the_same_either_way():
     right = np.random.default_rng(1).random(11) < 0.6
     for rates in (SCORED, OTHER):

@@ -212,8 +212,11 @@ def test_budgets_are_drawn_over_their_updates():
     kept = figures.data(figure)
     assert kept is not None
     assert "0.2" not in kept  # Of two rates the worse one.
-    both = tuning_figures.over_updates(pd.concat([table, table.assign(init="pre-trained")]))
+    fewer = table[table["steps"] == 60].assign(init="pre-trained")
+    both = tuning_figures.over_updates(pd.concat([table, fewer]))
     assert [each.get_title() for each in both.axes] == ["m, random", "m, pre-trained"]
+    # Side by side, the same updates stand at the same place.
+    assert both.axes[0].get_xlim() == both.axes[1].get_xlim()
 
 
 def test_sizes_are_drawn_at_their_parameters():
