@@ -152,7 +152,9 @@ def test_every_part_stands_after_those_whose_rows_it_reads(monkeypatch: pytest.M
             same = ("model", "task", "init", "pooling", "dtype", "budgets", "seeds", "steps")
             assert all(getattr(full, each) == getattr(part, each) for each in same), name
             assert set(part.needs) >= {part.full, *filter(None, [part.budgets])}
-            assert all(b == 2 * a for a, b in zip(part.grid[:-1], part.grid[1:], strict=True))
+            # Steps are doublings, and of four where a run takes longest.
+            wide = 4 if name == "mpnet-random-DID" else 2
+            assert all(b == wide * a for a, b in zip(part.grid[:-1], part.grid[1:], strict=True))
     for model in ("minilm", "mpnet"):
         for task in ("questions", "reviews"):
             found = {real.PARTS[f"{model}-{task}-{way}"].seeds for way in ("full", "DID", "SAID")}
