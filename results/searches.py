@@ -7,9 +7,9 @@ How few runs are enough, and which:
   texts say which rates are tried. Which of them counts is said, of each text, by the other half of
   the texts (``d90(rates="other texts")``), and other seeds run at those rates alone: one, or two
   where the halves differ.
-- **Dimensions** are doublings, or steps of four. One seed bisects them; all seeds are run at the two
-  between which its d90 lies, and at the next ones beyond while some seed's own curve crosses its
-  bar outside of them, or the interval of d90 ends there: what is not seen cannot be judged.
+- **Dimensions** are doublings, or steps of four. One seed bisects them; all seeds are run at the
+  two between which its d90 lies, and at the next ones beyond while some seed's own curve crosses
+  its bar outside of them, or the interval of d90 ends there: what is not seen cannot be judged.
 - **Budgets** of updates are doubled until the training score gains no more than a hundredth.
 
 Full fine-tuning is a part of its own, which the searches by DID and SAID read from the kept table.
